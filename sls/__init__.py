@@ -1,0 +1,18 @@
+"""Learning-rate-free line-search optimizers for PyTorch.
+
+from sls import ALSALS
+
+optimizer = ALSALS(model.parameters())
+for inputs, targets in loader:
+    loss = optimizer.step(lambda: criterion(model(inputs), targets))
+"""
+
+from sls.adam_sls import AdamSLS
+from sls.alsals import ALSALS
+from sls.line_search import LineSearch
+from sls.record import Status, StepRecord
+from sls.salsa import SaLSA
+from sls.sgd_sls import SLS
+
+__all__ = ["ALSALS", "SLS", "AdamSLS", "LineSearch", "SaLSA", "Status", "StepRecord"]
+__version__ = "0.1.0"

@@ -1,0 +1,118 @@
+"""ALSALS: Adam with a smoothed Armijo line search along its own direction."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch.optim.optimizer import ParamsT
+
+from sls.conditions import Memory, SmoothedArmijo
+from sls.directions import Adam
+from sls.line_search import LineSearch
+from sls.slopes import FIRST_DIFFERENCE
+
+
+class ALSALS(LineSearch):
+    """`w ← w − η·d` along Adam's direction with momentum, `d = m̂/(√v̂+ε)`.
+
+    η satisfies the smoothed Armijo condition `β₃·h + (1−β₃)·Δ(η) ≥ c'·η·s`: h is the running
+    mean of the decreases `Δ = f(w) − f(w − ηd)`, s that of the slopes `p = ⟨g, d⟩`, both from 0
+    and without bias correction; `c' = c` where `s > 0`, else `1/c`. Searches start at
+    `η_{k−1}·growth`.
+
+    Source: Kenneweg et al. (2024), *Improving Line Search Methods for Large Scale Neural Network
+    Training*, arXiv 2403.18519. The slope is exact here where the paper estimates it: that costs
+    one dot product and no forward pass. `ALSALS.paper` is the paper's algorithm to the letter.
+
+    Args:
+        params: parameters or parameter groups.
+        c: the share of the predicted decrease that is asked for, in (0, 1); 0.3 to 0.7 work.
+        init_step: the first step tried, > 0. For pretrained models 1e-4.
+        shrink: δ, in (0, 1).
+        growth: the growth of the step from one search to the next, ≥ 1.
+        max_trials: after as many rejected trials, nothing is changed.
+        min_step: a search that would go below this keeps its last trial; 0: never.
+        tolerance: decreases below this many roundings of the loss count as none needed.
+        betas: β₁ and β₂ of Adam's moments.
+        beta3: β₃, the factor of the running means h and s.
+        eps: ε of Adam's denominator.
+        slope: "exact", `⟨g, d⟩`, or the paper's "finite_difference", which costs forward passes.
+        search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa).
+        weight_decay: decoupled, λ in `w ← w − η·λ·w`; outside the comparison of losses.
+        total_steps: the length of the run; with it, the step is annealed.
+        anneal: the last share of the run, over which the step falls linearly to 0.
+        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+
+    Raises:
+        ValueError: a setting is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        *,
+        c: float = 0.3,
+        init_step: float = 0.1,
+        shrink: float = 0.9,
+        growth: float = 1 / 0.999,
+        max_trials: int = 100,
+        min_step: float = 0.0,
+        tolerance: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        beta3: float = 0.99,
+        eps: float = 1e-8,
+        slope: Literal["exact", "finite_difference"] = "exact",
+        search: Literal["every", "adaptive"] = "every",
+        weight_decay: float = 0.0,
+        total_steps: int | None = None,
+        anneal: float = 0.5,
+        foreach: bool | None = None,
+    ):
+        super().__init__(
+            params,
+            {
+                "c": c,
+                "init_step": init_step,
+                "shrink": shrink,
+                "growth": growth,
+                "max_trials": max_trials,
+                "min_step": min_step,
+                "tolerance": tolerance,
+                "betas": betas,
+                "beta3": beta3,
+                "eps": eps,
+                "slope": slope,
+                "search": search,
+                "weight_decay": weight_decay,
+                "total_steps": total_steps,
+                "anneal": anneal,
+                "foreach": foreach,
+            },
+        )
+
+    @classmethod
+    def paper(cls, params: ParamsT, *, c: float = 0.3, weight_decay: float = 0.0) -> ALSALS:
+        """The paper's algorithm to the letter.
+
+        The slope is estimated by a finite difference, a search that would fall below 5e-9 keeps
+        its last trial, there is no allowance for rounding and no annealing. The paper's scripts
+        use c = 0.3 for text and 0.5 for images.
+        """
+        return cls(
+            params,
+            c=c,
+            weight_decay=weight_decay,
+            slope="finite_difference",
+            min_step=FIRST_DIFFERENCE,
+            tolerance=0.0,
+        )
+
+    @property
+    def direction(self) -> Adam:
+        """Adam's, with momentum."""
+        return Adam()
+
+    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo:
+        """Smoothed Armijo."""
+        group = self.param_groups[0]
+        return SmoothedArmijo.with_slope(group["c"], group["beta3"], memory, slope)

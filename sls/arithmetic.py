@@ -1,0 +1,170 @@
+"""Arithmetic on lists of tensors: torch's foreach kernels, or a plain loop.
+
+Both give the same numbers. The loop takes what the kernels do not, tensor subclasses above all.
+Functions that end in an underscore write into their first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Tensors = list[Tensor]
+
+
+class Arithmetic(Protocol):
+    """What directions and positions need, on lists of equal length."""
+
+    def copy_(self, xs: Tensors, ys: Tensors) -> None:
+        """`x ← y`."""
+        ...
+
+    def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
+        """`x ← x + α·y`."""
+        ...
+
+    def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
+        """`x + weight·(y − x)`."""
+        ...
+
+    def lerp_(self, xs: Tensors, ys: Tensors, weight: float) -> None:
+        """`x ← x + weight·(y − x)`."""
+        ...
+
+    def mul(self, xs: Tensors, factor: float) -> Tensors:
+        """`x·factor`."""
+        ...
+
+    def mul_(self, xs: Tensors, factor: float) -> None:
+        """`x ← x·factor`."""
+        ...
+
+    def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
+        """`x ← x + value·y·z`."""
+        ...
+
+    def sqrt_(self, xs: Tensors) -> None:
+        """`x ← √x`."""
+        ...
+
+    def div(self, xs: Tensors, ys: Tensors) -> Tensors:
+        """`x/y`."""
+        ...
+
+    def div_(self, xs: Tensors, ys: Tensors) -> None:
+        """`x ← x/y`."""
+        ...
+
+    def div_by_(self, xs: Tensors, divisors: Sequence[float]) -> None:
+        """`x ← x/divisor`, a number for each tensor."""
+        ...
+
+    def add_number_(self, xs: Tensors, number: float) -> None:
+        """`x ← x + number`."""
+        ...
+
+
+class Foreach:
+    """torch's foreach kernels: one launch for many tensors."""
+
+    def copy_(self, xs: Tensors, ys: Tensors) -> None:
+        torch._foreach_copy_(xs, ys)
+
+    def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
+        torch._foreach_add_(xs, ys, alpha=alpha)
+
+    def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
+        return list(torch._foreach_lerp(xs, ys, weight))
+
+    def lerp_(self, xs: Tensors, ys: Tensors, weight: float) -> None:
+        torch._foreach_lerp_(xs, ys, weight)
+
+    def mul(self, xs: Tensors, factor: float) -> Tensors:
+        return list(torch._foreach_mul(xs, factor))
+
+    def mul_(self, xs: Tensors, factor: float) -> None:
+        torch._foreach_mul_(xs, factor)
+
+    def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
+        torch._foreach_addcmul_(xs, ys, zs, value)
+
+    def sqrt_(self, xs: Tensors) -> None:
+        torch._foreach_sqrt_(xs)
+
+    def div(self, xs: Tensors, ys: Tensors) -> Tensors:
+        return list(torch._foreach_div(xs, ys))
+
+    def div_(self, xs: Tensors, ys: Tensors) -> None:
+        torch._foreach_div_(xs, ys)
+
+    def div_by_(self, xs: Tensors, divisors: Sequence[float]) -> None:
+        torch._foreach_div_(xs, list(divisors))
+
+    def add_number_(self, xs: Tensors, number: float) -> None:
+        torch._foreach_add_(xs, number)
+
+
+class Loop:
+    """One tensor after the other."""
+
+    def copy_(self, xs: Tensors, ys: Tensors) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            x.copy_(y)
+
+    def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            x.add_(y, alpha=alpha)
+
+    def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
+        return [x.lerp(y, weight) for x, y in zip(xs, ys, strict=True)]
+
+    def lerp_(self, xs: Tensors, ys: Tensors, weight: float) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            x.lerp_(y, weight)
+
+    def mul(self, xs: Tensors, factor: float) -> Tensors:
+        return [x.mul(factor) for x in xs]
+
+    def mul_(self, xs: Tensors, factor: float) -> None:
+        for x in xs:
+            x.mul_(factor)
+
+    def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
+        for x, y, z in zip(xs, ys, zs, strict=True):
+            x.addcmul_(y, z, value=value)
+
+    def sqrt_(self, xs: Tensors) -> None:
+        for x in xs:
+            x.sqrt_()
+
+    def div(self, xs: Tensors, ys: Tensors) -> Tensors:
+        return [x.div(y) for x, y in zip(xs, ys, strict=True)]
+
+    def div_(self, xs: Tensors, ys: Tensors) -> None:
+        for x, y in zip(xs, ys, strict=True):
+            x.div_(y)
+
+    def div_by_(self, xs: Tensors, divisors: Sequence[float]) -> None:
+        for x, divisor in zip(xs, divisors, strict=True):
+            x.div_(divisor)
+
+    def add_number_(self, xs: Tensors, number: float) -> None:
+        for x in xs:
+            x.add_(number)
+
+
+FOREACH: Arithmetic = Foreach()
+LOOP: Arithmetic = Loop()
+
+
+def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
+    """The kernels where asked for, or, with None, where all are plain tensors.
+
+    The kernels refuse empty lists, so no parameters means the loop.
+    """
+    if foreach is None:
+        foreach = all(type(param) in (Tensor, torch.nn.Parameter) for param in params)
+    return FOREACH if foreach and params else LOOP

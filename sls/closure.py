@@ -1,0 +1,182 @@
+"""The three forms of a closure, told apart without being asked.
+
+1. forward only, `lambda: criterion(model(x), y)`: the optimizer runs backward, once a step;
+2. PyTorch's standard one (zero_grad, forward, backward, return the loss);
+3. a callable with a keyword `backward`, True for forward and backward, False for forward only.
+
+A standard closure that looks at `torch.is_grad_enabled()` and leaves backward out where it is
+False costs no more than the other forms.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from types import CodeType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sls.replay import Replay
+
+Closure = Callable[..., Any]
+
+MISSING_CLOSURE = """\
+a line search evaluates the loss several times a step, so step() needs a closure:
+
+    loss = optimizer.step(lambda: criterion(model(inputs), targets))
+
+The optimizer zeroes the gradients and runs backward itself."""
+
+EXPENSIVE_CLOSURE = """\
+the closure runs backward() even where gradients are disabled, so that every trial of the line \
+search pays for a backward pass that nobody uses. Return the loss without backward(), \
+`lambda: criterion(model(inputs), targets)`, or run backward() only if torch.is_grad_enabled()."""
+
+
+class ClosureForms:
+    """What an optimizer has learnt about the closures that it was given.
+
+    Closures are usually made anew each step, so they are known by their code.
+    """
+
+    def __init__(self) -> None:
+        self._need_gradients: set[CodeType | type] = set()
+        self._warned = False
+
+    def need_gradients(self, closure: Closure) -> bool:
+        """Whether a closure with this code is known to fail where gradients are disabled."""
+        return _code(closure) in self._need_gradients
+
+    def learn_need(self, closure: Closure) -> None:
+        """Remember that this closure fails where gradients are disabled."""
+        self._need_gradients.add(_code(closure))
+
+    def warn_of_cost(self) -> None:
+        """Say, once, that a closure runs backward in trials."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(EXPENSIVE_CLOSURE, UserWarning, stacklevel=2)
+
+
+class Evaluation:
+    """One step's closure, as two functions: loss with gradients, and loss only.
+
+    Call `loss_and_gradients` once, then `loss` any number of times, then `finish`. All of them
+    see the same random numbers and buffers, and what is left behind is what the first left.
+
+    Args:
+        closure: any of the three forms.
+        params: the parameters whose `.grad` the step reads.
+        forms: the optimizer's memory of closures.
+
+    Attributes:
+        forwards: the number of forward passes so far, a lower bound where the closure itself
+            runs several.
+    """
+
+    def __init__(self, closure: Closure | None, params: Sequence[Tensor], forms: ClosureForms):
+        if closure is None or not callable(closure):
+            raise TypeError(MISSING_CLOSURE)
+        self._closure = closure
+        self._params = params
+        self._forms = forms
+        self._takes_backward = _has_backward_keyword(closure)
+        self._replay = Replay(param.device for param in params)
+        self.forwards = 0
+
+    def loss_and_gradients(self) -> Tensor:
+        """The detached loss; afterwards `.grad` holds its gradients and nothing else.
+
+        Raises:
+            TypeError: the closure returns no scalar.
+            RuntimeError: the loss depends on no parameter of the optimizer.
+        """
+        for param in self._params:
+            param.grad = None
+        with self._replay.first_evaluation(), torch.enable_grad():
+            loss = self._call(backward=True)
+            if all(param.grad is None for param in self._params):
+                self._backward(loss)
+        return loss.detach()
+
+    def finish(self) -> None:
+        """Leave random numbers and buffers as one evaluation leaves them."""
+        self._replay.finish()
+
+    def loss(self) -> Tensor:
+        """The detached loss alone; the gradients of `loss_and_gradients` stay as they are."""
+        gradients = [param.grad for param in self._params]
+        for param in self._params:
+            param.grad = None
+        try:
+            return self._trial().detach()
+        finally:
+            for param, gradient in zip(self._params, gradients, strict=True):
+                param.grad = gradient
+
+    def _trial(self) -> Tensor:
+        if self._forms.need_gradients(self._closure):
+            return self._trial_with_gradients()
+        try:
+            with torch.no_grad():
+                self._replay.rewind()
+                loss = self._call(backward=False)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            # A standard closure's backward() cannot run without a graph. Whatever else went wrong
+            # goes wrong again.
+            loss = self._trial_with_gradients()
+            self._forms.learn_need(self._closure)
+        if any(param.grad is not None for param in self._params):
+            self._forms.warn_of_cost()
+        return loss
+
+    def _trial_with_gradients(self) -> Tensor:
+        with torch.enable_grad():
+            self._replay.rewind()
+            return self._call(backward=False)
+
+    def _call(self, *, backward: bool) -> Tensor:
+        self.forwards += 1
+        loss = self._closure(backward=backward) if self._takes_backward else self._closure()
+        return _scalar(loss)
+
+    def _backward(self, loss: Tensor) -> None:
+        if not loss.requires_grad:
+            raise RuntimeError(
+                "the closure's loss depends on no parameter of this optimizer: it has no graph, "
+                "and backward() inside the closure left no gradient"
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        if all(param.grad is None for param in self._params):
+            raise RuntimeError("the closure's loss depends on no parameter of this optimizer")
+
+
+def _scalar(loss: Any) -> Tensor:
+    if isinstance(loss, (int, float)):
+        return torch.tensor(float(loss), dtype=torch.float64)
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"the closure must return the loss, a scalar tensor; got {loss!r:.60}")
+    if loss.numel() != 1:
+        raise TypeError(f"the closure must return a scalar loss; its shape is {tuple(loss.shape)}")
+    return loss.reshape(())
+
+
+def _code(closure: Closure) -> CodeType | type:
+    code = getattr(closure, "__code__", None)
+    return code if isinstance(code, CodeType) else type(closure)
+
+
+def _has_backward_keyword(closure: Closure) -> bool:
+    try:
+        parameter = inspect.signature(closure).parameters.get("backward")
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.kind in (
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )

@@ -1,0 +1,98 @@
+"""When a trial step is accepted. No torch.
+
+Notation: `p = ⟨g, d⟩` is the slope, `Δ(η) = f(w) − f(w − η·d)` the decrease of a trial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a condition remembers from step to step: running means h and s, 0 where unused."""
+
+    h: float = 0.0
+    s: float = 0.0
+
+
+class Condition(Protocol):
+    """Judges a trial by its step and its decrease."""
+
+    def holds(self, step_size: float, decrease: float) -> bool:
+        """Whether the trial is accepted."""
+        ...
+
+    def memory_after(self, decrease: float) -> Memory:
+        """What to remember once the trial with this decrease is kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Armijo:
+    """`Δ(η) ≥ c·η·p`: the loss falls by at least the share c of what the slope promises.
+
+    Source: Armijo (1966); for mini-batches Vaswani et al. (2019), arXiv 1905.09997.
+    """
+
+    c: float
+    slope: float
+
+    def holds(self, step_size: float, decrease: float) -> bool:
+        """Whether the decrease is large enough."""
+        return decrease >= self.c * step_size * self.slope
+
+    def memory_after(self, decrease: float) -> Memory:
+        """Nothing."""
+        return Memory()
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothedArmijo:
+    """`β₃·h + (1−β₃)·Δ(η) ≥ c'·η·s`, with running means h of the decrease and s of the slope.
+
+    `c' = c` where `s > 0` and `1/c` where not: a direction with momentum need not descend, and
+    then the loss may only rise by a bounded amount.
+
+    Source: Kenneweg et al. (2024), arXiv 2403.18519.
+
+    Attributes:
+        c: the share, in (0, 1).
+        beta3: the factor `β₃` of both means.
+        h: the running mean of the decreases of earlier steps.
+        s: the running mean of the slopes, this step's included.
+    """
+
+    c: float
+    beta3: float
+    h: float
+    s: float
+
+    @classmethod
+    def with_slope(cls, c: float, beta3: float, memory: Memory, slope: float) -> SmoothedArmijo:
+        """The condition of a step with this slope, which enters the mean s at once."""
+        return cls(c, beta3, memory.h, running_mean(memory.s, slope, beta3))
+
+    def holds(self, step_size: float, decrease: float) -> bool:
+        """Whether the smoothed decrease is large enough."""
+        c = self.c if self.s > 0 else 1 / self.c
+        return running_mean(self.h, decrease, self.beta3) >= c * step_size * self.s
+
+    def memory_after(self, decrease: float) -> Memory:
+        """Both means; h with the decrease of the trial that is kept."""
+        return Memory(running_mean(self.h, decrease, self.beta3), self.s)
+
+
+def running_mean(mean: float, value: float, beta: float) -> float:
+    """`β·mean + (1−β)·value`, without bias correction."""
+    return beta * mean + (1 - beta) * value
+
+
+def rounding(loss: float, loss_next: float, eps: float) -> float:
+    """The part of a decrease that may be rounding: `ε·(|f(w)| + |f(w − η·d)|)`.
+
+    Each loss is known to one unit in its last place at best, ε being the precision of the
+    losses' type. Near convergence the decrease that a condition asks for drowns in this.
+    """
+    return eps * (abs(loss) + abs(loss_next))

@@ -1,0 +1,80 @@
+"""The tensors of one parameter group in one step, and moving them along `w − η·d`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sls.arithmetic import Arithmetic, Tensors, choose
+
+GroupSettings = dict[str, Any]
+
+
+class GroupTensors:
+    """The parameters of a group that have a gradient, with gradients and state.
+
+    Complex tensors appear as their real views, so that all arithmetic is real and `⟨g, d⟩` is
+    the real inner product.
+
+    Attributes:
+        params: the parameters, moved in place.
+        grads: their gradients g.
+        states: the optimizer's state of each parameter.
+        settings: the group's settings.
+        arithmetic: how its lists are computed with.
+    """
+
+    def __init__(self, group: GroupSettings, states: dict[Tensor, dict[str, Any]]):
+        with_gradient = [param for param in group["params"] if param.grad is not None]
+        for param in with_gradient:
+            if param.grad.is_sparse:
+                raise RuntimeError(
+                    "line searches do not support sparse gradients; "
+                    "build the embedding with sparse=False"
+                )
+        self.settings = group
+        self.arithmetic: Arithmetic = choose(group["foreach"], with_gradient)
+        self.states = [states[param] for param in with_gradient]
+        self._complex = [param.is_complex() for param in with_gradient]
+        self._raw_params = with_gradient
+        self.params = self._real(param.detach() for param in with_gradient)
+        self.grads = self._real(param.grad for param in with_gradient)
+        self._origin: Tensors = []
+
+    def state_tensors(self, name: str) -> Tensors:
+        """A tensor of each parameter's state, made as zeros where it is missing."""
+        for param, state in zip(self._raw_params, self.states, strict=True):
+            if name not in state:
+                state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
+        return self._real(state[name] for state in self.states)
+
+    def remember_origin(self) -> None:
+        """Keep a copy of the parameters `w`, for `move`, `decay` and `restore`."""
+        self._origin = [param.clone() for param in self.params]
+
+    def move(self, step_size: float, direction: Tensors) -> None:
+        """Go to `w − η·d`."""
+        self.restore()
+        self.arithmetic.add_(self.params, direction, -step_size)
+
+    def restore(self) -> None:
+        """Go back to `w`, to the bit."""
+        self.arithmetic.copy_(self.params, self._origin)
+
+    def decay(self, amount: float) -> None:
+        """Subtract `amount·w`, wherever the parameters are: decoupled weight decay."""
+        if amount != 0:
+            self.arithmetic.add_(self.params, self._origin, -amount)
+
+    def step(self, step_size: float, direction: Tensors, decay: float) -> None:
+        """Go to `w − η·d − decay·w` without a copy of w, and so without a way back."""
+        if decay != 0:
+            self.arithmetic.mul_(self.params, 1 - decay)
+        self.arithmetic.add_(self.params, direction, -step_size)
+
+    def _real(self, tensors: Iterable[Tensor]) -> Tensors:
+        pairs = zip(tensors, self._complex, strict=True)
+        return [torch.view_as_real(x) if is_complex else x for x, is_complex in pairs]

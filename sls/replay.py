@@ -1,0 +1,154 @@
+"""Making several evaluations of one mini-batch see, and leave, the same world.
+
+A forward pass draws random numbers (dropout) and moves buffers (BatchNorm's running statistics).
+`Replay` lets every trial start from the state before the first evaluation, and leaves behind what
+that one evaluation left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+RandomState = dict[torch.device, Tensor]
+
+
+class Replay:
+    """The state of random generators and buffers around the evaluations of one step.
+
+    Generators: the CPU's and that of every device given. Buffers: those of every `nn.Module`
+    called in the first evaluation, and of their submodules, found as they are called, so that
+    the user names none. Python's and NumPy's generators, buffers of modules that are never
+    called as modules, and plain attributes are left alone.
+
+    Args:
+        devices: where the parameters are.
+    """
+
+    def __init__(self, devices: Iterable[torch.device]):
+        self._devices = sorted({d for d in devices if d.type not in ("cpu", "meta")}, key=str)
+        self._random_before: RandomState = {}
+        self._random_after: RandomState = {}
+        self._buffers = _Buffers()
+
+    @contextmanager
+    def first_evaluation(self) -> Iterator[None]:
+        """Run the first evaluation in this context: remembers the states before and after."""
+        self._random_before = _random_state(self._devices)
+        with self._buffers.watched():
+            yield
+        self._random_after = _random_state(self._devices)
+
+    def rewind(self) -> None:
+        """Go back to the state before the first evaluation; call before each later one."""
+        _set_random_state(self._random_before)
+        self._buffers.rewind()
+
+    def finish(self) -> None:
+        """Go to the state that the first evaluation left; call after the last one."""
+        _set_random_state(self._random_after)
+        self._buffers.finish()
+
+
+def _random_state(devices: Sequence[torch.device]) -> RandomState:
+    state = {torch.device("cpu"): torch.get_rng_state()}
+    for device in devices:
+        state[device] = torch.get_device_module(device).get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: RandomState) -> None:
+    for device, value in state.items():
+        if device.type == "cpu":
+            torch.set_rng_state(value)
+        else:
+            torch.get_device_module(device).set_rng_state(value, device)
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """One buffer: where it hangs, what it was, and, if it was changed, what it became."""
+
+    owner: dict[str, Any]
+    name: str
+    tensor: Tensor | None
+    before: Tensor | None
+    tensor_after: Tensor | None = None
+    after: Tensor | None = None
+
+    def record_change(self) -> bool:
+        """Remember what the first evaluation made of it; False if it was surely left alone."""
+        now = self.owner.get(self.name)
+        if now is self.tensor and _surely_equal(now, self.before):
+            return False
+        self.tensor_after = now
+        self.after = None if now is None else now.detach().clone()
+        return True
+
+    def rewind(self) -> None:
+        if self.tensor is not None and self.before is not None:
+            self.tensor.copy_(self.before)
+        self.owner[self.name] = self.tensor
+
+    def finish(self) -> None:
+        if self.tensor_after is not None and self.after is not None:
+            self.tensor_after.copy_(self.after)
+        self.owner[self.name] = self.tensor_after
+
+
+class _Buffers:
+    """The buffers of all modules that are called while watched."""
+
+    def __init__(self) -> None:
+        self._seen: set[nn.Module] = set()
+        self._buffers: list[_Buffer] = []
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        handle = register_module_forward_pre_hook(self._before_forward)
+        try:
+            yield
+        finally:
+            handle.remove()
+        self._seen.clear()
+        self._buffers = [buffer for buffer in self._buffers if buffer.record_change()]
+
+    def _before_forward(self, module: nn.Module, inputs: Any) -> None:
+        if module in self._seen or torch.compiler.is_compiling():
+            return
+        for submodule in module.modules():
+            if submodule not in self._seen:
+                self._seen.add(submodule)
+                self._remember(submodule)
+
+    def _remember(self, module: nn.Module) -> None:
+        for name, tensor in module._buffers.items():
+            before = None if tensor is None else tensor.detach().clone()
+            self._buffers.append(_Buffer(module._buffers, name, tensor, before))
+
+    @torch.no_grad()
+    def rewind(self) -> None:
+        for buffer in self._buffers:
+            buffer.rewind()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        for buffer in self._buffers:
+            buffer.finish()
+
+
+def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:
+    """Whether a buffer holds what it held, as far as can be told without waiting for a device.
+
+    The values are compared because torch's count of in-place changes (`_version`) misses what
+    BatchNorm's kernels and writes through `.data` do.
+    """
+    if now is None or before is None:
+        return now is before
+    return now.device.type == "cpu" and torch.equal(now, before)

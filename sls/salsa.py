@@ -1,0 +1,122 @@
+"""SaLSa: a smoothed Armijo line search that searches rarely."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch.optim.optimizer import ParamsT
+
+from sls.conditions import Memory, SmoothedArmijo
+from sls.directions import SGD, MomentumFreeAdam
+from sls.line_search import LineSearch
+
+
+class SaLSA(LineSearch):
+    """Smoothed Armijo `β₃·h + (1−β₃)·Δ(η) ≥ c·η·s` along momentum-free Adam, or SGD.
+
+    With `direction="adam"` the search goes along `g/(√v̂+ε)` and the step along `m̂/(√v̂+ε)`: as
+    in the paper, the point that was tested is not the point that is kept. With
+    `direction="sgd"` both are the gradient. A search takes place every L steps, L from the ratio
+    of two running means of the step (`sls.step_sizes.StepMeans`).
+
+    Source: Kenneweg et al. (2024), *No learning rates needed: Introducing SALSA*, arXiv
+    2407.20650. The defaults are the constants of the authors' package; `SaLSA.paper` has those
+    of the time of the paper.
+
+    Args:
+        params: parameters or parameter groups.
+        c: the share of the predicted decrease that is asked for, in (0, 1).
+        init_step: the first step tried, > 0.
+        shrink: δ, in (0, 1).
+        growth: the growth of the step from one search to the next, ≥ 1.
+        max_trials: after as many rejected trials, nothing is changed.
+        min_step: a search that would go below this keeps its last trial; 0: never.
+        tolerance: decreases below this many roundings of the loss count as none needed.
+        direction: "adam" or "sgd".
+        betas: β₁ and β₂ of Adam's moments; without effect for SGD, like `eps`.
+        beta3: β₃, the factor of the running means h and s.
+        eps: ε of Adam's denominator.
+        search: "adaptive", or "every" step.
+        weight_decay: decoupled, λ in `w ← w − η·λ·w`; outside the comparison of losses.
+        total_steps: the length of the run; with it, the step is annealed.
+        anneal: the last share of the run, over which the step falls linearly to 0.
+        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+
+    Raises:
+        ValueError: a setting is unknown or out of its range.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        *,
+        c: float = 0.5,
+        init_step: float = 1.0,
+        shrink: float = 0.8,
+        growth: float = 1.1,
+        max_trials: int = 100,
+        min_step: float = 0.0,
+        tolerance: float = 1.0,
+        direction: Literal["adam", "sgd"] = "adam",
+        betas: tuple[float, float] = (0.9, 0.999),
+        beta3: float = 0.9,
+        eps: float = 1e-8,
+        search: Literal["every", "adaptive"] = "adaptive",
+        weight_decay: float = 0.0,
+        total_steps: int | None = None,
+        anneal: float = 0.5,
+        foreach: bool | None = None,
+    ):
+        super().__init__(
+            params,
+            {
+                "c": c,
+                "init_step": init_step,
+                "shrink": shrink,
+                "growth": growth,
+                "max_trials": max_trials,
+                "min_step": min_step,
+                "tolerance": tolerance,
+                "direction": direction,
+                "betas": betas,
+                "beta3": beta3,
+                "eps": eps,
+                "search": search,
+                "weight_decay": weight_decay,
+                "total_steps": total_steps,
+                "anneal": anneal,
+                "foreach": foreach,
+            },
+        )
+
+    @classmethod
+    def paper(
+        cls,
+        params: ParamsT,
+        *,
+        c: float = 0.3,
+        direction: Literal["adam", "sgd"] = "adam",
+        weight_decay: float = 0.0,
+    ) -> SaLSA:
+        """The constants of the time of the paper, and no allowance for rounding."""
+        return cls(
+            params,
+            c=c,
+            direction=direction,
+            weight_decay=weight_decay,
+            init_step=0.1,
+            shrink=0.9,
+            growth=2 ** (1 / 500),
+            beta3=0.99,
+            tolerance=0.0,
+        )
+
+    @property
+    def direction(self) -> SGD | MomentumFreeAdam:
+        """Momentum-free Adam searched and Adam taken, or SGD for both."""
+        return SGD() if self.param_groups[0]["direction"] == "sgd" else MomentumFreeAdam()
+
+    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo:
+        """Smoothed Armijo."""
+        group = self.param_groups[0]
+        return SmoothedArmijo.with_slope(group["c"], group["beta3"], memory, slope)

@@ -1,0 +1,111 @@
+"""The settings of an optimizer: their ranges, and errors that name the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
+"""Settings that may differ between parameter groups; all others are one for the optimizer."""
+
+GROUP_KEYS = frozenset({"params", "param_names", "name"})
+"""What a parameter group may hold besides settings."""
+
+
+class _Rule(NamedTuple):
+    holds: Callable[[Any], bool]
+    wanted: str
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _beta(value: Any) -> bool:
+    return _number(value) and 0 <= value < 1
+
+
+def _one_of(*choices: object) -> _Rule:
+    return _Rule(lambda x: x in choices, "one of " + ", ".join(map(repr, choices)))
+
+
+_OPEN_UNIT = _Rule(lambda x: _number(x) and 0 < x < 1, "a number in (0, 1)")
+_POSITIVE = _Rule(lambda x: _number(x) and x > 0, "a positive number")
+_NOT_NEGATIVE = _Rule(lambda x: _number(x) and x >= 0, "a number of at least 0")
+_COUNT = _Rule(_count, "a whole number of at least 1")
+
+_RULES: Mapping[str, _Rule] = {
+    "c": _OPEN_UNIT,
+    "init_step": _POSITIVE,
+    "shrink": _OPEN_UNIT,
+    "growth": _Rule(lambda x: _number(x) and x >= 1, "a number of at least 1"),
+    "n_batches_per_epoch": _COUNT,
+    "max_trials": _COUNT,
+    "min_step": _NOT_NEGATIVE,
+    "tolerance": _NOT_NEGATIVE,
+    "betas": _Rule(
+        lambda x: isinstance(x, (tuple, list)) and len(x) == 2 and all(map(_beta, x)),
+        "a pair of numbers in [0, 1)",
+    ),
+    "beta3": _Rule(_beta, "a number in [0, 1)"),
+    "eps": _NOT_NEGATIVE,
+    "slope": _one_of("exact", "finite_difference"),
+    "direction": _one_of("adam", "sgd"),
+    "search": _one_of("every", "adaptive"),
+    "weight_decay": _NOT_NEGATIVE,
+    "total_steps": _Rule(lambda x: x is None or _count(x), "None or a whole number of at least 1"),
+    "anneal": _Rule(lambda x: _number(x) and 0 < x <= 1, "a number in (0, 1]"),
+    "foreach": _one_of(None, True, False),
+}
+
+
+def check(settings: Mapping[str, Any], where: str) -> None:
+    """Raise if a setting is out of its range.
+
+    Raises:
+        ValueError: names the setting, the place, what was wanted and what was given.
+    """
+    for name, value in settings.items():
+        rule = _RULES[name]
+        if not rule.holds(value):
+            raise ValueError(f"{name} of {where} must be {rule.wanted}; got {value!r}")
+
+
+def check_group(
+    group: Mapping[str, Any], defaults: Mapping[str, Any], first: Mapping[str, Any], where: str
+) -> None:
+    """Raise if a parameter group holds a setting that is unknown, out of range or not its own.
+
+    Args:
+        group: what the user wrote.
+        defaults: the settings that the optimizer knows.
+        first: the optimizer's settings that all groups share.
+        where: the group's name in messages.
+
+    Raises:
+        ValueError: names the setting and the place.
+    """
+    given = {name: value for name, value in group.items() if name not in GROUP_KEYS}
+    for name in given:
+        if name == "lr":
+            raise ValueError(f"lr of {where}: the line search chooses it; set init_step instead")
+        if name not in defaults:
+            raise ValueError(f"{where} has the unknown setting {name!r}{_nearest(name, defaults)}")
+    check(given, where)
+    for name, value in given.items():
+        if name not in PER_GROUP and value != first[name]:
+            raise ValueError(
+                f"{name} is one for all parameter groups: {where} says {value!r}, "
+                f"the optimizer {first[name]!r}"
+            )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"

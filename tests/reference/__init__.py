@@ -1,0 +1,1 @@
+"""Independent twins of the optimizers in NumPy: slow, obvious, written from the published rules."""

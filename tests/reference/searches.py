@@ -1,0 +1,89 @@
+"""The two backtracking searches: Armijo's condition, and its smoothed form."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from tests.reference.shared import Losses, Vector, allowance, finite
+
+
+class Found(NamedTuple):
+    """The result of a search: `step` is the last step tested, kept only if `accepted`."""
+
+    accepted: bool
+    step: float
+    trials: int
+    h: float  # of the last trial, nan without smoothing
+    any_finite: bool  # whether some trial's loss was finite
+
+
+def armijo(
+    losses: Losses,
+    k: int,
+    w: Vector,
+    d: Vector,
+    *,
+    f0: float,
+    p: float,
+    start: float,
+    c: float,
+    shrink: float,
+    max_trials: int,
+    tolerance: float,
+) -> Found:
+    """Shrink η from `start` until f(w) − f(w − ηd) ≥ c·η·p."""
+    eta = start
+    any_finite = False
+    for trial in range(1, max_trials + 1):
+        f_trial = float(losses(k, w - eta * d))
+        if finite(f_trial):
+            any_finite = True
+            decrease = f0 - f_trial
+            if decrease + allowance(tolerance, f0, f_trial) >= c * eta * p:
+                return Found(True, eta, trial, math.nan, any_finite)
+        if trial < max_trials:
+            eta = shrink * eta
+    return Found(False, eta, max_trials, math.nan, any_finite)
+
+
+def smoothed(
+    losses: Losses,
+    k: int,
+    w: Vector,
+    d: Vector,
+    *,
+    f0: float,
+    h: float,
+    s: float,
+    start: float,
+    c: float,
+    shrink: float,
+    beta3: float,
+    max_trials: int,
+    tolerance: float,
+    min_step: float = 0.0,
+) -> Found:
+    """Shrink η from `start` until β3·h + (1−β3)·Δ(η) ≥ c'·η·s, with c' = c if s > 0 else 1/c.
+
+    With `min_step`, a rejected η that may not shrink further is kept if its loss is finite.
+    """
+    c_prime = c if s > 0 else 1 / c
+    eta = start
+    any_finite = False
+    for trial in range(1, max_trials + 1):
+        f_trial = float(losses(k, w - eta * d))
+        h_try = math.nan
+        if finite(f_trial):
+            any_finite = True
+            decrease = f0 - f_trial
+            h_try = beta3 * h + (1 - beta3) * decrease
+            # The condition forgives what rounding may hide in the decrease; h does not know of it.
+            forgiven = decrease + allowance(tolerance, f0, f_trial)
+            if beta3 * h + (1 - beta3) * forgiven >= c_prime * eta * s:
+                return Found(True, eta, trial, h_try, any_finite)
+        if shrink * eta < min_step:
+            return Found(finite(f_trial), eta, trial, h_try, any_finite)
+        if trial < max_trials:
+            eta = shrink * eta
+    return Found(False, eta, max_trials, h_try, any_finite)

@@ -1,0 +1,77 @@
+"""SLS (Vaswani et al. 2019, arXiv 1905.09997): SGD with Armijo's condition on the mini-batch."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from tests.reference.searches import armijo
+from tests.reference.shared import (
+    Gradients,
+    Losses,
+    SearchFrequency,
+    Step,
+    Vector,
+    anneal_factor,
+    finite,
+    moved,
+)
+
+FALLBACK_STEP = 1e-6
+"""Taken when a search is exhausted."""
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def sls(
+    losses: Losses,
+    gradients: Gradients,
+    w0: Vector,
+    steps: int,
+    *,
+    c: float = 0.1,
+    init_step: float = 1.0,
+    shrink: float = 0.9,
+    growth: float = 2.0,
+    n_batches_per_epoch: int = 500,
+    max_trials: int = 100,
+    tolerance: float = 1.0,
+    weight_decay: float = 0.0,
+    search: Literal["every", "adaptive"] = "every",
+    total_steps: int | None = None,
+    anneal: float = 0.5,
+) -> list[Step]:
+    """Run `steps` steps from `w0`, step k on mini-batch k."""
+    w = w0.copy()
+    remembered: float | None = None
+    frequency = SearchFrequency()
+    record: list[Step] = []
+    for k in range(steps):
+        f0, g = float(losses(k, w)), gradients(k, w)
+        p = float(g @ g)
+        eta = 0.0
+        trials = 0
+        searching = search == "every" or frequency.due(k)
+        if searching:
+            frequency.searched(k)
+        if finite(f0, p) and not searching and remembered is not None:
+            eta = remembered
+            frequency.took(eta)
+        elif finite(f0, p):
+            grown = growth ** (1 / n_batches_per_epoch)
+            start = init_step if remembered is None else remembered * grown
+            found = armijo(
+                losses, k, w, g, f0=f0, p=p, start=start,
+                c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
+            )  # fmt: skip
+            trials = found.trials
+            if found.accepted:
+                eta = remembered = found.step
+                frequency.took(eta)
+            elif found.any_finite:
+                eta = FALLBACK_STEP
+        if eta > 0:
+            w = moved(w, g, eta * anneal_factor(k, total_steps, anneal), weight_decay)
+        record.append(Step(w.copy(), eta, p, trials, math.nan, math.nan))
+    return record

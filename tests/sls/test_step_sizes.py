@@ -1,0 +1,69 @@
+"""Where searches start, how often they take place, and annealing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sls.step_sizes import StepMeans, anneal_factor, search_is_due, search_start
+
+STEP = st.floats(1e-8, 1e4)
+
+
+def test_the_first_search_starts_at_init_step_itself() -> None:
+    assert search_start(None, init_step=0.1, growth=2.0) == 0.1
+
+
+def test_later_searches_start_at_the_grown_step() -> None:
+    assert search_start(0.25, init_step=0.1, growth=2.0) == 0.5
+
+
+@given(total=st.integers(1, 10_000), anneal=st.floats(0.01, 1.0), data=st.data())
+def test_annealing_falls_from_one_to_zero_and_never_rises(
+    total: int, anneal: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(0, total))
+    now, later = anneal_factor(k, total, anneal), anneal_factor(k + 1, total, anneal)
+    assert 0 <= later <= now <= 1
+    assert anneal_factor(total, total, anneal) == 0
+    assert anneal_factor(0, total, anneal) == 1
+
+
+@pytest.mark.parametrize(("k", "factor"), [(0, 1), (50, 1), (60, 0.8), (75, 0.5), (99, 0.02)])
+def test_annealing_over_the_last_half_of_a_hundred_steps(k: int, factor: float) -> None:
+    assert anneal_factor(k, 100, 0.5) == pytest.approx(factor)
+
+
+def test_no_annealing_without_a_length() -> None:
+    assert anneal_factor(10**9, None, 0.5) == 1
+
+
+@given(steps=st.lists(STEP, min_size=1, max_size=50))
+def test_pause_lies_between_one_and_ten(steps: list[float]) -> None:
+    means = None
+    for step in steps:
+        means = StepMeans.after(means, step)
+    assert means is not None
+    assert 1 <= means.pause() <= 10
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "pause"),
+    [(1.0, 1.0, 10), (1.25, 1.0, 4), (1.0, 1.25, 4), (3.0, 1.0, 1), (1.15, 1.0, 7)],
+)
+def test_pause_is_the_inverse_of_the_ratios_distance_from_one(
+    fast: float, slow: float, pause: int
+) -> None:
+    assert StepMeans(fast, slow).pause() == pause
+
+
+def test_the_first_ten_steps_always_search() -> None:
+    steady = StepMeans(1.0, 1.0)
+    assert all(search_is_due(k, k - 1, steady) for k in range(10))
+    assert not search_is_due(10, 9, steady)
+    assert search_is_due(19, 9, steady)
+
+
+def test_search_goes_on_until_one_has_succeeded() -> None:
+    assert search_is_due(500, 499, None)

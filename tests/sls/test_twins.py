@@ -1,0 +1,111 @@
+"""Every optimizer walks with its slow, obvious twin for 200 steps, to 1e-6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from torch.optim import Optimizer
+
+from sls import ALSALS, SLS, AdamSLS, SaLSA
+from tests.reference.adam_sls import adam_sls
+from tests.reference.alsals import alsals
+from tests.reference.salsa import salsa
+from tests.reference.shared import Step
+from tests.reference.sls import sls
+from tests.sls.problems import PROBLEMS, PlainProblem, vector_of
+
+STEPS = 200
+
+
+class Pair(NamedTuple):
+    """An optimizer, its twin, and the twin's settings."""
+
+    optimizer: Callable[..., Any]
+    twin: Callable[..., list[Step]]
+    settings: dict[str, Any]
+
+
+PAPER_ALSALS = {"slope": "finite_difference", "min_step": 5e-9, "tolerance": 0.0}
+PAPER_SALSA = {
+    "c": 0.3,
+    "shrink": 0.9,
+    "beta3": 0.99,
+    "init_step": 0.1,
+    "growth": 2 ** (1 / 500),
+    "tolerance": 0.0,
+}
+
+PAIRS = {
+    "SLS": Pair(SLS, sls, {}),
+    "SLS.paper": Pair(SLS.paper, sls, {"tolerance": 0.0}),
+    "AdamSLS": Pair(AdamSLS, adam_sls, {}),
+    "AdamSLS.paper": Pair(AdamSLS.paper, adam_sls, {"tolerance": 0.0}),
+    "ALSALS": Pair(ALSALS, alsals, {}),
+    "ALSALS.paper": Pair(ALSALS.paper, alsals, PAPER_ALSALS),
+    "SaLSA": Pair(SaLSA, salsa, {}),
+    "SaLSA.paper": Pair(SaLSA.paper, salsa, PAPER_SALSA),
+    "SaLSA-sgd": Pair(
+        lambda params, **kw: SaLSA(params, direction="sgd", **kw), salsa, {"direction": "sgd"}
+    ),
+}
+VARIATIONS: dict[str, dict[str, Any]] = {
+    "adaptive": {"search": "adaptive"},
+    "every": {"search": "every"},
+    "annealed": {"total_steps": STEPS, "anneal": 0.5},
+    "decayed": {"weight_decay": 0.1},
+    "other-constants": {"c": 0.6, "shrink": 0.7, "growth": 1.3, "init_step": 0.02},
+    "few-trials": {"max_trials": 2, "init_step": 5.0},
+}
+DEFAULT_PAIRS = ["SLS", "AdamSLS", "ALSALS", "SaLSA", "SaLSA-sgd"]
+
+
+def walk(optimizer: Optimizer, module: Any, steps: int) -> list[tuple[Any, Any]]:
+    """(parameters after the step, record) of every step."""
+    history = []
+    for k in range(steps):
+        optimizer.step(lambda k=k: module(k))
+        history.append((vector_of(module), optimizer.last_step))
+    return history
+
+
+def assert_same_walk(history: list[tuple[Any, Any]], expected: list[Step]) -> None:
+    assert len(history) == len(expected)
+    for k, ((w, record), step) in enumerate(zip(history, expected, strict=True)):
+        message = f"step {k}, {record}"
+        np.testing.assert_allclose(w, step.w, rtol=1e-6, atol=1e-9, err_msg=message)
+        assert record.trials == step.trials, message
+        if step.step_size > 0:  # the twin writes 0 for a failed step
+            np.testing.assert_allclose(record.step_size, step.step_size, rtol=1e-6, err_msg=message)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("name", PAIRS)
+def test_walks_with_its_twin(name: str, problem: str) -> None:
+    pair, module = PAIRS[name], PROBLEMS[problem]()
+    plain = PlainProblem(PROBLEMS[problem]())
+    expected = pair.twin(plain.loss, plain.gradient, plain.start(), STEPS, **pair.settings)
+    assert_same_walk(walk(pair.optimizer(module.parameters()), module, STEPS), expected)
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+@pytest.mark.parametrize("name", DEFAULT_PAIRS)
+def test_walks_with_its_twin_under_other_settings(name: str, variation: str) -> None:
+    pair, module, settings = PAIRS[name], PROBLEMS["network"](), VARIATIONS[variation]
+    plain = PlainProblem(PROBLEMS["network"]())
+    expected = pair.twin(
+        plain.loss, plain.gradient, plain.start(), STEPS, **{**pair.settings, **settings}
+    )
+    optimizer = pair.optimizer(module.parameters(), **settings)
+    assert_same_walk(walk(optimizer, module, STEPS), expected)
+
+
+def test_means_h_and_s_are_the_twins() -> None:
+    module, plain = PROBLEMS["network"](), PlainProblem(PROBLEMS["network"]())
+    expected = alsals(plain.loss, plain.gradient, plain.start(), STEPS)
+    optimizer = ALSALS(module.parameters())
+    walk(optimizer, module, STEPS)
+    state = optimizer.search_state
+    assert (state.h, state.s) == pytest.approx((expected[-1].h, expected[-1].s), rel=1e-6)
