@@ -59,7 +59,10 @@ class Replay:
 def _random_state(devices: Sequence[torch.device]) -> RandomState:
     state = {torch.device("cpu"): torch.get_rng_state()}
     for device in devices:
-        state[device] = torch.get_device_module(device).get_rng_state(device)
+        module = torch.get_device_module(device)
+        # Apple's module has one generator and takes no device.
+        one = device.type == "mps"
+        state[device] = module.get_rng_state() if one else module.get_rng_state(device)
     return state
 
 
@@ -67,6 +70,8 @@ def _set_random_state(state: RandomState) -> None:
     for device, value in state.items():
         if device.type == "cpu":
             torch.set_rng_state(value)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(value)
         else:
             torch.get_device_module(device).set_rng_state(value, device)
 
