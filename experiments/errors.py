@@ -1,0 +1,25 @@
+"""The one exception that the command line prints as a single line, and the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something that the user can mend: what is wrong, where, and the nearest right thing.
+
+    The command line prints its message on one line and leaves with exit code 2.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name nearest to `name`, or all of them if none is near.
+
+    Returns the empty string when nothing is known.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -1,0 +1,262 @@
+"""What a config may hold: every key, its type, its range and its default. No torch.
+
+A resolved config is an instance of `RunConfig`; composition and overrides are in `config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+OpenUnit = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _list_as_tuple(value: object) -> object:
+    """YAML has lists only; strict types want the tuple itself."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Betas = Annotated[tuple[Beta, Beta], BeforeValidator(_list_as_tuple)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are errors, types are not bent, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+# --------------------------------------------------------------------------------------- tasks
+
+
+class DigitsTask(Section):
+    """scikit-learn's 1,797 pictures of digits, 8×8 grey; every fifth picture is validation."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class ImageFolderTask(Section):
+    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), as torchvision reads it."""
+
+    kind: Literal["image_folder"] = "image_folder"
+    folder: str = Field(min_length=1, description="below data_root, or an absolute path")
+    size: PositiveInt = Field(32, description="pictures are resized to size × size pixels")
+    augment: bool = Field(True, description="random crop with padding of size/8 and random flip")
+
+
+class GlueTask(Section):
+    """A GLUE task from TSV files in the original layout, below `data_root/glue`."""
+
+    kind: Literal["glue"] = "glue"
+    dataset: Literal["cola", "sst2", "mrpc"]
+    max_tokens: PositiveInt = 256
+    train_examples: PositiveInt | None = Field(None, description="the first n examples; null: all")
+
+
+class ByteTextTask(Section):
+    """Language modelling on the bytes of text that every Python carries (`pydoc_data.topics`)."""
+
+    kind: Literal["byte_text"] = "byte_text"
+    block: PositiveInt = Field(64, description="bytes a sequence")
+
+
+Task = Annotated[
+    DigitsTask | ImageFolderTask | GlueTask | ByteTextTask, Field(discriminator="kind")
+]
+
+# -------------------------------------------------------------------------------------- models
+
+
+class ResNetModel(Section):
+    """ResNet with the CIFAR stem: one 3×3 convolution, no max-pool."""
+
+    kind: Literal["resnet"] = "resnet"
+    depth: Literal[8, 18, 34] = Field(8, description="8 is the small one, for a CPU")
+    width: PositiveInt = Field(64, description="channels of the first stage")
+
+
+class ViTModel(Section):
+    """A Vision Transformer, sized to the picture."""
+
+    kind: Literal["vit"] = "vit"
+    patch: PositiveInt = 4
+    width: PositiveInt = 128
+    layers: PositiveInt = 4
+    heads: PositiveInt = 4
+    dropout: Probability = 0.0
+
+
+class BertModel(Section):
+    """BERT with one linear layer on the first position of the last hidden state.
+
+    Pretrained from `name`; from scratch, by the sizes, where `name` is null.
+    """
+
+    kind: Literal["bert"] = "bert"
+    name: str | None = Field(
+        "google-bert/bert-base-uncased", description="hub name or local folder"
+    )
+    layers: PositiveInt | None = Field(None, description="keep the first n layers; null: all")
+    width: PositiveInt = Field(128, description="from scratch only, like heads")
+    heads: PositiveInt = 4
+    dropout: Probability | None = Field(None, description="null: as pretrained (0.1 from scratch)")
+    tokenizer: str | None = Field(None, description="hub name or local folder; null: as `name`")
+
+
+class GPT2Model(Section):
+    """GPT-2 as a language model; pretrained from `name`, or from scratch by the sizes."""
+
+    kind: Literal["gpt2"] = "gpt2"
+    name: str | None = None
+    layers: PositiveInt | None = Field(
+        None, description="keep the first n layers; null: all, or 12"
+    )
+    width: PositiveInt = 768
+    heads: PositiveInt = 12
+    dropout: Probability = 0.0
+
+
+Model = Annotated[ResNetModel | ViTModel | BertModel | GPT2Model, Field(discriminator="kind")]
+
+# ---------------------------------------------------------------------------------- optimizers
+
+
+class Scheduled(Section):
+    """What torch's own optimizers share: linear warm-up to `lr`, then cosine to zero."""
+
+    lr: PositiveFloat
+    warmup: Beta = Field(0.1, description="share of the steps in which the rate rises")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Adam(Scheduled):
+    """`torch.optim.Adam`."""
+
+    kind: Literal["adam"] = "adam"
+    betas: Betas = (0.9, 0.999)
+    eps: float = Field(1e-8, ge=0)
+
+
+class AdamW(Scheduled):
+    """`torch.optim.AdamW`."""
+
+    kind: Literal["adamw"] = "adamw"
+    betas: Betas = (0.9, 0.999)
+    eps: float = Field(1e-8, ge=0)
+
+
+class SGD(Scheduled):
+    """`torch.optim.SGD`."""
+
+    kind: Literal["sgd"] = "sgd"
+    momentum: Beta = 0.0
+
+
+class LineSearch(Section):
+    """What the line searches of `sls` share; null means the optimizer's own default.
+
+    `anneal` is the share of the run over which the step is annealed to zero; null: never.
+    """
+
+    preset: Literal["default", "paper"] = "default"
+    c: OpenUnit | None = None
+    init_step: PositiveFloat | None = None
+    shrink: OpenUnit | None = None
+    growth: Annotated[float, Field(ge=1)] | None = None
+    max_trials: PositiveInt | None = None
+    search: Literal["every", "adaptive"] | None = None
+    weight_decay: float = Field(0.0, ge=0)
+    anneal: Share | None = None
+
+
+class SLS(LineSearch):
+    """`sls.SLS`; the harness gives it the number of batches an epoch."""
+
+    kind: Literal["sls"] = "sls"
+
+
+class AdamSLS(LineSearch):
+    """`sls.AdamSLS`."""
+
+    kind: Literal["adam_sls"] = "adam_sls"
+    betas: Betas | None = None
+    eps: Annotated[float, Field(ge=0)] | None = None
+
+
+class ALSALS(LineSearch):
+    """`sls.ALSALS`."""
+
+    kind: Literal["alsals"] = "alsals"
+    betas: Betas | None = None
+    eps: Annotated[float, Field(ge=0)] | None = None
+    beta3: Beta | None = None
+    slope: Literal["exact", "finite_difference"] | None = None
+
+
+class SaLSA(LineSearch):
+    """`sls.SaLSA`."""
+
+    kind: Literal["salsa"] = "salsa"
+    direction: Literal["adam", "sgd"] | None = None
+    betas: Betas | None = None
+    eps: Annotated[float, Field(ge=0)] | None = None
+    beta3: Beta | None = None
+
+
+Optimizer = Annotated[
+    Adam | AdamW | SGD | SLS | AdamSLS | ALSALS | SaLSA, Field(discriminator="kind")
+]
+
+# --------------------------------------------------------------------------------------- the run
+
+
+class Trainer(Section):
+    """How long, how large, how often."""
+
+    epochs: PositiveInt = 5
+    max_steps: PositiveInt | None = Field(None, description="stop after n steps; null: all epochs")
+    batch_size: PositiveInt = 64
+    eval_batch_size: PositiveInt = 256
+    eval_every_steps: PositiveInt | None = Field(None, description="null: after every epoch")
+    checkpoint_every_steps: PositiveInt = Field(100, description="and after every evaluation")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    workers: int = Field(0, ge=0, description="processes that load data")
+
+
+class Logger(Section):
+    """Where rows go besides `metrics.jsonl`."""
+
+    wandb: Literal["online", "offline", "disabled"] = "disabled"
+    wandb_project: str = "sls"
+    wandb_entity: str | None = None
+    console: bool = True
+
+
+class Choices(Section):
+    """The names of the files that were composed; they name the run's folder."""
+
+    experiment: str
+    task: str
+    model: str
+    optimizer: str
+
+
+class RunConfig(Section):
+    """One run, resolved."""
+
+    choices: Choices
+    seed: int = Field(0, ge=0, lt=2**32)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
+    data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
+    results_dir: str = Field("results", min_length=1)
+    task: Task
+    model: Model
+    optimizer: Optimizer
+    trainer: Trainer
+    logger: Logger
