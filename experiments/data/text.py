@@ -1,0 +1,67 @@
+"""Tokenised texts as padded batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from experiments.data.base import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class TextSource:
+    """Texts, or pairs of texts, tokenised once; a batch is padded to its longest member.
+
+    Batch keys: `input_ids`, `attention_mask` (1 at tokens, 0 at padding), `token_type_ids` if the
+    tokenizer makes them, all int64 N×T; `labels`, int64 N.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[tuple[str, ...]],
+        labels: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int,
+    ) -> None:
+        """Tokenises `texts`, all singles or all pairs; longer ones are cut to `max_tokens`."""
+        encoded = tokenizer(
+            *(list(column) for column in zip(*texts, strict=True)),
+            truncation=True,
+            max_length=max_tokens,
+            return_attention_mask=False,
+        )
+        self._labels = torch.tensor(labels, dtype=torch.int64)
+        self._lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
+        self._starts = self._lengths.cumsum(0) - self._lengths
+        # One flat tensor a key, since a list of tensors for each example is slow to send to a
+        # worker process.
+        self._tokens = {
+            key: torch.tensor(list(chain.from_iterable(rows))) for key, rows in encoded.items()
+        }
+        self._padding = {
+            "input_ids": tokenizer.pad_token_id,
+            "token_type_ids": tokenizer.pad_token_type_id,
+        }
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self._labels)
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
+        """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
+        del generator
+        lengths = self._lengths[indices]
+        position = torch.arange(int(lengths.max()))
+        mask = position < lengths[:, None]
+        where = self._starts[indices][:, None] + position.minimum(lengths[:, None] - 1)
+        batch = {
+            key: torch.where(mask, tokens[where], self._padding[key])
+            for key, tokens in self._tokens.items()
+        }
+        return batch | {"attention_mask": mask.long(), "labels": self._labels[indices]}

@@ -1,0 +1,98 @@
+"""GPT-2 as a language model on bytes: from scratch, or pretrained on byte pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from experiments.errors import UserError
+from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+
+BYTES = 256
+GPT2_VOCABULARY = 50257
+LAYERS_FROM_SCRATCH = 12
+
+
+class ByteGPT2(nn.Module):
+    """A `GPT2LMHeadModel` whose vocabulary is the 256 bytes."""
+
+    def __init__(self, language_model: nn.Module) -> None:
+        """Wraps a model with a vocabulary of 256."""
+        super().__init__()
+        self.language_model = language_model
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """int64 N×T → logits N×T×256; those at t see the bytes up to t and predict byte t+1."""
+        logits: Tensor = self.language_model(input_ids=input_ids, use_cache=False).logits
+        return logits
+
+
+def new_gpt2(*, block: int, width: int, layers: int | None, heads: int, dropout: float) -> ByteGPT2:
+    """GPT-2 from scratch with `block` positions; null `layers`: 12."""
+    if width % heads:
+        raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+    config = GPT2Config(
+        vocab_size=BYTES,
+        n_positions=block,
+        n_embd=width,
+        n_layer=LAYERS_FROM_SCRATCH if layers is None else layers,
+        n_head=heads,
+        use_cache=False,
+        # GPT-2's own ids of these lie outside the vocabulary; bytes have no such marks.
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    _set_dropout(config, dropout)
+    with quiet():
+        return ByteGPT2(GPT2LMHeadModel(config))
+
+
+def pretrained_gpt2(name: str, *, block: int, layers: int | None, dropout: float) -> ByteGPT2:
+    """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; null: all.
+
+    Of a vocabulary of byte pairs, only the embeddings of the 256 single bytes are kept.
+    """
+    config = load_config(name, "gpt2")
+    config.n_layer = keep_layers(config.n_layer, layers, name)
+    if block > config.n_positions:
+        raise UserError(
+            f"task.block is {block}, but '{name}' has only {config.n_positions} positions"
+        )
+    if config.vocab_size not in (BYTES, GPT2_VOCABULARY):
+        raise UserError(
+            f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
+            f"own, {GPT2_VOCABULARY}, or {BYTES}"
+        )
+    config.use_cache = False
+    _set_dropout(config, dropout)
+    model = load_model(GPT2LMHeadModel, name, config)
+    if config.vocab_size == GPT2_VOCABULARY:
+        _keep_bytes(model)
+    return ByteGPT2(model).train()
+
+
+def byte_token_ids() -> list[int]:
+    """GPT-2's token for each byte 0…255.
+
+    Its first 256 tokens are the single bytes: first those that Latin-1 prints, then the others.
+    """
+    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = sorted(set(range(BYTES)) - set(printed))
+    token_of = {byte: token for token, byte in enumerate([*printed, *others])}
+    return [token_of[byte] for byte in range(BYTES)]
+
+
+def _keep_bytes(model: GPT2LMHeadModel) -> None:
+    """Cuts the embeddings to the single bytes, in the order of the bytes."""
+    weight = model.get_input_embeddings().weight
+    kept = weight.detach()[byte_token_ids()].clone()
+    model.resize_token_embeddings(BYTES)
+    with torch.no_grad():
+        # The output layer shares this tensor.
+        model.get_input_embeddings().weight.copy_(kept)
+    model.config.bos_token_id = model.config.eos_token_id = None
+
+
+def _set_dropout(config: GPT2Config, dropout: float) -> None:
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout

@@ -1,0 +1,133 @@
+"""Pretrained parts from a local folder or the hub, loaded quietly, with one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from huggingface_hub import HfApi
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from experiments.errors import UserError
+
+Loaded = TypeVar("Loaded")
+
+HUB_TIMEOUT_SECONDS = 10
+
+LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
+"""What transformers raises for files that are missing, broken or of other sizes."""
+
+
+def load_config(name: str, model_type: str) -> PretrainedConfig:
+    """The config of the pretrained model `name`, which must be of the given type."""
+    config = _load(name, "model.name", lambda **place: AutoConfig.from_pretrained(name, **place))
+    if config.model_type != model_type:
+        raise UserError(
+            f"model.name: '{name}' is a model of type '{config.model_type}', not '{model_type}'"
+        )
+    return config
+
+
+def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of `name`; `key` is the config's key that named it, for the message."""
+    return _load(name, key, lambda **place: AutoTokenizer.from_pretrained(name, **place))
+
+
+def load_model(
+    cls: Any, name: str, config: PretrainedConfig, **constructor_arguments: bool
+) -> nn.Module:
+    """The model of class `cls` with the weights of `name`, in float32.
+
+    Weights that `config` has no place for (left-out layers, heads) are ignored; missing ones are
+    a `UserError`, since they would silently be random.
+    """
+
+    def load(**place: bool) -> tuple[nn.Module, dict[str, Any]]:
+        # transformers would otherwise take the dtype of the file.
+        loaded: tuple[nn.Module, dict[str, Any]] = cls.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            weights_only=True,
+            **constructor_arguments,
+            **place,
+        )
+        return loaded
+
+    model, info = _load(name, "model.name", load)
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise UserError(
+            f"model.name: '{name}' lacks {len(missing)} weights of the model, "
+            f"the first of them '{missing[0]}'"
+        )
+    return model
+
+
+def keep_layers(available: int, wanted: int | None, name: str) -> int:
+    """How many layers to keep of the `available` ones; null keeps all."""
+    if wanted is None:
+        return available
+    if wanted > available:
+        raise UserError(f"model.layers is {wanted}, but '{name}' has only {available} layers")
+    return wanted
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Turns transformers' progress bars and warnings off, and back on afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
+    """What `load` gives: from the folder or the cache first, from the hub where that fails.
+
+    Asking the cache first keeps the network out of every later run.
+    """
+    with quiet():
+        try:
+            return load(trust_remote_code=False, local_files_only=True)
+        except LOAD_ERRORS as error:
+            if Path(name).is_dir():
+                raise UserError(
+                    f"{key}: the folder '{name}' does not load: {_one_line(error)}"
+                ) from error
+        _require_on_hub(name, key)
+        try:
+            return load(trust_remote_code=False)
+        except LOAD_ERRORS as error:
+            raise UserError(
+                f"{key}: '{name}' from the hub does not load: {_one_line(error)}"
+            ) from error
+
+
+def _require_on_hub(name: str, key: str) -> None:
+    """Raises `UserError` at once where transformers would retry for a minute."""
+    try:
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
+    # The errors of a network are those of the HTTP library that the hub's client happens to use.
+    except Exception as error:
+        raise UserError(
+            f"{key}: '{name}' is no folder (looked in {Path.cwd()}), is not in the local cache of "
+            f"the hub, and huggingface.co did not give it ({_one_line(error)}); "
+            f"set {key} to a local folder or to a name on the hub, with a network"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,57 @@
+"""A Vision Transformer for pictures of any size and any number of channels."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torchvision.models import VisionTransformer
+
+from experiments.errors import UserError
+
+
+class ViT(nn.Module):
+    """torchvision's `VisionTransformer`, with as many input channels as the pictures have.
+
+    The MLPs are four times as wide as the stream. Dosovitskiy et al., arXiv 2010.11929.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        patch: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        in_channels: int,
+        classes: int,
+    ) -> None:
+        """Pictures are `size × size` pixels; raises `UserError` for sizes that do not divide."""
+        super().__init__()
+        if size % patch:
+            raise UserError(f"model.patch is {patch}; it must divide the pictures' size, {size}")
+        if width % heads:
+            raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+        self.transformer = VisionTransformer(
+            image_size=size,
+            patch_size=patch,
+            num_layers=layers,
+            num_heads=heads,
+            hidden_dim=width,
+            mlp_dim=4 * width,
+            dropout=dropout,
+            attention_dropout=dropout,
+            num_classes=classes,
+        )
+        # torchvision's stem is for three channels; the initialisation is its own.
+        stem = nn.Conv2d(in_channels, width, kernel_size=patch, stride=patch)
+        nn.init.trunc_normal_(stem.weight, std=math.sqrt(1 / (in_channels * patch**2)))
+        nn.init.zeros_(stem.get_parameter("bias"))
+        self.transformer.conv_proj = stem
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float N×in_channels×size×size → logits N×classes."""
+        logits: Tensor = self.transformer(images)
+        return logits

@@ -1,0 +1,53 @@
+"""What the trainer knows of a task."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from experiments.data.base import Batch, Source
+
+
+class Prediction(NamedTuple):
+    """What `predict` knows of a batch, without a graph.
+
+    `loss` is the mean over `weight` predictions, a scalar; `outputs` are the predicted and
+    `labels` the right classes, int64 tensors of one shape, the example first.
+    """
+
+    loss: Tensor
+    weight: int
+    outputs: Tensor
+    labels: Tensor
+
+
+class Task(Protocol):
+    """A model, the data it is trained on, and how it is judged. Knows no optimizer.
+
+    Batches are on the model's device already; the mode (train, eval) is the caller's.
+    """
+
+    model: nn.Module
+    train: Source
+    validation: Source
+    score: str
+    """The metric, or `val_loss`, that decides which evaluation is best."""
+    score_is_loss: bool
+    """True where a lower score is better."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss over the batch's predictions, a scalar with a graph."""
+        ...
+
+    def predict(self, batch: Batch) -> Prediction:
+        """The batch's loss and predictions, without a graph."""
+        ...
+
+    def weight(self, batch: Batch) -> int:
+        """The number of predictions that `loss` is the mean of."""
+        ...
+
+    def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """The metrics over a whole split: what `predict` gave, joined along the examples."""
+        ...

@@ -1,0 +1,185 @@
+"""A task from the `task` and `model` sections of a config.
+
+Rooms that import transformers are imported where they are needed: that takes seconds, and pictures
+need none of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from torch import nn
+
+from experiments import schema
+from experiments.errors import UserError
+from experiments.tasks.base import Task
+from experiments.tasks.classification import Classification, Metric
+from experiments.tasks.language_modelling import LanguageModelling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from experiments.data.images import ImageData
+
+FITTING: dict[str, tuple[type[schema.Section], ...]] = {
+    "digits": (schema.ResNetModel, schema.ViTModel),
+    "image_folder": (schema.ResNetModel, schema.ViTModel),
+    "glue": (schema.BertModel,),
+    "byte_text": (schema.GPT2Model,),
+}
+
+GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
+    "cola": (("mcc",), "mcc"),
+    "sst2": ((), "accuracy"),
+    "mrpc": (("f1",), "accuracy"),
+}
+"""For each GLUE data set, its metrics besides accuracy and the one that decides."""
+
+
+def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None) -> Task:
+    """The task, with its data read and its model built; nothing is on a device yet.
+
+    torch's global random numbers are used for the model's initialisation only; the caller seeds
+    them. Raises `UserError` for a model that does not fit and for data that are missing or broken.
+    """
+    _require_fitting(task, model)
+    match task, model:
+        case schema.DigitsTask(), schema.ResNetModel() | schema.ViTModel():
+            from experiments.data.images import digits
+
+            return _pictures(digits(), model)
+        case schema.ImageFolderTask(), schema.ResNetModel() | schema.ViTModel():
+            from experiments.data.images import image_folder
+
+            folder = _folder(task.folder, data_root)
+            return _pictures(image_folder(folder, task.size, task.augment), model)
+        case schema.GlueTask(), schema.BertModel():
+            return _glue(task, model, data_root)
+        case schema.ByteTextTask(), schema.GPT2Model():
+            return _byte_text(task, model)
+    raise AssertionError(f"FITTING lets {model.kind} pass for {task.kind}, but nothing builds it")
+
+
+def _require_fitting(task: schema.Task, model: schema.Model) -> None:
+    fitting = FITTING[task.kind]
+    if not isinstance(model, fitting):
+        kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in fitting]
+        raise UserError(
+            f"model '{model.kind}' does not fit task '{task.kind}'; models that do: "
+            f"{', '.join(kinds)}"
+        )
+
+
+def _folder(folder: str, data_root: Path | None) -> Path:
+    path = Path(folder).expanduser()
+    return path if path.is_absolute() else _root(data_root, f"task.folder '{folder}'") / path
+
+
+def _root(data_root: Path | None, needed_by: str) -> Path:
+    if data_root is None:
+        raise UserError(
+            f"{needed_by} lies below data_root, which is not set; "
+            "set data_root=… or the environment variable SLS_DATA_ROOT"
+        )
+    return data_root
+
+
+def _pictures(data: ImageData, model: schema.ResNetModel | schema.ViTModel) -> Classification:
+    network: nn.Module
+    match model:
+        case schema.ResNetModel():
+            from experiments.models.resnet import CifarResNet
+
+            network = CifarResNet(
+                depth=model.depth,
+                width=model.width,
+                in_channels=data.channels,
+                classes=data.classes,
+            )
+        case schema.ViTModel():
+            from experiments.models.vit import ViT
+
+            network = ViT(
+                size=data.size,
+                patch=model.patch,
+                width=model.width,
+                layers=model.layers,
+                heads=model.heads,
+                dropout=model.dropout,
+                in_channels=data.channels,
+                classes=data.classes,
+            )
+    return Classification(network, data.train, data.validation)
+
+
+def _glue(task: schema.GlueTask, model: schema.BertModel, data_root: Path | None) -> Classification:
+    from experiments.data.glue import read_split
+    from experiments.data.text import TextSource
+    from experiments.models.pretrained import load_tokenizer
+
+    root = _root(data_root, f"task 'glue/{task.dataset}'") / "glue"
+    train = read_split(root, task.dataset, "train")
+    dev = read_split(root, task.dataset, "dev")
+    if model.tokenizer is not None:
+        tokenizer = load_tokenizer(model.tokenizer, "model.tokenizer")
+    elif model.name is not None:
+        tokenizer = load_tokenizer(model.name, "model.name")
+    else:
+        raise UserError("model.tokenizer is needed where model.name is null: a folder or hub name")
+    kept = slice(task.train_examples)
+    network = _bert(task, model, tokenizer)
+    also, score = GLUE_METRICS[task.dataset]
+    return Classification(
+        network,
+        TextSource(train.texts[kept], train.labels[kept], tokenizer, task.max_tokens),
+        TextSource(dev.texts, dev.labels, tokenizer, task.max_tokens),
+        also=also,
+        score=score,
+    )
+
+
+def _bert(
+    task: schema.GlueTask, model: schema.BertModel, tokenizer: PreTrainedTokenizerBase
+) -> nn.Module:
+    from experiments.models.bert import new_bert, pretrained_bert
+
+    if model.name is not None:
+        return pretrained_bert(
+            model.name,
+            vocabulary=len(tokenizer),
+            layers=model.layers,
+            dropout=model.dropout,
+            max_tokens=task.max_tokens,
+            classes=2,
+        )
+    return new_bert(
+        vocabulary=len(tokenizer),
+        padding_id=tokenizer.pad_token_id,
+        width=model.width,
+        layers=model.layers,
+        heads=model.heads,
+        dropout=model.dropout,
+        max_tokens=task.max_tokens,
+        classes=2,
+    )
+
+
+def _byte_text(task: schema.ByteTextTask, model: schema.GPT2Model) -> LanguageModelling:
+    from experiments.data.byte_text import byte_text
+    from experiments.models.gpt2 import new_gpt2, pretrained_gpt2
+
+    train, validation = byte_text(task.block)
+    if model.name is None:
+        network = new_gpt2(
+            block=task.block,
+            width=model.width,
+            layers=model.layers,
+            heads=model.heads,
+            dropout=model.dropout,
+        )
+    else:
+        network = pretrained_gpt2(
+            model.name, block=task.block, layers=model.layers, dropout=model.dropout
+        )
+    return LanguageModelling(network, train, validation)
