@@ -1,0 +1,91 @@
+"""The command line: arguments become a config, the config becomes a run. Errors in one line.
+
+Nothing heavy is imported before it is needed: `--help` answers without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.config_files import CONFIG_ROOT, GROUPS, available
+from experiments.errors import UserError, did_you_mean
+
+OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+_FLAGS = ("--help", "--print-config")
+
+_HELP = """\
+usage: python main.py [key=value ...] [--print-config] [--help]
+
+Trains one model on one task with one optimizer, and leaves a folder below results/.
+
+choices, the files below config/:
+{choices}
+
+main keys:
+  seed=0                  of first weights, order of data, augmentation, dropout
+  device=auto             auto, cpu, cuda, cuda:1, mps
+  data_root=PATH          folder of the data sets; else SLS_DATA_ROOT of the environment
+  results_dir=results     below it every run has a folder of its own
+  trainer.epochs=5        passes over the data (the default depends on the task)
+  trainer.max_steps=null  stop after so many steps
+  trainer.batch_size=64   examples a step (the default depends on the task)
+  model.layers=2          keep only the first layers of a pretrained model
+  model.name=NAME         hub name or local folder of a pretrained model
+  optimizer.c=0.3         how much of the promised decrease a step must bring
+  optimizer.lr=1e-3       peak rate of adam, adamw and sgd
+  logger.wandb=disabled   online, offline, disabled
+--print-config shows all keys of a run as YAML and starts nothing.
+
+exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data, 130 interrupted
+
+examples:
+  python main.py
+  python main.py task=glue/mrpc model=bert optimizer=alsals seed=3 trainer.epochs=5 data_root=data
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the arguments ask for; `argv` is without the program's name.
+
+    Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
+    stderr), 130 interrupted. Every other exception is a bug and goes on.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _answer(arguments)
+    except UserError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+
+
+def help_text(root: Path = CONFIG_ROOT) -> str:
+    """What `--help` prints: usage, choices, keys, exit codes, examples."""
+    choices = (f"  {group + '=':12}{' '.join(available(root, group))}" for group in GROUPS)
+    return _HELP.format(choices="\n".join(choices))
+
+
+def _answer(arguments: list[str]) -> int:
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    pairs = [argument for argument in arguments if not argument.startswith("-")]
+    if "-h" in flags or "--help" in flags:
+        sys.stdout.write(help_text())
+        return OK
+    for flag in flags:
+        if flag not in _FLAGS:
+            raise UserError(f"{flag!r} (command line): unknown flag{did_you_mean(flag, _FLAGS)}")
+
+    from experiments.config import load, to_yaml
+
+    config = load(pairs)
+    if flags:
+        sys.stdout.write(to_yaml(config))
+        return OK
+
+    from experiments.run import run
+
+    return OK if run(config) else FAILED

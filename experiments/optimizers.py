@@ -1,0 +1,135 @@
+"""A spec from the config becomes an optimizer and, where it has one, a scheduler."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+import sls
+from experiments import schema
+from experiments.errors import UserError
+
+
+@dataclass(frozen=True)
+class WarmupConstant:
+    """The rate's factor at step k = 0, 1, …: (k+1)/(w+1) up to step w, 1 from there on."""
+
+    warmup_steps: int
+
+    def __call__(self, step: int) -> float:
+        return min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """The rate's factor at step k = 0, 1, …: rises as (k+1)/(w+1) to 1 at step w, then falls as
+    ½(1 + cos(π (k-w)/(n-w))), which is zero after the last step, k = n.
+    """
+
+    warmup_steps: int
+    total_steps: int
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        share = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+def build_optimizer(
+    spec: schema.Optimizer,
+    params: Iterable[torch.nn.Parameter],
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
+    """The optimizer of `spec` over `params`, and the scheduler to step after it, if any.
+
+    Raises:
+        UserError: if the optimizer cannot take a setting of the spec.
+    """
+    match spec:
+        case schema.Adam() | schema.AdamW() | schema.SGD():
+            optimizer = _torch_optimizer(spec, params)
+            return optimizer, _scheduler(spec, optimizer, total_steps)
+        case schema.SLS() | schema.AdamSLS() | schema.ALSALS() | schema.SaLSA():
+            return _line_search(spec, params, total_steps, steps_per_epoch), None
+        case _:
+            assert_never(spec)
+
+
+def _torch_optimizer(
+    spec: schema.Adam | schema.AdamW | schema.SGD, params: Iterable[torch.nn.Parameter]
+) -> torch.optim.Optimizer:
+    match spec:
+        case schema.Adam():
+            return torch.optim.Adam(
+                params, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay
+            )
+        case schema.AdamW():
+            return torch.optim.AdamW(
+                params, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay
+            )
+        case schema.SGD():
+            return torch.optim.SGD(
+                params, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
+            )
+
+
+def _scheduler(
+    spec: schema.Scheduled, optimizer: torch.optim.Optimizer, total_steps: int
+) -> LRScheduler | None:
+    warmup_steps = min(math.floor(spec.warmup * total_steps), total_steps - 1)
+    if spec.schedule == "cosine":
+        return LambdaLR(optimizer, WarmupCosine(warmup_steps, total_steps))
+    if warmup_steps == 0:
+        return None
+    return LambdaLR(optimizer, WarmupConstant(warmup_steps))
+
+
+def _line_search(
+    spec: schema.SLS | schema.AdamSLS | schema.ALSALS | schema.SaLSA,
+    params: Iterable[torch.nn.Parameter],
+    total_steps: int,
+    steps_per_epoch: int,
+) -> torch.optim.Optimizer:
+    settings = spec.model_dump(exclude={"kind", "preset", "anneal"}, exclude_none=True)
+    if spec.anneal is not None:
+        settings |= {"total_steps": total_steps, "anneal": spec.anneal}
+    line_search = _line_search_class(spec)
+    make = line_search if spec.preset == "default" else line_search.paper
+    known = inspect.signature(make).parameters
+    for name in settings.keys() - known.keys():
+        # A preset fixes what it does not take; leaving the setting out in silence would be worse.
+        key = "anneal" if name == "total_steps" else name
+        raise UserError(
+            f"optimizer.{key}: {type(spec).__name__} with preset '{spec.preset}' "
+            f"does not take it; leave it null"
+        )
+    if "n_batches_per_epoch" in known:
+        settings["n_batches_per_epoch"] = steps_per_epoch
+    try:
+        optimizer: torch.optim.Optimizer = make(params, **settings)
+    except ValueError as error:
+        raise UserError(f"optimizer: {error}") from error
+    return optimizer
+
+
+def _line_search_class(spec: schema.LineSearch) -> Any:
+    match spec:
+        case schema.SLS():
+            return sls.SLS
+        case schema.AdamSLS():
+            return sls.AdamSLS
+        case schema.ALSALS():
+            return sls.ALSALS
+        case schema.SaLSA():
+            return sls.SaLSA
+        case _:
+            raise TypeError(f"no line search for {type(spec).__name__}")

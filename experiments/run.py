@@ -1,0 +1,145 @@
+"""The composition root: a config becomes the folder of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.config import run_path, to_yaml
+from experiments.loggers.base import Logger, Loggers, RunInfo
+from experiments.loggers.console import console_logger, say
+from experiments.loggers.jsonl import JsonlLogger
+from experiments.loggers.wandb import WandbLogger
+from experiments.machine import describe, pick_device
+from experiments.optimizers import build_optimizer
+from experiments.report.curves import draw_curves
+from experiments.report.table import summary_table
+from experiments.run_folder import RunFolder
+from experiments.schema import RunConfig
+from experiments.tasks.base import Task
+from experiments.tasks.build import build_task
+from experiments.training.loop import Plan, Training
+
+Say = Callable[[str], None]
+
+
+def run(config: RunConfig) -> bool:
+    """Run `config` to its end, from the start or from where an earlier process was stopped.
+
+    Returns:
+        True if the run is finished, by this call or an earlier one; False if it diverged.
+
+    Raises:
+        UserError: if the config asks for what is not there, or the folder is in use or broken.
+    """
+    folder = RunFolder(run_path(config))
+    tell = say if config.logger.console else _silence
+    summary = folder.summary()
+    if summary is not None:
+        tell(f"already run, nothing to do: {folder.path}")
+        tell(summary_table(summary))
+        return _is_finished(summary)
+    # All that can be refused is refused before the folder is made, and leaves no trace.
+    device = pick_device(config.device)
+    task = _build_task(config, device)
+    plan = Plan(examples=len(task.train), seed=config.seed, **config.trainer.model_dump())
+    optimizer, scheduler = build_optimizer(
+        config.optimizer,
+        [parameter for parameter in task.model.parameters() if parameter.requires_grad],
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
+    )
+    folder.create()
+    with folder.lock():
+        folder.write_config(to_yaml(config))
+        folder.write_env(describe(device))
+        training = Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
+        summary = _train(config, training)
+        draw_curves(folder)
+        tell(summary_table(summary))
+        tell(f"folder: {folder.path}\ncurves: {folder.curves_file}")
+        folder.write_summary(summary)
+    return _is_finished(summary)
+
+
+def _build_task(config: RunConfig, device: torch.device) -> Task:
+    torch.manual_seed(config.seed)
+    # cuDNN's fastest kernels add in an order that changes from run to run.
+    torch.backends.cudnn.deterministic = True
+    data_root = None if config.data_root is None else Path(config.data_root)
+    task = build_task(config.task, config.model, data_root=data_root)
+    task.model.to(device)
+    return task
+
+
+def _train(config: RunConfig, training: Training) -> dict[str, Any]:
+    """Train to the end; returns the summary, which is not written yet."""
+    loggers = _loggers(config, training.folder)
+    summary: dict[str, Any] = {"status": "interrupted"}
+    loggers.start(_info(config, training))
+    try:
+        training.run(loggers)
+        summary = _summary(config, training)
+    finally:
+        loggers.finish(summary)
+    return summary
+
+
+def _loggers(config: RunConfig, folder: RunFolder) -> Loggers:
+    """The loggers that the config asks for; the record comes first."""
+    settings = config.logger
+    loggers: list[Logger] = [JsonlLogger(folder)]
+    if settings.console:
+        loggers.append(console_logger())
+    if settings.wandb != "disabled":
+        loggers.append(
+            WandbLogger(
+                settings.wandb, project=settings.wandb_project, entity=settings.wandb_entity
+            )
+        )
+    return Loggers(loggers)
+
+
+def _info(config: RunConfig, training: Training) -> RunInfo:
+    folder = training.folder
+    return RunInfo(
+        folder=folder,
+        # The folder's own path: the same run again is the same wandb run.
+        identifier="-".join(folder.path.parts[-4:]),
+        **config.choices.model_dump(),
+        seed=config.seed,
+        config=config.model_dump(),
+        total_steps=training.plan.total_steps,
+        steps_per_epoch=training.plan.steps_per_epoch,
+        first_step=training.progress.step,
+    )
+
+
+def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
+    progress = training.progress
+    return {
+        "status": "diverged" if training.diverged else "finished",
+        **config.choices.model_dump(),
+        "seed": config.seed,
+        "steps": progress.step,
+        "epochs": progress.step / training.plan.steps_per_epoch,
+        "seconds_training": progress.seconds,
+        "forward_passes": progress.passes.forward,
+        "backward_passes": progress.passes.backward,
+        "diverged": training.diverged,
+        "parameters": sum(parameter.numel() for parameter in training.task.model.parameters()),
+        "score": training.task.score,
+        "final": progress.final,
+        "best": progress.best,
+    }
+
+
+def _is_finished(summary: dict[str, Any]) -> bool:
+    return bool(summary["status"] == "finished")
+
+
+def _silence(_text: str) -> None:
+    """Say nothing."""

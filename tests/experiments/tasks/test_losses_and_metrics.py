@@ -1,0 +1,111 @@
+"""Losses, weights and metrics, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from experiments.data.base import Batch
+from experiments.data.byte_text import ByteBlocks
+from experiments.tasks.classification import Classification
+from experiments.tasks.language_modelling import LanguageModelling
+
+
+class Table(nn.Module):
+    """Looks its logits up."""
+
+    def __init__(self, logits: list[list[float]]) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.logits[inputs]
+
+
+SOURCE = ByteBlocks(b"ab", 1)  # the tests make their batches themselves
+LOGITS = [[0.0, 0.0, 0.0], [math.log(2), 0.0, 0.0], [0.0, math.log(6), 0.0]]
+
+
+def classification(
+    also: tuple[Literal["f1", "mcc"], ...] = (), score: Literal["accuracy", "mcc"] = "accuracy"
+) -> Classification:
+    return Classification(Table(LOGITS), SOURCE, SOURCE, also=also, score=score)
+
+
+def batch(inputs: list[int], labels: list[int]) -> Batch:
+    return {"inputs": torch.tensor(inputs), "labels": torch.tensor(labels)}
+
+
+def test_classification_loss_is_the_mean_cross_entropy() -> None:
+    task = classification()
+    expected = (math.log(3) + math.log(4 / 2) + math.log(8)) / 3
+    assert task.loss(batch([0, 1, 2], [1, 0, 0])).item() == pytest.approx(expected, rel=1e-6)
+    assert task.weight(batch([0, 1, 2], [1, 0, 0])) == 3
+
+
+def test_language_modelling_loss_is_the_mean_over_all_positions() -> None:
+    task = LanguageModelling(Table(LOGITS), SOURCE, SOURCE)
+    tokens = {"inputs": torch.tensor([[0, 1], [2, 2]]), "labels": torch.tensor([[1, 0], [0, 1]])}
+    expected = (math.log(3) + math.log(2) + math.log(8) + math.log(8 / 6)) / 4
+    assert task.loss(tokens).item() == pytest.approx(expected, rel=1e-6)
+    assert task.weight(tokens) == 4
+    assert task.predict(tokens).outputs[:, 1].tolist() == [0, 1]
+
+
+def test_loss_has_a_graph_and_prediction_has_none() -> None:
+    task = classification()
+    data = batch([1, 2], [0, 0])
+    prediction = task.predict(data)
+    assert task.loss(data).requires_grad
+    assert not prediction.loss.requires_grad
+    assert prediction.loss.item() == task.loss(data).item()
+    assert prediction.weight == 2
+    assert prediction.outputs.tolist() == [0, 1]
+    assert prediction.labels.tolist() == [0, 0]
+
+
+def test_the_mode_of_the_model_is_left_alone() -> None:
+    task = classification()
+    for mode in (True, False):
+        task.model.train(mode)
+        task.predict(batch([1], [0]))
+        task.loss(batch([1], [0]))
+        assert task.model.training is mode
+
+
+# Class 1 is right twice, said wrongly once and missed twice; class 0 is right once.
+OUTPUTS = torch.tensor([1, 1, 1, 0, 0, 0])
+LABELS = torch.tensor([1, 1, 0, 1, 1, 0])
+
+
+def test_accuracy_f1_and_mcc_by_hand() -> None:
+    tp, fp, fn, tn = 2, 1, 2, 1
+    mcc = (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    assert classification().metrics(OUTPUTS, LABELS) == {"accuracy": 0.5}
+    assert classification(("f1",)).metrics(OUTPUTS, LABELS) == pytest.approx(
+        {"accuracy": 0.5, "f1": 2 * tp / (2 * tp + fp + fn)}
+    )
+    assert classification(("mcc",)).metrics(OUTPUTS, LABELS) == pytest.approx(
+        {"accuracy": 0.5, "mcc": mcc}
+    )
+    more = torch.tensor([1, 1, 1, 0, 1, 0])
+    assert classification(("mcc",)).metrics(more, LABELS)["mcc"] == pytest.approx(
+        (3 * 1 - 1 * 1) / math.sqrt(4 * 4 * 2 * 2)
+    )
+
+
+def test_a_model_that_never_says_one_has_zero_f1_and_mcc_without_a_warning() -> None:
+    outputs = torch.zeros(6, dtype=torch.int64)
+    metrics = classification(("f1", "mcc")).metrics(outputs, LABELS)
+    assert (metrics["f1"], metrics["mcc"]) == (0.0, 0.0)
+
+
+def test_language_modelling_metrics_count_positions() -> None:
+    task = LanguageModelling(Table(LOGITS), SOURCE, SOURCE)
+    outputs, labels = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1, 2], [3, 0]])
+    assert task.metrics(outputs, labels) == {"accuracy": 0.75}
+    assert (task.score, task.score_is_loss) == ("val_loss", True)

@@ -1,0 +1,502 @@
+"""Composition, overrides, errors, hash and folder of a config."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import string
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from experiments.config import config_hash, load, run_path, to_yaml
+from experiments.config_files import CONFIG_ROOT, available, parse
+from experiments.errors import UserError
+from experiments.schema import RunConfig
+
+REPOSITORY = CONFIG_ROOT.parent
+OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
+IMAGE_MODELS = ["resnet", "resnet18", "resnet34", "vit"]
+MODELS_OF = {
+    "digits": IMAGE_MODELS,
+    "image_folder": IMAGE_MODELS,
+    "python_text": ["gpt2", "gpt2_small"],
+    **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
+}
+PAIRS = [(task, model) for task, models in MODELS_OF.items() for model in models]
+KNOWN_KEYS = [
+    *(name for name in RunConfig.model_fields if name != "choices"),
+    "experiment",
+    *(f"trainer.{name}" for name in load([], environ={}).trainer.model_dump()),
+    *(f"logger.{name}" for name in load([], environ={}).logger.model_dump()),
+    *(f"model.{name}" for name in load([], environ={}).model.model_dump()),
+    *(f"optimizer.{name}" for name in load([], environ={}).optimizer.model_dump()),
+]
+
+
+def resolve(*arguments: str, root: Path = CONFIG_ROOT) -> RunConfig:
+    return load(arguments, root, environ={})
+
+
+def complaint(*arguments: str, root: Path = CONFIG_ROOT) -> str:
+    with pytest.raises(UserError) as caught:
+        resolve(*arguments, root=root)
+    return str(caught.value)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Add a file to a tiny config folder of one task, one model and one optimizer."""
+    root = tmp_path / "config"
+
+    def add(name: str, text: str) -> Path:
+        path = root / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return root
+
+    add("config", "defaults: {task: digits, model: small, optimizer: adam}\ntrainer: {epochs: 2}\n")
+    add("task/digits", "kind: digits\n")
+    add("model/small", "kind: resnet\nwidth: 4\n")
+    add("model/vit", "kind: vit\n")
+    add("optimizer/adam", "kind: adam\nlr: 0.5\n")
+    add("optimizer/sgd", "kind: sgd\nlr: 0.25\n")
+    return add
+
+
+# ------------------------------------------------------------------------- the shipped files
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "optimizer"),
+    [(*pair, optimizer) for pair, optimizer in itertools.product(PAIRS, OPTIMIZERS)],
+)
+def test_every_sensible_combination_of_files_validates(
+    task: str, model: str, optimizer: str
+) -> None:
+    config = resolve(f"task={task}", f"model={model}", f"optimizer={optimizer}")
+    chosen = config.choices
+    assert (chosen.task, chosen.model, chosen.optimizer) == (task, model, optimizer)
+
+
+def test_the_combinations_above_cover_every_file() -> None:
+    assert sorted(MODELS_OF) == available(CONFIG_ROOT, "task")
+    assert sorted({model for _, model in PAIRS}) == available(CONFIG_ROOT, "model")
+
+
+@pytest.mark.parametrize("experiment", available(CONFIG_ROOT, "experiment"))
+def test_every_experiment_validates(experiment: str) -> None:
+    assert resolve(f"experiment={experiment}").choices.experiment == experiment
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_ROOT.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_file_says_in_its_first_line_what_it_is(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("model", available(CONFIG_ROOT, "model"))
+def test_recommendations_of_a_model_fit_every_optimizer_they_name(model: str) -> None:
+    values = parse((CONFIG_ROOT / f"model/{model}.yaml").read_text(encoding="utf-8"))
+    for optimizer, advice in values.get("optimizer_defaults", {}).items():
+        spec = resolve(f"model={model}", f"optimizer={optimizer}").optimizer.model_dump()
+        assert {key: spec[key] for key in advice} == advice, optimizer
+
+
+# ------------------------------------------------------------------------------- composition
+
+
+def test_default_is_a_small_resnet_on_digits_with_annealed_alsals() -> None:
+    config = resolve()
+    assert (config.task.kind, config.model.kind, config.optimizer.kind) == (
+        "digits",
+        "resnet",
+        "alsals",
+    )
+    assert config.optimizer.model_dump()["anneal"] == 0.5
+    assert config.trainer.epochs == 15
+
+
+def test_task_brings_its_model_where_nobody_chose_one() -> None:
+    assert resolve("task=glue/mrpc").choices.model == "bert"
+    assert resolve("task=glue/mrpc", "model=bert_small").choices.model == "bert_small"
+
+
+def test_pretrained_bert_starts_searches_low_and_leaves_the_papers_alone() -> None:
+    def spec(name: str) -> dict[str, object]:
+        return resolve("task=glue/mrpc", f"optimizer={name}").optimizer.model_dump()
+
+    assert (spec("alsals")["init_step"], spec("alsals")["anneal"]) == (1e-4, 1.0)
+    assert (spec("alsals_paper")["init_step"], spec("alsals_paper")["anneal"]) == (None, None)
+
+
+def test_later_layers_win(write: Callable[[str, str], Path]) -> None:
+    def epochs(*arguments: str) -> int:
+        return resolve(*arguments, root=root).trainer.epochs
+
+    root = write("experiment/long", "trainer: {epochs: 4}\n")
+    assert epochs() == 2
+    write("task/digits", "kind: digits\ntrainer: {epochs: 3}\n")
+    assert epochs() == 3
+    assert epochs("experiment=long") == 4
+    assert epochs("experiment=long", "trainer.epochs=5") == 5
+
+
+def test_recommendation_stands_between_optimizer_and_experiment(
+    write: Callable[[str, str], Path],
+) -> None:
+    def lr(*arguments: str) -> object:
+        return resolve(*arguments, root=root).optimizer.model_dump()["lr"]
+
+    write("model/small", "kind: resnet\noptimizer_defaults: {adam: {lr: 0.125}}\n")
+    root = write("experiment/own", "optimizer: {lr: 0.0625}\n")
+    assert lr() == 0.125
+    assert lr("optimizer=sgd") == 0.25
+    assert lr("experiment=own") == 0.0625
+
+
+def test_who_chooses_the_model(write: Callable[[str, str], Path]) -> None:
+    def model(*arguments: str) -> str:
+        return resolve(*arguments, root=root).choices.model
+
+    write("model/third", "kind: resnet\n")
+    root = write("experiment/e", "defaults: {model: third}\n")
+    assert model() == "small"
+    write("task/digits", "kind: digits\ndefault_model: vit\n")
+    assert model() == "vit"
+    assert model("experiment=e") == "third"
+    assert model("experiment=e", "model=small") == "small"
+
+
+def test_references_to_other_keys_are_resolved() -> None:
+    assert resolve("seed=7", "results_dir=runs/${seed}").results_dir == "runs/7"
+
+
+def test_data_root_is_the_overrides_else_the_environments_and_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"SLS_DATA_ROOT": "from_environment"}
+    assert load(["data_root=given"], environ=environ).data_root == str(tmp_path / "given")
+    assert load([], environ=environ).data_root == str(tmp_path / "from_environment")
+    assert load([], environ={"SLS_DATA_ROOT": ""}).data_root is None
+    assert load([], environ={}).data_root is None
+
+
+def test_list_of_the_command_line_becomes_betas() -> None:
+    assert resolve("optimizer.betas=[0.5, 0]").optimizer.model_dump()["betas"] == (0.5, 0.0)
+
+
+def test_null_of_the_command_line_unsets() -> None:
+    assert resolve("optimizer.anneal=null").optimizer.model_dump()["anneal"] is None
+
+
+# ------------------------------------------------------------------------------------ errors
+
+IN_ONE_LINE = {
+    "optimizer.cc=0.5": "optimizer.cc (command line): unknown key; did you mean 'c'?",
+    "optimiser=adam": "optimiser (command line): unknown key; did you mean 'optimizer'?",
+    "trainer.epoch=5": "trainer.epoch (command line): unknown key; did you mean 'epochs'?",
+    "tranier.epochs=5": "tranier (command line): unknown key; did you mean 'trainer'?",
+    "model=brt": "model='brt' (command line): no such file; did you mean 'bert'?",
+    "task=glue/mprc": "task='glue/mprc' (command line): no such file; did you mean 'glue/mrpc'?",
+    "experiment=smok": "experiment='smok' (command line): no such file; did you mean 'smoke'?",
+    "seed=abc": "seed (command line): must be a whole number, not 'abc'",
+    "seed=-1": "seed (command line): must be greater than or equal to 0, not -1",
+    "trainer.epochs=1.5": "trainer.epochs (command line): must be a whole number, not 1.5",
+    "trainer.epochs=true": "trainer.epochs (command line): must be a whole number, not True",
+    "optimizer.c=2": "optimizer.c (command line): must be less than 1, not 2",
+    "optimizer.c=.nan": "optimizer.c (command line): must be a finite number, not nan",
+    "optimizer.slope=exct": "optimizer.slope (command line): 'exct' is unknown; "
+    "did you mean 'exact'?",
+    "optimizer.kind=adam": "optimizer.kind (command line): cannot be set; "
+    "choose a file by optimizer=",
+    "model.depth=9": "model.depth (command line): must be 8, 18 or 34, not 9",
+    "trainer=5": "trainer (command line): must hold keys and values, not 5",
+    "trainer=[5]": "trainer (command line): does not fit what it overrides",
+    "foo": "'foo' (command line): must be key=value, as in trainer.epochs=5",
+    "=3": "'=3' (command line): must be key=value, as in trainer.epochs=5",
+    "seed=${sed}": "seed (command line): refers to a key that does not exist",
+    "seed=${seed}": "seed (command line): refers to itself, or to what has no keys",
+    "seed=???": "seed (command line): ??? is not a value",
+    "seed=[": "seed (command line): '[' is not YAML: expected the node content, "
+    "but found '<stream end>'",
+}
+
+
+@pytest.mark.parametrize("argument", IN_ONE_LINE)
+def test_wrong_argument_is_named_in_one_line(argument: str) -> None:
+    assert complaint(argument) == IN_ONE_LINE[argument]
+
+
+def test_choices_cannot_be_set_by_hand() -> None:
+    assert complaint("choices.task=x").startswith("choices (command line): unknown key")
+
+
+def test_key_given_twice_is_refused() -> None:
+    assert complaint("seed=1", "seed=1") == "seed (command line): given twice"
+
+
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "${oc.env:HOME,x}", "a${oc.decode:1}", "${a[0]}", "\\${seed}", "${"]
+)
+def test_only_plain_references_are_evaluated(text: str) -> None:
+    assert complaint(f"results_dir='{text}'").startswith("results_dir (command line): ")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "glue/../digits", "", ".", "glue", "Digits"])
+def test_names_cannot_leave_a_group(name: str) -> None:
+    assert "(command line): no such file" in complaint(f"task={name}")
+
+
+FILE_FAULTS = [
+    (
+        "optimizer/adam",
+        "kind: adam\nlr: 1\nbeta: 1\n",
+        "optimizer.beta (config/optimizer/adam.yaml): unknown key; did you mean 'betas'?",
+    ),
+    ("optimizer/adam", "kind: adam\n", "optimizer.lr (config/optimizer/adam.yaml): missing"),
+    ("optimizer/adam", "lr: 0.1\n", "optimizer.kind (config/optimizer/adam.yaml): missing"),
+    (
+        "optimizer/adam",
+        "kind: adm\n",
+        "optimizer.kind (config/optimizer/adam.yaml): 'adm' is unknown; did you mean 'adam'?",
+    ),
+    (
+        "model/small",
+        "kind: resnet\noptimizer_default: {}\n",
+        "model.optimizer_default (config/model/small.yaml): unknown key; "
+        "did you mean 'optimizer_defaults'?",
+    ),
+    (
+        "model/small",
+        "kind: resnet\noptimizer_defaults: {adm: {lr: 1}}\n",
+        "model.optimizer_defaults.adm (config/model/small.yaml): unknown key; did you mean 'adam'?",
+    ),
+    (
+        "model/small",
+        "kind: resnet\noptimizer_defaults: {adam: {lrr: 1}}\n",
+        "optimizer.lrr (config/model/small.yaml): unknown key; did you mean 'lr'?",
+    ),
+    (
+        "task/digits",
+        "kind: digits\ndefault_model: smal\n",
+        "model='smal' (config/task/digits.yaml): no such file; did you mean 'small'?",
+    ),
+    (
+        "task/digits",
+        "kind: digits\ntrainer: {epochs: 0}\n",
+        "trainer.epochs (config/task/digits.yaml): must be greater than 0, not 0",
+    ),
+    (
+        "config",
+        "defaults: {tsk: digits}\n",
+        "defaults.tsk (config/config.yaml): unknown key; did you mean 'task'?",
+    ),
+    ("config", "", "defaults.task (config/config.yaml): missing, and no task= is given either"),
+    ("config", "- 1\n", "config/config.yaml: must hold keys and values"),
+    (
+        "config",
+        "defaults: {task: digits, model: small, optimizer: adam}\nsede: 3\n",
+        "sede (config/config.yaml): unknown key; did you mean 'seed'?",
+    ),
+    (
+        "config",
+        "seed: 1\ntrainer:\n  epochs: 1\n  epochs: 2\n",
+        "config/config.yaml, line 4: the key 'epochs' is written twice",
+    ),
+    (
+        "config",
+        "seed: !!python/object/apply:os.getcwd []\n",
+        "config/config.yaml, line 1: anchors, aliases and tags are not allowed: "
+        "'tag:yaml.org,2002:python/object/apply:os.getcwd'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), FILE_FAULTS)
+def test_wrong_file_is_named_in_one_line(
+    write: Callable[[str, str], Path], name: str, text: str, expected: str
+) -> None:
+    assert complaint(root=write(name, text)) == expected
+
+
+def test_broken_yaml_names_file_and_line(write: Callable[[str, str], Path]) -> None:
+    root = write("model/small", "kind: resnet\nwidth: [4\n")
+    assert complaint(root=root).startswith("config/model/small.yaml, line 3: ")
+
+
+def test_file_that_is_not_utf8_is_named(write: Callable[[str, str], Path]) -> None:
+    root = write("model/small", "")
+    (root / "model/small.yaml").write_bytes(b"kind: \xff\n")
+    assert complaint(root=root) == "config/model/small.yaml: cannot be read: not UTF-8"
+
+
+def test_missing_config_folder_is_named(tmp_path: Path) -> None:
+    message = complaint(root=tmp_path / "nowhere")
+    assert message == "nowhere/config.yaml: cannot be read: No such file or directory"
+
+
+def _one_edit(key: str, edit: str, place: int, letter: str) -> str:
+    place %= len(key)
+    kept = key[place:] if edit == "insert" else key[place + 1 :]
+    return key[:place] + ("" if edit == "delete" else letter) + kept
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(KNOWN_KEYS),
+    st.sampled_from(["insert", "delete", "replace"]),
+    st.integers(0, 30),
+    st.sampled_from(string.ascii_lowercase + "_."),
+)
+def test_any_misspelling_is_refused_in_one_line(
+    key: str, edit: str, place: int, letter: str
+) -> None:
+    misspelt = _one_edit(key, edit, place, letter)
+    assume(misspelt not in KNOWN_KEYS)
+    message = complaint(f"{misspelt}=1")
+    assert message.count("\n") == 0
+    assert misspelt.split(".")[0] in message
+    assert "command line" in message
+
+
+_VALUES = st.one_of(
+    st.text(max_size=12),
+    st.text(alphabet="[]{}:,&*!|>'\"%@`#?-$ .~<=\n0123456789eabxoE_+\\", max_size=12),
+)
+_ARGUMENTS = st.one_of(
+    st.text(max_size=12),
+    st.builds("{}={}".format, st.text(max_size=8), _VALUES),
+    st.builds("{}={}".format, st.sampled_from(KNOWN_KEYS), _VALUES),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_ARGUMENTS, max_size=3))
+@example(["seed=" + "9" * 5000])
+@example(["seed=0x" + "f" * 5000])
+@example(["seed=" + "[" * 2000])
+@example(["trainer=" + "{a: " * 60 + "1" + "}" * 60])
+@example(['results_dir="\\ud800"'])
+@example(["results_dir=\udc80"])
+@example(["seed=0b_"])
+@example(["seed=!!bool x"])
+@example(["seed=!!timestamp x"])
+@example(["trainer=&a [*a]"])
+@example(["trainer={[1]: 2}"])
+@example(["trainer={<<: 1}"])
+@example(["trainer={<<: {epochs: 1}}"])
+@example(["seed=="])
+@example(['trainer={"a\\nb": 1}'])
+@example(["optimizer.betas.x=1"])
+@example(["task=" + "a" * 300])
+@example(["trainer=${trainer}"])
+@example(["trainer=${logger}", "trainer.epochs=3"])
+@example(["seed=${trainer.${x}}"])
+@example(["model.width=${model}"])
+def test_arguments_raise_nothing_but_user_errors_of_one_line(arguments: list[str]) -> None:
+    message = "fine"
+    try:
+        resolve(*arguments)
+    except UserError as error:
+        message = str(error)
+    assert len(message.splitlines()) == 1
+
+
+# ----------------------------------------------------------------------- YAML, hash and folder
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True))
+def test_float_override_round_trips_through_yaml(value: float) -> None:
+    config = resolve(f"optimizer.c={value!r}")
+    assert config.optimizer.model_dump()["c"] == value
+    for read in (yaml.safe_load, parse):
+        assert RunConfig.model_validate(read(to_yaml(config))) == config
+
+
+@pytest.mark.parametrize("text", ["1e-3", "'1e-3'", "'null'", "'5'", "'2001-01-01'", "'a: b'", "é"])
+def test_text_round_trips_through_yaml(text: str) -> None:
+    spelt = text if text.startswith("'") else f"'{text}'"
+    config = resolve(f"results_dir={spelt}")
+    for read in (yaml.safe_load, parse):
+        assert RunConfig.model_validate(read(to_yaml(config))) == config
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(["seed=3", "optimizer.c=0.2", "trainer.epochs=2", "model.width=8"]))
+def test_hash_does_not_depend_on_order(arguments: list[str]) -> None:
+    assert config_hash(resolve(*arguments)) == config_hash(resolve(*sorted(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("optimizer.init_step=1e-4", "optimizer.init_step=0.0001"),
+        ("optimizer.growth=1", "optimizer.growth=1.0"),
+        ("optimizer.betas=[0, 0]", "optimizer.betas=[0.0, 0.0]"),
+        ("seed=16", "seed=0x10"),
+    ],
+)
+def test_two_spellings_of_one_config_have_one_hash(one: str, other: str) -> None:
+    assert config_hash(resolve(one)) == config_hash(resolve(other))
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seed=1",
+        "model.width=17",
+        "optimizer.c=0.123",
+        "optimizer=adam",
+        "task=image_folder",
+        "trainer.epochs=7",
+        "trainer.max_steps=7",
+        "trainer.batch_size=7",
+        "trainer.eval_batch_size=7",
+        "trainer.eval_every_steps=7",
+        "trainer.precision=bfloat16",
+    ],
+)
+def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
+    assert config_hash(resolve(argument)) != config_hash(resolve())
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "results_dir=elsewhere",
+        "data_root=/elsewhere",
+        "device=cpu",
+        "logger.wandb=offline",
+        "trainer.workers=2",
+        "trainer.checkpoint_every_steps=7",
+    ],
+)
+def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) -> None:
+    assert resolve(argument) != resolve()
+    assert config_hash(resolve(argument)) == config_hash(resolve())
+
+
+def test_hash_is_eight_hexadecimal_digits() -> None:
+    digits = config_hash(resolve())
+    assert len(digits) == 8
+    assert set(digits) <= set("0123456789abcdef")
+
+
+def test_run_path_is_equally_deep_for_every_name() -> None:
+    config = resolve("task=glue/mrpc", "seed=3", "results_dir=out")
+    leaf = f"s3-{config_hash(config)}"
+    assert run_path(config) == Path("out/default/glue_mrpc-bert/alsals") / leaf
+
+
+def test_importing_config_imports_no_torch() -> None:
+    code = "import sys, experiments.config; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=dict(os.environ))
+    assert done.returncode == 0, "experiments/config.py imports torch"

@@ -1,0 +1,287 @@
+"""A config becomes the folder of a finished run, whatever happens on the way."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.config import load, run_path
+from experiments.errors import UserError
+from experiments.run import run
+from experiments.run_folder import RunFolder
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# A Vision Transformer with dropout on the digits, small enough for a test: 46 steps.
+TINY = [
+    "task=digits",
+    "model=vit",
+    "model.width=16",
+    "model.layers=1",
+    "model.heads=2",
+    "model.dropout=0.1",
+    "trainer.epochs=2",
+    "device=cpu",
+]
+FILES = [
+    ".lock",
+    "best.pt",
+    "checkpoint.pt",
+    "config.yaml",
+    "curves.png",
+    "env.json",
+    "metrics.jsonl",
+    "summary.json",
+]
+
+
+def make_config(results, *arguments):
+    given = {argument.partition("=")[0] for argument in arguments}
+    tiny = [argument for argument in TINY if argument.partition("=")[0] not in given]
+    config = load([*tiny, f"results_dir={results}", *arguments], environ={})
+    return config, RunFolder(run_path(config))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run: its config and its folder."""
+    config, folder = make_config(tmp_path_factory.mktemp("results"), "optimizer=alsals")
+    assert run(config)
+    return config, folder
+
+
+def test_a_run_leaves_its_files_and_nothing_else(finished):
+    _, folder = finished
+    assert sorted(path.name for path in folder.path.iterdir()) == FILES
+
+
+def test_the_summary_has_what_reports_need(finished):
+    _, folder = finished
+    summary = json.loads(folder.summary_file.read_text())
+    assert summary["status"] == "finished"
+    assert (summary["task"], summary["model"], summary["optimizer"]) == ("digits", "vit", "alsals")
+    assert (summary["seed"], summary["steps"], summary["epochs"]) == (0, 46, 2.0)
+    assert summary["diverged"] is False
+    assert summary["seconds_training"] > 0
+    assert summary["forward_passes"] > summary["backward_passes"] == 46
+    assert summary["parameters"] > 0
+    assert summary["score"] == "accuracy"
+    for which in ("final", "best"):
+        assert {"step", "train_loss", "val_loss", "accuracy"} == summary[which].keys()
+
+
+def test_the_summary_agrees_with_the_last_evaluation(finished):
+    _, folder = finished
+    row = [row for row in folder.rows() if row["event"] == "evaluation"][-1]
+    assert folder.summary()["final"] == {
+        name: row[name] for name in ("step", "train_loss", "val_loss", "accuracy")
+    }
+
+
+def test_the_config_of_the_folder_makes_the_same_config(finished):
+    config, folder = finished
+    assert folder.config() == config.model_dump(mode="json")
+
+
+def test_env_names_versions_and_neither_user_nor_host_nor_variables(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_SECRET", "hunter-two")
+    config, folder = make_config(tmp_path, "optimizer=adam", "trainer.max_steps=1")
+    run(config)
+    text = folder.env_file.read_text()
+    env = json.loads(text)
+    assert env["torch"] == torch.__version__
+    assert env["python"] == platform.python_version()
+    assert env["device"] == "cpu"
+    assert {"sls", "numpy", "transformers", "git", "platform", "threads"} <= env.keys()
+    assert "hunter-two" not in text
+    assert platform.node() not in text
+    assert f'"{getpass.getuser()}"' not in text
+
+
+def test_a_finished_run_is_skipped_and_nothing_is_written(finished, capsys):
+    config, folder = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.path.iterdir()}
+    capsys.readouterr()
+    assert run(config)
+    output = capsys.readouterr().out
+    assert "already run" in output
+    assert str(folder.path) in output
+    assert "accuracy" in output
+    assert {path: path.stat().st_mtime_ns for path in folder.path.iterdir()} == before
+
+
+def test_without_console_nothing_is_printed(tmp_path, capsys):
+    config, _ = make_config(tmp_path, "trainer.max_steps=2", "logger.console=false")
+    run(config)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "sls", "adam_sls", "salsa"])
+def test_every_optimizer_runs(tmp_path, optimizer):
+    config, folder = make_config(tmp_path, f"optimizer={optimizer}", "trainer.max_steps=3")
+    assert run(config)
+    assert folder.summary()["steps"] == 3
+
+
+def test_a_run_that_diverges_says_so(tmp_path):
+    config, folder = make_config(tmp_path, "optimizer=sgd", "optimizer.lr=1e30")
+    assert not run(config)
+    summary = folder.summary()
+    assert (summary["status"], summary["diverged"]) == ("diverged", True)
+    assert summary["final"]["val_loss"] is None
+    assert not run(config), "a diverged run must not count as finished when it is skipped"
+
+
+# --------------------------------------------------------------------- what is refused, and broken
+
+
+@pytest.mark.parametrize("device", ["cdua", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_a_user_error_without_a_folder(tmp_path, device):
+    config, _ = make_config(tmp_path, f"device={device}")
+    with pytest.raises(UserError, match=r"^device: "):
+        run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["task=image_folder", "model=vit", "data_root=/nowhere"],
+        ["optimizer=alsals_paper", "optimizer.growth=1.5"],
+    ],
+    ids=["data", "optimizer"],
+)
+def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
+    results = tmp_path / "results"
+    config = load([*arguments, f"results_dir={results}"], environ={})
+    with pytest.raises(UserError):
+        run(config)
+    assert not results.exists()
+
+
+def test_a_folder_in_use_is_a_user_error_that_names_it(tmp_path):
+    config, folder = make_config(tmp_path)
+    folder.create()
+    hold = "import sys, time; from pathlib import Path; from experiments.run_folder import *\n"
+    hold += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match=str(folder.path)):
+            run(config)
+        other.kill()
+
+
+def test_an_error_in_training_leaves_a_run_that_can_go_on(tmp_path):
+    config, folder = make_config(
+        tmp_path, "trainer.max_steps=30", "trainer.checkpoint_every_steps=10"
+    )
+    folder.create()
+    folder.best_file.mkdir()  # so that the first evaluation, at step 23, cannot write it
+    with pytest.raises(OSError, match=r"best\.pt"):
+        run(config)
+    assert folder.summary() is None
+    assert len(folder.rows()) == 24
+    folder.best_file.rmdir()
+    assert run(config)
+    assert [row["step"] for row in folder.rows() if row["event"] == "step"] == list(range(1, 31))
+
+
+# ------------------------------------------------------------------------------------ being killed
+
+ARGUMENTS = [
+    *TINY,
+    "optimizer=alsals",
+    "trainer.eval_every_steps=20",
+    "trainer.eval_batch_size=1",  # a slow evaluation, to be killed in
+    "trainer.checkpoint_every_steps=7",
+]
+
+
+def start(results):
+    command = [sys.executable, "main.py", *ARGUMENTS, f"results_dir={results}"]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def end_it(process, folder, step, number, delay):
+    """Send a signal when the row of a step is there, and return how the process ended."""
+    sought = f'"event": "step", "step": {step},'
+    while not folder.metrics_file.exists() or sought not in folder.metrics_file.read_text():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.0005)
+    time.sleep(delay)
+    process.send_signal(number)
+    process.communicate()
+    return process.returncode
+
+
+def without_time(value):
+    if isinstance(value, dict):
+        timed = ("seconds", "seconds_training")
+        return {k: without_time(v) for k, v in value.items() if k not in timed}
+    return [without_time(item) for item in value] if isinstance(value, list) else value
+
+
+def assert_same(one, other, where):
+    """Equal to the last bit, tensors included."""
+    assert type(one) is type(other), where
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    else:
+        assert one == other, where
+
+
+def load_checkpoint(folder):
+    checkpoint = torch.load(folder.checkpoint_file, weights_only=True)
+    checkpoint.pop("metrics_length")  # the digits of the seconds differ in number
+    return without_time(checkpoint)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
+    random_step, random_delay = random.randrange(31, 44), random.uniform(0, 0.02)
+    kills = [
+        (9, signal.SIGKILL, 0.0),  # between two checkpoints
+        (20, signal.SIGKILL, 0.05),  # in an evaluation
+        (29, signal.SIGINT, 0.0),
+        (random_step, signal.SIGKILL, random_delay),
+    ]
+    config = load([*ARGUMENTS, f"results_dir={tmp_path / 'whole'}"], environ={})
+    assert run(config)
+    whole = RunFolder(run_path(config))
+    broken = RunFolder(tmp_path / "broken" / whole.path.relative_to(tmp_path / "whole"))
+
+    for step, number, delay in kills:
+        code = end_it(start(tmp_path / "broken"), broken, step, number, delay)
+        assert code == (130 if number == signal.SIGINT else -number), (step, number)
+        assert broken.summary() is None
+    last = start(tmp_path / "broken")
+    output, errors = last.communicate(timeout=120)
+    assert last.returncode == 0, errors
+    assert "resumed after step" in output
+
+    assert without_time(broken.rows()) == without_time(whole.rows()), f"killed at {kills}"
+    assert_same(load_checkpoint(broken), load_checkpoint(whole), f"checkpoint, killed at {kills}")
+    assert without_time(broken.summary()) == without_time(whole.summary())
+    best, expected = (torch.load(f.best_file, weights_only=True) for f in (broken, whole))
+    assert_same(best, expected, "best.pt")

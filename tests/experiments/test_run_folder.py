@@ -1,0 +1,129 @@
+"""The files of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder, atomic_file
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "a" / "run")
+    folder.create()
+    return folder
+
+
+def test_rows_come_back_as_written(folder):
+    rows = [{"event": "step", "step": 1, "loss": 0.1}, {"event": "step", "step": 2, "loss": 1e-30}]
+    for row in rows:
+        folder.append_row(row)
+    assert folder.rows() == rows
+
+
+def test_a_half_written_last_line_is_dropped(folder):
+    folder.append_row({"step": 1})
+    with folder.metrics_file.open("ab") as file:
+        file.write(b'{"step": 2, "lo')
+    assert folder.rows() == [{"step": 1}]
+
+
+def test_a_broken_line_in_the_middle_is_an_error_with_its_number(folder):
+    folder.append_row({"step": 1})
+    with folder.metrics_file.open("ab") as file:
+        file.write(b'{"step": 2, "lo\n{"step": 3}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2"):
+        folder.rows()
+
+
+def test_numbers_that_are_not_finite_become_null(folder):
+    folder.append_row({"loss": float("nan"), "slope": float("-inf"), "inner": [float("inf"), 1.5]})
+    assert folder.rows() == [{"loss": None, "slope": None, "inner": [None, 1.5]}]
+    assert b"NaN" not in folder.metrics_file.read_bytes()
+
+
+def test_metrics_are_cut_back_to_a_length(folder):
+    folder.append_row({"step": 1})
+    length = folder.sync_metrics()
+    folder.append_row({"step": 2})
+    folder.cut_metrics(length)
+    folder.append_row({"step": 3})
+    assert folder.rows() == [{"step": 1}, {"step": 3}]
+
+
+def test_metrics_shorter_than_their_checkpoint_are_an_error(folder):
+    folder.append_row({"step": 1})
+    with pytest.raises(UserError, match="shorter"):
+        folder.cut_metrics(10_000)
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file(folder):
+    path = folder.path / "file"
+    path.write_bytes(b"old")
+    with contextlib.suppress(RuntimeError), atomic_file(path) as file:
+        file.write(b"new, but")
+        raise RuntimeError("the power is gone")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_folder_without_summary_is_not_done(folder):
+    assert folder.summary() is None
+
+
+def test_the_summary_comes_back(folder):
+    folder.write_summary({"status": "finished", "final": {"val_loss": float("nan")}})
+    assert folder.summary() == {"status": "finished", "final": {"val_loss": None}}
+    json.loads(folder.summary_file.read_text())
+
+
+def test_config_and_env_are_not_overwritten(folder):
+    folder.write_config("seed: 1\n")
+    folder.write_config("seed: 2\n")
+    folder.write_env({"torch": "first"})
+    folder.write_env({"torch": "second"})
+    assert folder.config() == {"seed": 1}
+    assert json.loads(folder.env_file.read_text()) == {"torch": "first"}
+
+
+def test_yaml_that_makes_objects_is_refused(folder):
+    folder.config_file.write_text("a: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(Exception, match="could not determine a constructor"):
+        folder.config()
+
+
+def test_a_folder_that_cannot_be_made_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="results_dir"):
+        RunFolder(tmp_path / "file" / "run").create()
+
+
+HOLD_THE_LOCK = """
+import sys, time
+from pathlib import Path
+from experiments.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).lock():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_killed(folder):
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "locked\n"
+        with pytest.raises(UserError, match="in use by another process"), folder.lock():
+            pass
+        first.kill()
+        first.wait()
+    with folder.lock():
+        pass

@@ -1,0 +1,94 @@
+"""The order of the data is a function of seed, epoch and batch."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.training.batches import (
+    epoch_order,
+    evaluation_batches,
+    mixed_seed,
+    number_of_batches,
+    training_batches,
+)
+from tests.experiments.training.tiny import Digits
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def source():
+    return Digits((0,))
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def epoch(source, number, *, seed=0):
+    count = number_of_batches(len(source), SIZE)
+    batches = training_batches(source, seed=seed, batch_size=SIZE, first_step=number * count)
+    return list(islice(batches, count))
+
+
+def test_an_epoch_has_every_example_once_and_keeps_the_partial_batch(source):
+    labels = torch.cat([batch["labels"] for batch in epoch(source, 0)])
+    assert [len(b["labels"]) for b in epoch(source, 0)] == [64, 64, 64, 64, 64, 40]
+    assert torch.equal(labels.sort().values, source.labels.sort().values)
+    assert torch.equal(epoch_order(360, seed=3, epoch=1).sort().values, torch.arange(360))
+
+
+def test_seeds_and_epochs_have_orders_of_their_own():
+    orders = [epoch_order(360, seed=s, epoch=e).tolist() for s in range(3) for e in range(3)]
+    assert len({tuple(order) for order in orders}) == 9
+
+
+@given(st.lists(st.integers(0, 2**32), min_size=2, max_size=3, unique=True))
+def test_a_seed_depends_on_the_place_of_every_number(numbers):
+    seed = mixed_seed(*numbers)
+    assert 0 <= seed < 2**63
+    assert seed == mixed_seed(*numbers)
+    assert seed != mixed_seed(*reversed(numbers)) or numbers == numbers[::-1]
+    assert seed != mixed_seed(*numbers, 0)
+
+
+@pytest.mark.parametrize("first_step", [1, 5, 6, 14])
+def test_batches_from_the_middle_are_those_of_a_run_from_the_start(source, first_step):
+    whole = list(islice(training_batches(source, seed=7, batch_size=SIZE), 20))
+    rest = training_batches(source, seed=7, batch_size=SIZE, first_step=first_step)
+    for expected in whole[first_step:]:
+        assert equal(next(rest), expected)
+
+
+def test_augmentation_changes_from_epoch_to_epoch(source):
+    noise = []
+    for number in (0, 1):
+        order = epoch_order(len(source), seed=0, epoch=number)[:SIZE]
+        noise.append(epoch(source, number)[0]["x"] - source.x[order])
+    assert noise[0].abs().max() > 0
+    assert not torch.allclose(noise[0], noise[1], atol=1e-3)
+
+
+def test_workers_give_the_same_batches(source):
+    alone = islice(training_batches(source, seed=1, batch_size=SIZE, first_step=2), 8)
+    helped = islice(training_batches(source, seed=1, batch_size=SIZE, first_step=2, workers=2), 8)
+    assert all(equal(a, b) for a, b in zip(alone, helped, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_generator_is_left_alone(source, workers):
+    before = torch.get_rng_state()
+    list(islice(training_batches(source, seed=1, batch_size=SIZE, workers=workers), 7))
+    list(evaluation_batches(source, batch_size=SIZE, workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_evaluation_is_in_order_and_not_augmented(source):
+    batches = list(evaluation_batches(source, batch_size=100))
+    assert torch.equal(torch.cat([batch["x"] for batch in batches]), source.x)
+    assert torch.equal(torch.cat([batch["labels"] for batch in batches]), source.labels)
