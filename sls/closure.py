@@ -124,11 +124,11 @@ class Evaluation:
             with torch.no_grad():
                 self._replay.rewind()
                 loss = self._call(backward=False)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:
-            # A standard closure's backward() cannot run without a graph. Whatever else went wrong
-            # goes wrong again.
+        except RuntimeError as error:
+            # A standard closure's backward() cannot run without a graph, which torch says in
+            # these words only.
+            if "does not require grad" not in str(error):
+                raise
             loss = self._trial_with_gradients()
             self._forms.learn_need(self._closure)
         if any(param.grad is not None for param in self._params):
@@ -143,6 +143,10 @@ class Evaluation:
     def _call(self, *, backward: bool) -> Tensor:
         self.forwards += 1
         loss = self._closure(backward=backward) if self._takes_backward else self._closure()
+        if isinstance(loss, (int, float)):
+            # As precise as the parameters, since the loss was most likely computed like them.
+            precision = torch.promote_types(self._params[0].dtype.to_real(), torch.float32)
+            return torch.tensor(float(loss), dtype=precision)
         return _scalar(loss)
 
     def _backward(self, loss: Tensor) -> None:
@@ -157,8 +161,6 @@ class Evaluation:
 
 
 def _scalar(loss: Any) -> Tensor:
-    if isinstance(loss, (int, float)):
-        return torch.tensor(float(loss), dtype=torch.float64)
     if not isinstance(loss, Tensor):
         raise TypeError(f"the closure must return the loss, a scalar tensor; got {loss!r:.60}")
     if loss.numel() != 1:

@@ -126,7 +126,9 @@ def _commit_moments(group: GroupTensors) -> None:
     second = group.state_tensors("exp_avg_sq")
     arithmetic.mul_(second, beta2)
     arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
-    for state, t in zip(group.states, _steps_after(group), strict=True):
+    steps = _steps_after(group)
+    group.keep_state()
+    for state, t in zip(group.states, steps, strict=True):
         state["step"] = t
 
 

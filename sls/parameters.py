@@ -37,19 +37,32 @@ class GroupTensors:
                 )
         self.settings = group
         self.arithmetic: Arithmetic = choose(group["foreach"], with_gradient)
-        self.states = [states[param] for param in with_gradient]
+        # A defaultdict would make an empty state of a look-up, even in a step that fails.
+        self.states = [states.get(param, {}) for param in with_gradient]
+        self._all_states = states
         self._complex = [param.is_complex() for param in with_gradient]
         self._raw_params = with_gradient
         self.params = self._real(param.detach() for param in with_gradient)
         self.grads = self._real(param.grad for param in with_gradient)
         self._origin: Tensors = []
+        self._state_tensors: dict[str, Tensors] = {}
 
     def state_tensors(self, name: str) -> Tensors:
-        """A tensor of each parameter's state, made as zeros where it is missing."""
+        """A tensor of each parameter's state; zeros, not kept yet, where it has none."""
+        if name not in self._state_tensors:
+            self._state_tensors[name] = [
+                state[name] if name in state else torch.zeros_like(param)
+                for param, state in zip(self._raw_params, self.states, strict=True)
+            ]
+        return self._real(self._state_tensors[name])
+
+    def keep_state(self) -> None:
+        """Put the tensors that `state_tensors` made, and `states`, into the optimizer's state."""
+        for name, tensors in self._state_tensors.items():
+            for state, tensor in zip(self.states, tensors, strict=True):
+                state[name] = tensor
         for param, state in zip(self._raw_params, self.states, strict=True):
-            if name not in state:
-                state[name] = torch.zeros_like(param, memory_format=torch.preserve_format)
-        return self._real(state[name] for state in self.states)
+            self._all_states[param] = state
 
     def remember_origin(self) -> None:
         """Keep a copy of the parameters `w`, for `move`, `decay` and `restore`."""

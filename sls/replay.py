@@ -96,16 +96,6 @@ class _Buffer:
         self.after = None if now is None else now.detach().clone()
         return True
 
-    def rewind(self) -> None:
-        if self.tensor is not None and self.before is not None:
-            self.tensor.copy_(self.before)
-        self.owner[self.name] = self.tensor
-
-    def finish(self) -> None:
-        if self.tensor_after is not None and self.after is not None:
-            self.tensor_after.copy_(self.after)
-        self.owner[self.name] = self.tensor_after
-
 
 class _Buffers:
     """The buffers of all modules that are called while watched."""
@@ -134,18 +124,33 @@ class _Buffers:
 
     def _remember(self, module: nn.Module) -> None:
         for name, tensor in module._buffers.items():
+            if tensor is not None and _overlaps(tensor):
+                continue  # an expanded buffer, which torch's kernels refuse to write into
             before = None if tensor is None else tensor.detach().clone()
             self._buffers.append(_Buffer(module._buffers, name, tensor, before))
 
-    @torch.no_grad()
     def rewind(self) -> None:
+        _write([(buffer.tensor, buffer.before) for buffer in self._buffers])
         for buffer in self._buffers:
-            buffer.rewind()
+            buffer.owner[buffer.name] = buffer.tensor
 
-    @torch.no_grad()
     def finish(self) -> None:
+        _write([(buffer.tensor_after, buffer.after) for buffer in self._buffers])
         for buffer in self._buffers:
-            buffer.finish()
+            buffer.owner[buffer.name] = buffer.tensor_after
+
+
+@torch.no_grad()
+def _write(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
+    """Copy the second of each pair into the first, in few launches; None is left out."""
+    there = [(target, source) for target, source in pairs if target is not None]
+    if there:
+        torch._foreach_copy_([t for t, _ in there], [s for _, s in there if s is not None])
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    sizes_and_strides = zip(tensor.size(), tensor.stride(), strict=True)
+    return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
 
 
 def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:

@@ -59,9 +59,7 @@ def test_a_loss_that_is_not_finite_is_a_rejected_trial(bad: float) -> None:
 
 
 def test_says_when_no_trial_was_finite() -> None:
-    result = backtrack(
-        lambda eta: math.nan, lambda *_: True, start=1.0, shrink=0.5, max_trials=3
-    )
+    result = backtrack(lambda eta: math.nan, lambda *_: True, start=1.0, shrink=0.5, max_trials=3)
     assert (result.outcome, result.kept, result.trials) == (Outcome.NONFINITE, False, 3)
 
 
