@@ -65,8 +65,8 @@ def load(
 ) -> RunConfig:
     """The config that `key=value` arguments make of the files below `root`.
 
-    `data_root` is absolute in the result: the config's, else `SLS_DATA_ROOT` of `environ`, else
-    None. Raises `UserError`, in one line, for everything that is wrong with arguments or files.
+    `data_root` is the config's, else `SLS_DATA_ROOT` of `environ`, else None. Raises `UserError`,
+    in one line, for everything that is wrong with arguments or files.
     """
     chosen, overrides = _read_arguments(arguments)
     choices, layers = _compose(chosen, root)
@@ -82,10 +82,8 @@ def load(
     except ValidationError as error:
         raise explain(error, layers) from None
     data_root = config.data_root or environ.get("SLS_DATA_ROOT")
-    if not data_root:
-        return config.model_copy(update={"data_root": None})
-    absolute = os.path.abspath(os.path.expanduser(data_root))
-    return config.model_copy(update={"data_root": absolute})
+    # Kept as it was written: a config that is passed on should not name somebody's home folder.
+    return config.model_copy(update={"data_root": data_root or None})
 
 
 def to_yaml(config: RunConfig) -> str:

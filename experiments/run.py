@@ -69,7 +69,8 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.manual_seed(config.seed)
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
-    data_root = None if config.data_root is None else Path(config.data_root)
+    # Absolute, so that messages say where it was looked.
+    data_root = None if config.data_root is None else Path(config.data_root).expanduser().absolute()
     task = build_task(config.task, config.model, data_root=data_root)
     task.model.to(device)
     return task
