@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 import sls
 from experiments import schema
 from experiments.errors import UserError
+from sls.settings import SharedSettings
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def _line_search(
         settings |= {"total_steps": total_steps, "anneal": spec.anneal}
     line_search = _line_search_class(spec)
     make = line_search if spec.preset == "default" else line_search.paper
-    known = inspect.signature(make).parameters
-    for name in settings.keys() - known.keys():
+    known = _settings_of(make)
+    for name in settings.keys() - known:
         # A preset fixes what it does not take; leaving the setting out in silence would be worse.
         key = "anneal" if name == "total_steps" else name
         raise UserError(
@@ -119,6 +120,13 @@ def _line_search(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     return optimizer
+
+
+def _settings_of(make: Callable[..., Any]) -> set[str]:
+    """The names of the settings that a line search, or a preset of it, takes."""
+    parameters = inspect.signature(make).parameters
+    takes_shared = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return set(parameters) | (set(SharedSettings.__annotations__) if takes_shared else set())
 
 
 def _line_search_class(spec: schema.LineSearch) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from sls.conditions import Memory, SmoothedArmijo
 from sls.directions import Adam
 from sls.line_search import LineSearch
+from sls.settings import SharedSettings
 from sls.slopes import FIRST_DIFFERENCE
 
 
@@ -30,21 +31,15 @@ class ALSALS(LineSearch):
         init_step: the first step tried, > 0. For pretrained models 1e-4.
         shrink: δ, in (0, 1).
         growth: the growth of the step from one search to the next, ≥ 1.
-        max_trials: after as many rejected trials, nothing is changed.
-        min_step: a search that would go below this keeps its last trial; 0: never.
-        tolerance: decreases below this many roundings of the loss count as none needed.
         betas: β₁ and β₂ of Adam's moments.
         beta3: β₃, the factor of the running means h and s.
         eps: ε of Adam's denominator.
         slope: "exact", `⟨g, d⟩`, or the paper's "finite_difference", which costs forward passes.
-        search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa).
-        weight_decay: decoupled, λ in `w ← w − η·λ·w`; outside the comparison of losses.
-        total_steps: the length of the run; with it, the step is annealed.
-        anneal: the last share of the run, over which the step falls linearly to 0.
-        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+        **shared: what all line searches have, see `sls.settings.SharedSettings`.
 
     Raises:
-        ValueError: a setting is unknown or out of its range.
+        TypeError: a setting is unknown.
+        ValueError: a setting is out of its range.
     """
 
     def __init__(
@@ -55,18 +50,11 @@ class ALSALS(LineSearch):
         init_step: float = 0.1,
         shrink: float = 0.9,
         growth: float = 1 / 0.999,
-        max_trials: int = 100,
-        min_step: float = 0.0,
-        tolerance: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
         beta3: float = 0.99,
         eps: float = 1e-8,
         slope: Literal["exact", "finite_difference"] = "exact",
-        search: Literal["every", "adaptive"] = "every",
-        weight_decay: float = 0.0,
-        total_steps: int | None = None,
-        anneal: float = 0.5,
-        foreach: bool | None = None,
+        **shared: Unpack[SharedSettings],
     ):
         super().__init__(
             params,
@@ -75,19 +63,12 @@ class ALSALS(LineSearch):
                 "init_step": init_step,
                 "shrink": shrink,
                 "growth": growth,
-                "max_trials": max_trials,
-                "min_step": min_step,
-                "tolerance": tolerance,
                 "betas": betas,
                 "beta3": beta3,
                 "eps": eps,
                 "slope": slope,
-                "search": search,
-                "weight_decay": weight_decay,
-                "total_steps": total_steps,
-                "anneal": anneal,
-                "foreach": foreach,
             },
+            shared,
         )
 
     @classmethod

@@ -27,6 +27,7 @@ from sls.directions import Direction
 from sls.parameters import GroupTensors
 from sls.record import Status, StepRecord
 from sls.search import Outcome, SearchResult, backtrack
+from sls.settings import SharedSettings
 from sls.slopes import exact_slope, finite_difference_slope
 from sls.state import SearchState
 from sls.step_sizes import anneal_factor, search_is_due, search_start
@@ -46,20 +47,21 @@ class LineSearch(Optimizer):
 
     Args:
         params: parameters, (name, parameter) pairs, or parameter groups.
-        defaults: every setting of the optimizer, with its value.
+        own: the settings that this optimizer alone has.
+        shared: those that all have, as far as the user gave them.
 
     Raises:
-        ValueError: an unknown or out-of-range setting, no parameter, or one in two groups.
+        TypeError: an unknown setting.
+        ValueError: a setting that is out of range, no parameter, or one in two groups.
     """
 
     fallback_step: float | None = None
     """The step taken where a search is exhausted; None: no step."""
 
-    def __init__(self, params: ParamsT, defaults: dict[str, Any]):
-        checks.check(defaults, type(self).__name__)
+    def __init__(self, params: ParamsT, own: dict[str, Any], shared: SharedSettings):
         self._forms = ClosureForms()
         self.last_step: StepRecord | None = None
-        super().__init__(params, defaults)
+        super().__init__(params, checks.complete(own, shared, type(self).__name__))
         first, *others = self.param_groups
         first["search_state"] = asdict(SearchState())
         for group in [first, *others]:
@@ -76,8 +78,12 @@ class LineSearch(Optimizer):
 
     @property
     def growth(self) -> float:
-        """The factor from the last accepted step to the start of the next search."""
-        return float(self.param_groups[0]["growth"])
+        """The factor from the last accepted step to the start of the next search.
+
+        `growth`, or `γ^{1/b}` where it is meant for an epoch of b = `n_batches_per_epoch` steps.
+        """
+        group = self.param_groups[0]
+        return float(group["growth"] ** (1 / group.get("n_batches_per_epoch", 1)))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; `betas`, `eps` and `weight_decay` may be its own.

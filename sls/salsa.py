@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from sls.conditions import Memory, SmoothedArmijo
 from sls.directions import SGD, MomentumFreeAdam
 from sls.line_search import LineSearch
+from sls.settings import SharedSettings
 
 
 class SaLSA(LineSearch):
@@ -29,21 +30,15 @@ class SaLSA(LineSearch):
         init_step: the first step tried, > 0.
         shrink: δ, in (0, 1).
         growth: the growth of the step from one search to the next, ≥ 1.
-        max_trials: after as many rejected trials, nothing is changed.
-        min_step: a search that would go below this keeps its last trial; 0: never.
-        tolerance: decreases below this many roundings of the loss count as none needed.
         direction: "adam" or "sgd".
         betas: β₁ and β₂ of Adam's moments; without effect for SGD, like `eps`.
         beta3: β₃, the factor of the running means h and s.
         eps: ε of Adam's denominator.
-        search: "adaptive", or "every" step.
-        weight_decay: decoupled, λ in `w ← w − η·λ·w`; outside the comparison of losses.
-        total_steps: the length of the run; with it, the step is annealed.
-        anneal: the last share of the run, over which the step falls linearly to 0.
-        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+        **shared: see `sls.settings.SharedSettings`; `search` is "adaptive" by default here.
 
     Raises:
-        ValueError: a setting is unknown or out of its range.
+        TypeError: a setting is unknown.
+        ValueError: a setting is out of its range.
     """
 
     def __init__(
@@ -54,18 +49,11 @@ class SaLSA(LineSearch):
         init_step: float = 1.0,
         shrink: float = 0.8,
         growth: float = 1.1,
-        max_trials: int = 100,
-        min_step: float = 0.0,
-        tolerance: float = 1.0,
         direction: Literal["adam", "sgd"] = "adam",
         betas: tuple[float, float] = (0.9, 0.999),
         beta3: float = 0.9,
         eps: float = 1e-8,
-        search: Literal["every", "adaptive"] = "adaptive",
-        weight_decay: float = 0.0,
-        total_steps: int | None = None,
-        anneal: float = 0.5,
-        foreach: bool | None = None,
+        **shared: Unpack[SharedSettings],
     ):
         super().__init__(
             params,
@@ -74,19 +62,12 @@ class SaLSA(LineSearch):
                 "init_step": init_step,
                 "shrink": shrink,
                 "growth": growth,
-                "max_trials": max_trials,
-                "min_step": min_step,
-                "tolerance": tolerance,
                 "direction": direction,
                 "betas": betas,
                 "beta3": beta3,
                 "eps": eps,
-                "search": search,
-                "weight_decay": weight_decay,
-                "total_steps": total_steps,
-                "anneal": anneal,
-                "foreach": foreach,
             },
+            {"search": "adaptive", **shared},
         )
 
     @classmethod

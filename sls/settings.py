@@ -5,7 +5,43 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
+
+
+class SharedSettings(TypedDict, total=False):
+    """The settings that all line searches share, all of them optional.
+
+    max_trials: the greatest number of trials of a search (100). After as many rejected ones `SLS`
+        takes a step of 1e-6; the others change nothing.
+    min_step: a search that would go below this keeps its last trial; 0, the default: never.
+    tolerance: decreases below this many roundings of the loss count as none needed (1).
+    search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa's rule).
+    weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
+    total_steps: the length of the run; with it, the step is annealed (None).
+    anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
+    foreach: torch's foreach kernels; None, the default: where all parameters are plain tensors.
+    """
+
+    max_trials: int
+    min_step: float
+    tolerance: float
+    search: Literal["every", "adaptive"]
+    weight_decay: float
+    total_steps: int | None
+    anneal: float
+    foreach: bool | None
+
+
+SHARED_DEFAULTS: SharedSettings = {
+    "max_trials": 100,
+    "min_step": 0.0,
+    "tolerance": 1.0,
+    "search": "every",
+    "weight_decay": 0.0,
+    "total_steps": None,
+    "anneal": 0.5,
+    "foreach": None,
+}
 
 PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
 """Settings that may differ between parameter groups; all others are one for the optimizer."""
@@ -63,6 +99,22 @@ _RULES: Mapping[str, _Rule] = {
     "anneal": _Rule(lambda x: _number(x) and 0 < x <= 1, "a number in (0, 1]"),
     "foreach": _one_of(None, True, False),
 }
+
+
+def complete(own: Mapping[str, Any], shared: Mapping[str, Any], optimizer: str) -> dict[str, Any]:
+    """All settings of an optimizer: its own, and the shared ones with their defaults.
+
+    Raises:
+        TypeError: a shared setting that does not exist; names the nearest one that does.
+        ValueError: a setting that is out of its range.
+    """
+    settings: dict[str, Any] = {**own, **SHARED_DEFAULTS}
+    for name in shared:
+        if name not in settings:
+            raise TypeError(f"{optimizer} has no setting {name!r}{_nearest(name, settings)}")
+    settings.update(shared)
+    check(settings, optimizer)
+    return settings
 
 
 def check(settings: Mapping[str, Any], where: str) -> None:

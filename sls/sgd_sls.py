@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from sls.conditions import Armijo, Memory
 from sls.directions import SGD
 from sls.line_search import LineSearch
+from sls.settings import SharedSettings
 
 
 class SLS(LineSearch):
@@ -25,17 +26,11 @@ class SLS(LineSearch):
         shrink: δ, in (0, 1).
         growth: γ, the growth of the step over an epoch, ≥ 1.
         n_batches_per_epoch: b, the number of steps an epoch.
-        max_trials: after as many rejected trials, the step is 1e-6.
-        min_step: a search that would go below this keeps its last trial; 0: never.
-        tolerance: decreases below this many roundings of the loss count as none needed.
-        search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa).
-        weight_decay: decoupled, λ in `w ← w − η·λ·w`; outside the comparison of losses.
-        total_steps: the length of the run; with it, the step is annealed.
-        anneal: the last share of the run, over which the step falls linearly to 0.
-        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+        **shared: what all line searches have, see `sls.settings.SharedSettings`.
 
     Raises:
-        ValueError: a setting is unknown or out of its range.
+        TypeError: a setting is unknown.
+        ValueError: a setting is out of its range.
     """
 
     fallback_step = 1e-6
@@ -49,14 +44,7 @@ class SLS(LineSearch):
         shrink: float = 0.9,
         growth: float = 2.0,
         n_batches_per_epoch: int = 500,
-        max_trials: int = 100,
-        min_step: float = 0.0,
-        tolerance: float = 1.0,
-        search: Literal["every", "adaptive"] = "every",
-        weight_decay: float = 0.0,
-        total_steps: int | None = None,
-        anneal: float = 0.5,
-        foreach: bool | None = None,
+        **shared: Unpack[SharedSettings],
     ):
         super().__init__(
             params,
@@ -66,15 +54,8 @@ class SLS(LineSearch):
                 "shrink": shrink,
                 "growth": growth,
                 "n_batches_per_epoch": n_batches_per_epoch,
-                "max_trials": max_trials,
-                "min_step": min_step,
-                "tolerance": tolerance,
-                "search": search,
-                "weight_decay": weight_decay,
-                "total_steps": total_steps,
-                "anneal": anneal,
-                "foreach": foreach,
             },
+            shared,
         )
 
     @classmethod
@@ -99,12 +80,6 @@ class SLS(LineSearch):
     def direction(self) -> SGD:
         """The gradient."""
         return SGD()
-
-    @property
-    def growth(self) -> float:
-        """`γ^{1/b}`."""
-        group = self.param_groups[0]
-        return float(group["growth"] ** (1 / group["n_batches_per_epoch"]))
 
     def condition(self, memory: Memory, slope: float) -> Armijo:
         """Armijo's."""

@@ -46,7 +46,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.loggers.*": {"experiments.loggers.*", "experiments.run_folder"},
     "experiments.report.*": {"experiments.report.*", "experiments.run_folder"},
-    "experiments.optimizers": {"experiments.schema", "experiments.errors", "sls"},
+    "experiments.optimizers": {
+        "experiments.schema",
+        "experiments.errors",
+        "sls",
+        "sls.settings",
+    },
     "experiments.machine": {"experiments.errors", "sls"},
     "experiments.config": {
         "experiments.config_faults",
