@@ -78,6 +78,25 @@ class TorchvisionTask(Section):
     download: bool = Field(False, description="fetch what is missing")
 
 
+class CovertypeTask(Section):
+    """Forest covertype, from scikit-learn's cache in `data_root/scikit_learn_data`.
+
+    Every fifth example is validation; so it is with `openml`.
+    """
+
+    kind: Literal["covertype"] = "covertype"
+    download: bool = Field(False, description="fetch what is missing")
+
+
+class OpenMLTask(Section):
+    """A data set of OpenML with classes, from the same cache as covertype."""
+
+    kind: Literal["openml"] = "openml"
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", description="its name on openml.org")
+    version: PositiveInt
+    download: bool = Field(False, description="fetch what is missing")
+
+
 class GlueTask(Section):
     """A GLUE task from TSV files in the original layout, below `data_root/glue`."""
 
@@ -95,7 +114,13 @@ class ByteTextTask(Section):
 
 
 Task = Annotated[
-    DigitsTask | ImageFolderTask | TorchvisionTask | GlueTask | ByteTextTask,
+    DigitsTask
+    | ImageFolderTask
+    | TorchvisionTask
+    | CovertypeTask
+    | OpenMLTask
+    | GlueTask
+    | ByteTextTask,
     Field(discriminator="kind"),
 ]
 
@@ -137,6 +162,15 @@ class EfficientNetModel(Section):
     dropout: Probability | None = Field(None, description="null: as published, 0.2 to 0.4")
 
 
+class MLPModel(Section):
+    """A multi-layer perceptron with ReLU, for tables."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: PositiveInt = 256
+    layers: PositiveInt = Field(2, description="hidden ones")
+    dropout: Probability = 0.0
+
+
 class BertModel(Section):
     """BERT with one linear layer on the first position of the last hidden state.
 
@@ -168,7 +202,7 @@ class GPT2Model(Section):
 
 
 Model = Annotated[
-    ResNetModel | ViTModel | EfficientNetModel | BertModel | GPT2Model,
+    ResNetModel | ViTModel | EfficientNetModel | MLPModel | BertModel | GPT2Model,
     Field(discriminator="kind"),
 ]
 

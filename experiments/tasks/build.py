@@ -26,6 +26,7 @@ PictureModel = schema.ResNetModel | schema.ViTModel | schema.EfficientNetModel
 
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
     **dict.fromkeys(("digits", "image_folder", "torchvision"), get_args(PictureModel)),
+    **dict.fromkeys(("covertype", "openml"), (schema.MLPModel,)),
     "glue": (schema.BertModel,),
     "byte_text": (schema.GPT2Model,),
 }
@@ -52,6 +53,8 @@ def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None
         ):
             data = _picture_data(task, data_root)
             return Classification(_picture_model(data, model), data.train, data.validation)
+        case schema.CovertypeTask() | schema.OpenMLTask(), schema.MLPModel():
+            return _table(task, model, data_root)
         case schema.GlueTask(), schema.BertModel():
             return _glue(task, model, data_root)
         case schema.ByteTextTask(), schema.GPT2Model():
@@ -127,6 +130,29 @@ def _picture_model(data: ImageData, model: PictureModel) -> nn.Module:
             from experiments.models.vit import ViT
 
             return ViT(**settings, size=data.size, in_channels=data.channels, classes=data.classes)
+
+
+def _table(
+    task: schema.CovertypeTask | schema.OpenMLTask,
+    model: schema.MLPModel,
+    data_root: Path | None,
+) -> Classification:
+    from experiments.data.tables import covertype, openml
+    from experiments.models.mlp import MLP
+
+    cache = _root(data_root, f"task '{task.kind}'") / "scikit_learn_data"
+    if isinstance(task, schema.CovertypeTask):
+        data = covertype(cache, download=task.download)
+    else:
+        data = openml(cache, task.dataset, task.version, download=task.download)
+    network = MLP(
+        inputs=data.features,
+        width=model.width,
+        layers=model.layers,
+        dropout=model.dropout,
+        classes=data.classes,
+    )
+    return Classification(network, data.train, data.validation)
 
 
 def _glue(task: schema.GlueTask, model: schema.BertModel, data_root: Path | None) -> Classification:

@@ -24,9 +24,12 @@ REPOSITORY = CONFIG_ROOT.parent
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
 RESNETS = ["resnet", "resnet18", "resnet34", "resnet50"]
 IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny"]
-IMAGE_TASKS = ["digits", "image_folder", "cifar10", "cifar100", "mnist", "fashion_mnist"]
 MODELS_OF = {
-    **dict.fromkeys((*IMAGE_TASKS, "imagenet", "tiny_imagenet"), IMAGE_MODELS),
+    "digits": IMAGE_MODELS,
+    **dict.fromkeys(("image_folder", "mnist", "fashion_mnist"), ("resnet", "vit")),
+    **dict.fromkeys(("cifar10", "cifar100", "tiny_imagenet"), ("resnet34", "vit_tiny")),
+    "imagenet": ["resnet50", "vit_b16"],
+    **dict.fromkeys(("covertype", "openml"), ("mlp",)),
     "python_text": ["gpt2", "gpt2_small"],
     **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
 }
