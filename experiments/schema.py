@@ -21,6 +21,7 @@ def _list_as_tuple(value: object) -> object:
 
 
 Betas = Annotated[tuple[Beta, Beta], BeforeValidator(_list_as_tuple)]
+Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(_list_as_tuple)]
 
 
 class Section(BaseModel):
@@ -40,13 +41,60 @@ class DigitsTask(Section):
     kind: Literal["digits"] = "digits"
 
 
+class Channels(Section):
+    """What is subtracted from each of the three colours, and what divides them; pixels are 0 to 1.
+
+    It stands for the training part's own mean and standard deviation where these are known.
+    """
+
+    mean: Colours
+    std: Colours
+
+
 class ImageFolderTask(Section):
-    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), as torchvision reads it."""
+    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), as torchvision reads it.
+
+    A `val/` with `val_annotations.txt` is read as Tiny-ImageNet has it. `crop: padded` squeezes
+    pictures to `size` × `size`; in training, `augment` moves them by up to size/8. `crop: resized`
+    is ImageNet's: in training a random part of random proportions, resized; in evaluation the
+    middle, after resizing the shorter side to size·8/7. `augment` flips at random in both.
+    """
 
     kind: Literal["image_folder"] = "image_folder"
     folder: str = Field(min_length=1, description="below data_root, or an absolute path")
-    size: PositiveInt = Field(32, description="pictures are resized to size × size pixels")
+    size: PositiveInt = Field(32, description="pixels of a side, as the model sees the pictures")
+    augment: bool = Field(True, description="random crop and flip in training")
+    crop: Literal["padded", "resized"] = "padded"
+    validation: Literal["test", "val"] | None = Field(None, description="null: test, else val")
+    normalisation: Channels | None = Field(None, description="null: the training part's own")
+
+
+class TorchvisionTask(Section):
+    """A data set of pictures as torchvision stores it, in its own folder below `data_root`."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    dataset: Literal["cifar10", "cifar100", "mnist", "fashion_mnist"]
     augment: bool = Field(True, description="random crop with padding of size/8 and random flip")
+    download: bool = Field(False, description="fetch what is missing")
+
+
+class CovertypeTask(Section):
+    """Forest covertype, from scikit-learn's cache in `data_root/scikit_learn_data`.
+
+    Every fifth example is validation; so it is with `openml`.
+    """
+
+    kind: Literal["covertype"] = "covertype"
+    download: bool = Field(False, description="fetch what is missing")
+
+
+class OpenMLTask(Section):
+    """A data set of OpenML with classes, from the same cache as covertype."""
+
+    kind: Literal["openml"] = "openml"
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", description="its name on openml.org")
+    version: PositiveInt
+    download: bool = Field(False, description="fetch what is missing")
 
 
 class GlueTask(Section):
@@ -66,17 +114,29 @@ class ByteTextTask(Section):
 
 
 Task = Annotated[
-    DigitsTask | ImageFolderTask | GlueTask | ByteTextTask, Field(discriminator="kind")
+    DigitsTask
+    | ImageFolderTask
+    | TorchvisionTask
+    | CovertypeTask
+    | OpenMLTask
+    | GlueTask
+    | ByteTextTask,
+    Field(discriminator="kind"),
 ]
 
 # -------------------------------------------------------------------------------------- models
 
 
 class ResNetModel(Section):
-    """ResNet with the CIFAR stem: one 3×3 convolution, no max-pool."""
+    """ResNet, from scratch.
+
+    The stem is one 3×3 convolution for small pictures (`cifar`), or a 7×7 one on every second
+    pixel with a max-pool (`standard`).
+    """
 
     kind: Literal["resnet"] = "resnet"
-    depth: Literal[8, 18, 34] = Field(8, description="8 is the small one, for a CPU")
+    depth: Literal[8, 18, 34, 50] = Field(8, description="8 is the small one, for a CPU")
+    stem: Literal["cifar", "standard"] = "cifar"
     width: PositiveInt = Field(64, description="channels of the first stage")
 
 
@@ -84,10 +144,30 @@ class ViTModel(Section):
     """A Vision Transformer, sized to the picture."""
 
     kind: Literal["vit"] = "vit"
-    patch: PositiveInt = 4
+    patch: PositiveInt | None = Field(
+        4, description="pixels of a side; null: 16 for pictures from 128, 8 from 64, else 4"
+    )
     width: PositiveInt = 128
     layers: PositiveInt = 4
     heads: PositiveInt = 4
+    dropout: Probability = 0.0
+
+
+class EfficientNetModel(Section):
+    """EfficientNet, from scratch; `stem: cifar` keeps the size in the first convolution."""
+
+    kind: Literal["efficientnet"] = "efficientnet"
+    variant: Literal["b0", "b1", "b2", "b3", "b4"] = "b0"
+    stem: Literal["cifar", "standard"] = "standard"
+    dropout: Probability | None = Field(None, description="null: as published, 0.2 to 0.4")
+
+
+class MLPModel(Section):
+    """A multi-layer perceptron with ReLU, for tables."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: PositiveInt = 256
+    layers: PositiveInt = Field(2, description="hidden ones")
     dropout: Probability = 0.0
 
 
@@ -121,7 +201,10 @@ class GPT2Model(Section):
     dropout: Probability = 0.0
 
 
-Model = Annotated[ResNetModel | ViTModel | BertModel | GPT2Model, Field(discriminator="kind")]
+Model = Annotated[
+    ResNetModel | ViTModel | EfficientNetModel | MLPModel | BertModel | GPT2Model,
+    Field(discriminator="kind"),
+]
 
 # ---------------------------------------------------------------------------------- optimizers
 

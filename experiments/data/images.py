@@ -1,29 +1,15 @@
-"""Pictures as batches: scikit-learn's digits, and folders of class folders."""
+"""Pictures as batches: normalised, augmented, in memory; scikit-learn's digits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
 from experiments.data.base import Batch, Source
-from experiments.data.image_files import (
-    ImageFiles,
-    decode,
-    decode_all,
-    list_images,
-    validation_folder,
-)
-from experiments.errors import UserError
-
-MEMORY_LIMIT = 2 * 1024**3
-"""Bytes of decoded pictures in a split up to which all are decoded once, into memory."""
-
-STATISTICS_SAMPLE = 10_000
-"""Pictures, evenly spaced, that stand for a training part too large for the memory."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +29,11 @@ class Normalisation:
 
     mean: Tensor
     std: Tensor
+
+    @classmethod
+    def known(cls, mean: Sequence[float], std: Sequence[float]) -> Normalisation:
+        """From a published mean and standard deviation, for pixels of 0 to 1."""
+        return cls(255 * torch.tensor(mean), 255 * torch.tensor(std))
 
     @classmethod
     def of(cls, pixels: Tensor) -> Normalisation:
@@ -100,28 +91,6 @@ class InMemory:
         return {"images": self.normalise(pixels), "labels": self.labels[indices]}
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """Pictures that are decoded batch by batch, since together they do not fit in memory."""
-
-    files: ImageFiles
-    size: int
-    normalise: Normalisation
-    augment: bool
-
-    def __len__(self) -> int:
-        """The number of pictures."""
-        return len(self.files.labels)
-
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """As `InMemory.batch`."""
-        paths = [self.files.paths[index] for index in indices.tolist()]
-        pixels = decode_all(paths, self.size)
-        if self.augment and generator is not None:
-            pixels = crop_and_flip(pixels, generator)
-        return {"images": self.normalise(pixels), "labels": self.files.labels[indices]}
-
-
 def digits() -> ImageData:
     """scikit-learn's 1,797 pictures of digits, 1×8×8; every fifth picture is validation."""
     data = load_digits()
@@ -132,46 +101,3 @@ def digits() -> ImageData:
     train = InMemory(pixels[~held_out], labels[~held_out], normalise, augment=False)
     validation = InMemory(pixels[held_out], labels[held_out], normalise, augment=False)
     return ImageData(train, validation, channels=1, size=8, classes=10)
-
-
-def image_folder(folder: Path, size: int, augment: bool) -> ImageData:
-    """The pictures below `folder`, 3×size×size: `train/<class>/*` and `test/` or `val/`.
-
-    Normalised by the training part's mean and standard deviation; `augment` is for training.
-    Raises `UserError` for a missing folder, classes that differ, a picture that does not decode.
-    """
-    train_files = list_images(folder / "train")
-    validation_files = list_images(validation_folder(folder))
-    _require_same_classes(folder, train_files.classes, validation_files.classes)
-    train = _source(train_files, size, augment, None)
-    validation = _source(validation_files, size, False, train.normalise)
-    return ImageData(train, validation, channels=3, size=size, classes=len(train_files.classes))
-
-
-def _source(
-    files: ImageFiles, size: int, augment: bool, normalise: Normalisation | None
-) -> InMemory | Decoding:
-    """The source for these files; without a normalisation, by their own statistics."""
-    if len(files.paths) * 3 * size * size <= MEMORY_LIMIT:
-        pixels = decode_all(files.paths, size)
-        normalise = Normalisation.of(pixels) if normalise is None else normalise
-        return InMemory(pixels, files.labels, normalise, augment)
-    if normalise is None:
-        normalise = _sampled_normalisation(files, size)
-    return Decoding(files, size, normalise, augment)
-
-
-def _sampled_normalisation(files: ImageFiles, size: int) -> Normalisation:
-    # As many as fit, since the sample itself is decoded into memory.
-    fitting = max(1, MEMORY_LIMIT // (3 * size * size))
-    every = -(-len(files.paths) // min(STATISTICS_SAMPLE, fitting))
-    return Normalisation.of(torch.stack([decode(path, size) for path in files.paths[::every]]))
-
-
-def _require_same_classes(folder: Path, train: list[str], validation: list[str]) -> None:
-    if train != validation:
-        odd = sorted(set(train) ^ set(validation))
-        raise UserError(
-            f"{folder}: the classes for training and validation differ; "
-            f"in one of the two only: {', '.join(odd)}"
-        )

@@ -1,31 +1,47 @@
-"""ResNets for small pictures: a stem of one 3×3 convolution, no max-pool."""
+"""ResNets with the stem for small pictures (CIFAR) or the standard one (ImageNet)."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-BLOCKS = {8: (1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-"""Blocks a stage, for each depth; depth 8 has the three stages of the CIFAR ResNets."""
+from experiments.models.batch_norm import BatchNorm2d
+
+Stem = Literal["cifar", "standard"]
+Block = type[BasicBlock] | type[Bottleneck]
+
+BLOCKS: dict[int, tuple[Block, tuple[int, ...]]] = {
+    8: (BasicBlock, (1, 1, 1)),
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+}
+"""The block and how many a stage, for each depth; 8 has the three stages of the CIFAR ResNets."""
 
 
-class CifarResNet(nn.Module):
-    """Stem, stages of torchvision's `BasicBlock`, mean over the picture, one linear layer.
+class ResNet(nn.Module):
+    """Stem, stages of torchvision's blocks, mean over the picture, one linear layer.
 
-    The first stage has `width` channels; each further one has twice as many on half the pixels.
-    He et al., arXiv 1512.03385.
+    The first stage has `width` channels (times the block's expansion, 4 for depth 50); each
+    further one has twice as many on half the pixels. He et al., arXiv 1512.03385.
     """
 
-    def __init__(self, *, depth: int, width: int, in_channels: int, classes: int) -> None:
+    def __init__(
+        self, *, depth: int, stem: Stem, width: int, in_channels: int, classes: int
+    ) -> None:
         """`depth` is a key of `BLOCKS`."""
         super().__init__()
-        self.stem = nn.Sequential(_conv(in_channels, width, 3), nn.BatchNorm2d(width), nn.ReLU())
-        channels = [width * 2**stage for stage in range(len(BLOCKS[depth]))]
-        stages = [_stage(width, width, BLOCKS[depth][0], stride=1)]
-        for before, after, blocks in zip(channels, channels[1:], BLOCKS[depth][1:], strict=False):
-            stages.append(_stage(before, after, blocks, stride=2))
+        block, counts = BLOCKS[depth]
+        self.stem = _stem(stem, in_channels, width)
+        stages, before = [], width
+        for number, count in enumerate(counts):
+            planes = width * 2**number
+            stages.append(_stage(block, before, planes, count, stride=1 if number == 0 else 2))
+            before = planes * block.expansion
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(channels[-1], classes)
+        self.head = nn.Linear(before, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -37,12 +53,26 @@ class CifarResNet(nn.Module):
         return logits
 
 
-def _stage(before: int, after: int, blocks: int, stride: int) -> nn.Sequential:
+def _stem(stem: Stem, in_channels: int, width: int) -> nn.Sequential:
+    """`cifar`: one 3×3 convolution; `standard`: 7×7 on every second pixel, then a max-pool."""
+    if stem == "cifar":
+        return nn.Sequential(_conv(in_channels, width, 3), BatchNorm2d(width), nn.ReLU())
+    return nn.Sequential(
+        _conv(in_channels, width, 7, stride=2),
+        BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+    )
+
+
+def _stage(block: Block, before: int, planes: int, count: int, stride: int) -> nn.Sequential:
+    after = planes * block.expansion
     shortcut = None
     if stride != 1 or before != after:
-        shortcut = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
-    first = BasicBlock(before, after, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(after, after) for _ in range(blocks - 1)))
+        shortcut = nn.Sequential(_conv(before, after, 1, stride), BatchNorm2d(after))
+    first = block(before, planes, stride, shortcut, norm_layer=BatchNorm2d)
+    rest = (block(after, planes, norm_layer=BatchNorm2d) for _ in range(count - 1))
+    return nn.Sequential(first, *rest)
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:

@@ -10,6 +10,11 @@ from torchvision.models import VisionTransformer
 from experiments.errors import UserError
 
 
+def usual_patch(size: int) -> int:
+    """Pixels of a patch's side: 16 for pictures from 128 pixels, 8 from 64, else 4."""
+    return 16 if size >= 128 else 8 if size >= 64 else 4
+
+
 class ViT(nn.Module):
     """torchvision's `VisionTransformer`, with as many input channels as the pictures have.
 
@@ -20,7 +25,7 @@ class ViT(nn.Module):
         self,
         *,
         size: int,
-        patch: int,
+        patch: int | None,
         width: int,
         layers: int,
         heads: int,
@@ -28,8 +33,13 @@ class ViT(nn.Module):
         in_channels: int,
         classes: int,
     ) -> None:
-        """Pictures are `size × size` pixels; raises `UserError` for sizes that do not divide."""
+        """Pictures are `size × size` pixels; raises `UserError` for sizes that do not divide.
+
+        `patch` None: by the size, `usual_patch`.
+        """
         super().__init__()
+        if patch is None:
+            patch = usual_patch(size)
         if size % patch:
             raise UserError(f"model.patch is {patch}; it must divide the pictures' size, {size}")
         if width % heads:

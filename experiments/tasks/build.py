@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from experiments.data.images import ImageData
 
+PictureModel = schema.ResNetModel | schema.ViTModel | schema.EfficientNetModel
+
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
-    "digits": (schema.ResNetModel, schema.ViTModel),
-    "image_folder": (schema.ResNetModel, schema.ViTModel),
+    **dict.fromkeys(("digits", "image_folder", "torchvision"), get_args(PictureModel)),
+    **dict.fromkeys(("covertype", "openml"), (schema.MLPModel,)),
     "glue": (schema.BertModel,),
     "byte_text": (schema.GPT2Model,),
 }
@@ -45,15 +47,14 @@ def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None
     """
     _require_fitting(task, model)
     match task, model:
-        case schema.DigitsTask(), schema.ResNetModel() | schema.ViTModel():
-            from experiments.data.images import digits
-
-            return _pictures(digits(), model)
-        case schema.ImageFolderTask(), schema.ResNetModel() | schema.ViTModel():
-            from experiments.data.images import image_folder
-
-            folder = _folder(task.folder, data_root)
-            return _pictures(image_folder(folder, task.size, task.augment), model)
+        case (
+            schema.DigitsTask() | schema.ImageFolderTask() | schema.TorchvisionTask(),
+            schema.ResNetModel() | schema.ViTModel() | schema.EfficientNetModel(),
+        ):
+            data = _picture_data(task, data_root)
+            return Classification(_picture_model(data, model), data.train, data.validation)
+        case schema.CovertypeTask() | schema.OpenMLTask(), schema.MLPModel():
+            return _table(task, model, data_root)
         case schema.GlueTask(), schema.BertModel():
             return _glue(task, model, data_root)
         case schema.ByteTextTask(), schema.GPT2Model():
@@ -85,31 +86,72 @@ def _root(data_root: Path | None, needed_by: str) -> Path:
     return data_root
 
 
-def _pictures(data: ImageData, model: schema.ResNetModel | schema.ViTModel) -> Classification:
-    network: nn.Module
+def _picture_data(
+    task: schema.DigitsTask | schema.ImageFolderTask | schema.TorchvisionTask,
+    data_root: Path | None,
+) -> ImageData:
+    match task:
+        case schema.DigitsTask():
+            from experiments.data.images import digits
+
+            return digits()
+        case schema.TorchvisionTask():
+            from experiments.data.torchvision_sets import torchvision_set
+
+            root = _root(data_root, f"task '{task.dataset}'")
+            return torchvision_set(root, task.dataset, augment=task.augment, download=task.download)
+        case schema.ImageFolderTask():
+            from experiments.data.image_folders import image_folder
+            from experiments.data.images import Normalisation
+
+            known = task.normalisation
+            return image_folder(
+                _folder(task.folder, data_root),
+                task.size,
+                task.augment,
+                crop=task.crop,
+                validation=task.validation,
+                normalise=None if known is None else Normalisation.known(known.mean, known.std),
+            )
+
+
+def _picture_model(data: ImageData, model: PictureModel) -> nn.Module:
+    settings = model.model_dump(exclude={"kind"})
     match model:
         case schema.ResNetModel():
-            from experiments.models.resnet import CifarResNet
+            from experiments.models.resnet import ResNet
 
-            network = CifarResNet(
-                depth=model.depth,
-                width=model.width,
-                in_channels=data.channels,
-                classes=data.classes,
-            )
+            return ResNet(**settings, in_channels=data.channels, classes=data.classes)
+        case schema.EfficientNetModel():
+            from experiments.models.efficientnet import EfficientNet
+
+            return EfficientNet(**settings, in_channels=data.channels, classes=data.classes)
         case schema.ViTModel():
             from experiments.models.vit import ViT
 
-            network = ViT(
-                size=data.size,
-                patch=model.patch,
-                width=model.width,
-                layers=model.layers,
-                heads=model.heads,
-                dropout=model.dropout,
-                in_channels=data.channels,
-                classes=data.classes,
-            )
+            return ViT(**settings, size=data.size, in_channels=data.channels, classes=data.classes)
+
+
+def _table(
+    task: schema.CovertypeTask | schema.OpenMLTask,
+    model: schema.MLPModel,
+    data_root: Path | None,
+) -> Classification:
+    from experiments.data.tables import covertype, openml
+    from experiments.models.mlp import MLP
+
+    cache = _root(data_root, f"task '{task.kind}'") / "scikit_learn_data"
+    if isinstance(task, schema.CovertypeTask):
+        data = covertype(cache, download=task.download)
+    else:
+        data = openml(cache, task.dataset, task.version, download=task.download)
+    network = MLP(
+        inputs=data.features,
+        width=model.width,
+        layers=model.layers,
+        dropout=model.dropout,
+        classes=data.classes,
+    )
     return Classification(network, data.train, data.validation)
 
 

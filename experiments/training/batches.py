@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from experiments.data.base import Batch, Source
+from experiments.errors import UserError
 
 
 def number_of_batches(examples: int, batch_size: int) -> int:
@@ -35,8 +36,11 @@ def epoch_order(examples: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(examples, generator=generator)
 
 
-class Batches(Dataset[Batch]):
-    """The batches of a source in a given order, from batch `first` on, as a dataset."""
+class Batches(Dataset[Batch | UserError]):
+    """The batches of a source in a given order, from batch `first` on, as a dataset.
+
+    A `UserError` is given instead of raised: a worker would bury it in a traceback.
+    """
 
     def __init__(
         self,
@@ -56,11 +60,14 @@ class Batches(Dataset[Batch]):
     def __len__(self) -> int:
         return number_of_batches(len(self.order), self.batch_size) - self.first
 
-    def __getitem__(self, item: int) -> Batch:
+    def __getitem__(self, item: int) -> Batch | UserError:
         number = self.first + item
         indices = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         generator = None if self.generator_of is None else self.generator_of(number)
-        return self.source.batch(indices, generator)
+        try:
+            return self.source.batch(indices, generator)
+        except UserError as error:
+            return error
 
 
 class BatchGenerators:
@@ -87,24 +94,28 @@ def training_batches(
             first=first,
             generator_of=BatchGenerators(seed, epoch),
         )
-        yield from _loader(batches, workers)
+        yield from _loaded(batches, workers)
         epoch, first = epoch + 1, 0
 
 
 def evaluation_batches(source: Source, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
     """Every example once, in order and without augmentation."""
-    return iter(_loader(Batches(source, torch.arange(len(source)), batch_size=batch_size), workers))
+    return _loaded(Batches(source, torch.arange(len(source)), batch_size=batch_size), workers)
 
 
-def _loader(batches: Batches, workers: int) -> DataLoader[Batch]:
+def _loaded(batches: Batches, workers: int) -> Generator[Batch]:
     # A loader draws its workers' seeds from its generator, and without one from the global one.
-    return DataLoader(
+    loader = DataLoader(
         batches,
         batch_size=None,
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),
         worker_init_fn=_leave_interrupts_to_the_parent,
     )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def _leave_interrupts_to_the_parent(_worker: int) -> None:

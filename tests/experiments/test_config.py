@@ -22,10 +22,14 @@ from experiments.schema import RunConfig
 
 REPOSITORY = CONFIG_ROOT.parent
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
-IMAGE_MODELS = ["resnet", "resnet18", "resnet34", "vit"]
+RESNETS = ["resnet", "resnet18", "resnet34", "resnet50"]
+IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny"]
 MODELS_OF = {
     "digits": IMAGE_MODELS,
-    "image_folder": IMAGE_MODELS,
+    **dict.fromkeys(("image_folder", "mnist", "fashion_mnist"), ("resnet", "vit")),
+    **dict.fromkeys(("cifar10", "cifar100", "tiny_imagenet"), ("resnet34", "vit_tiny")),
+    "imagenet": ["resnet50", "vit_b16"],
+    **dict.fromkeys(("covertype", "openml"), ("mlp",)),
     "python_text": ["gpt2", "gpt2_small"],
     **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
 }
@@ -213,7 +217,7 @@ IN_ONE_LINE = {
     "did you mean 'exact'?",
     "optimizer.kind=adam": "optimizer.kind (command line): cannot be set; "
     "choose a file by optimizer=",
-    "model.depth=9": "model.depth (command line): must be 8, 18 or 34, not 9",
+    "model.depth=9": "model.depth (command line): must be 8, 18, 34 or 50, not 9",
     "trainer=5": "trainer (command line): must hold keys and values, not 5",
     "trainer=[5]": "trainer (command line): does not fit what it overrides",
     "foo": "'foo' (command line): must be key=value, as in trainer.epochs=5",
@@ -479,6 +483,12 @@ def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
 def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) -> None:
     assert resolve(argument) != resolve()
     assert config_hash(resolve(argument)) == config_hash(resolve())
+
+
+def test_fetching_data_does_not_change_the_hash() -> None:
+    one, other = (resolve("task=cifar10", f"task.download={value}") for value in ("true", "false"))
+    assert one != other
+    assert config_hash(one) == config_hash(other)
 
 
 def test_hash_is_eight_hexadecimal_digits() -> None:

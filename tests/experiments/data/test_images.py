@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from experiments.data import images
-from experiments.data.images import Decoding, InMemory, crop_and_flip, digits, image_folder
+from experiments.data import image_folders
+from experiments.data.image_folders import Squeezed, image_folder
+from experiments.data.images import InMemory, crop_and_flip, digits
 from experiments.errors import UserError
 from tests.experiments.data.locations import data_root
 
@@ -134,11 +135,11 @@ def test_pictures_too_many_for_the_memory_give_the_same_batches(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = image_folder(cifar, 32, augment=True)
-    monkeypatch.setattr(images, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(image_folders, "MEMORY_LIMIT", 1000)
     decoding = image_folder(cifar, 32, augment=True)
-    assert isinstance(decoding.train, Decoding)
+    assert isinstance(decoding.train, Squeezed)
     assert isinstance(in_memory.train, InMemory)
-    same = Decoding(decoding.train.files, 32, in_memory.train.normalise, augment=True)
+    same = Squeezed(decoding.train.files, 32, in_memory.train.normalise, augment=True)
     indices = torch.tensor([5, 50])
     expected = in_memory.train.batch(indices, seeded(3))
     batch = same.batch(indices, seeded(3))

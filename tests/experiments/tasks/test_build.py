@@ -16,6 +16,7 @@ from tests.experiments.data.locations import bert_folder, data_root
 
 RESNET = schema.ResNetModel.model_validate({"width": 4})
 VIT = schema.ViTModel.model_validate({"width": 16, "layers": 1, "heads": 2})
+PICTURES = "resnet, vit, efficientnet"
 GPT2 = schema.GPT2Model.model_validate({"width": 16, "layers": 1, "heads": 2})
 
 
@@ -144,8 +145,8 @@ def test_one_seed_gives_one_model(name: str) -> None:
     ("task", "model", "fitting"),
     [
         (schema.GlueTask.model_validate({"dataset": "mrpc"}), RESNET, "bert"),
-        (schema.DigitsTask(), schema.BertModel.model_validate({}), "resnet, vit"),
-        (schema.ImageFolderTask.model_validate({"folder": "x"}), GPT2, "resnet, vit"),
+        (schema.DigitsTask(), schema.BertModel.model_validate({}), PICTURES),
+        (schema.ImageFolderTask.model_validate({"folder": "x"}), GPT2, PICTURES),
         (schema.ByteTextTask.model_validate({}), VIT, "gpt2"),
     ],
 )

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.errors import UserError
 from experiments.training.batches import (
     epoch_order,
     evaluation_batches,
@@ -92,3 +93,20 @@ def test_evaluation_is_in_order_and_not_augmented(source):
     batches = list(evaluation_batches(source, batch_size=100))
     assert torch.equal(torch.cat([batch["x"] for batch in batches]), source.x)
     assert torch.equal(torch.cat([batch["labels"] for batch in batches]), source.labels)
+
+
+class Broken(Digits):
+    def batch(self, indices, generator):
+        raise UserError("0.png: this picture does not decode")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_the_user_can_mend_is_said_in_one_line_by_a_worker_too(workers):
+    broken = Broken((0,))
+    for batches in (
+        training_batches(broken, seed=0, batch_size=SIZE, workers=workers),
+        evaluation_batches(broken, batch_size=SIZE, workers=workers),
+    ):
+        with pytest.raises(UserError) as raised:
+            next(batches)
+        assert str(raised.value) == "0.png: this picture does not decode"

@@ -1,0 +1,129 @@
+"""Tables as batches: covertype and sets of OpenML, from scikit-learn's cache.
+
+Every fifth example is validation. A column of the features is standardised by the training part's
+mean and deviation, unless it holds only 0 and 1 there; a missing value becomes the mean.
+Categories become a column each, all 0 where the category is missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import fetch_covtype, fetch_openml
+from torch import Tensor
+
+from experiments.data.base import Batch, Source
+from experiments.data.openml_cache import require_cached
+from experiments.errors import UserError
+
+Floats = NDArray[np.float64]
+
+_ADVICE = "set data_root to where it lies, or task.download=true to fetch it"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features, float32 N×F, and labels, int64 N. Batch keys: features, labels."""
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.labels)
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
+        """Nothing is augmented."""
+        return {"features": self.features[indices], "labels": self.labels[indices]}
+
+
+@dataclass(frozen=True)
+class TableData:
+    """Both splits of a table, and what a model has to know of them."""
+
+    train: Source
+    validation: Source
+    features: int
+    classes: int
+
+
+def covertype(root: Path, *, download: bool) -> TableData:
+    """Forest covertype: 581,012 examples, 54 features, 7 classes; `root` is scikit-learn's cache.
+
+    Raises `UserError` if it is not there and `download` is false, or cannot be fetched.
+    """
+    folder = root / "covertype"
+    if not download and not folder.is_dir():
+        raise UserError(f"covertype: no such folder: {folder}; {_ADVICE}")
+    try:
+        found = fetch_covtype(data_home=root, download_if_missing=download)
+    # A torn file ends early, or is no pickle: joblib passes on what pickle and zlib raise.
+    except Exception as error:
+        if download:
+            raise UserError(f"covertype: could not be downloaded to {folder}: {error}") from error
+        raise UserError(
+            f"covertype: missing or broken in {folder}: {error}; "
+            "delete what is broken there and set task.download=true to fetch it"
+        ) from error
+    return _split(found.data, np.asarray(found.target))
+
+
+def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
+    """Version `version` of OpenML's set `name`, with its default target, which must be classes.
+
+    `root` is scikit-learn's cache. Raises `UserError` if it is not there and `download` is false,
+    cannot be fetched or read, or has no classes to predict.
+    """
+    title = f"openml '{name}', version {version}"
+    if not download:
+        require_cached(root / "openml", name, version, f"{title}: {{}}; {_ADVICE}")
+    try:
+        # This parser, unlike the other, needs no pandas and numbers the categories.
+        found = fetch_openml(
+            name, version=version, data_home=root, as_frame=False, parser="liac-arff"
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{title}: cannot be had from {root / 'openml'}: {error}") from error
+    targets = found.target_names
+    if len(targets) != 1 or found.target.dtype != object:
+        raise UserError(f"{title}: must have one column of classes to predict, not {targets}")
+    columns = found.data if isinstance(found.data, np.ndarray) else found.data.toarray()
+    return _split(_one_hot(columns, found.feature_names, found.categories), found.target)
+
+
+def _one_hot(columns: Floats, names: list[str], categories: dict[str, list[str]]) -> Floats:
+    """Each column of numbered categories as one column for each of them."""
+    parts = []
+    for name, column in zip(names, columns.T, strict=True):
+        if name in categories:
+            parts.append((column[:, None] == np.arange(len(categories[name]))).astype(np.float64))
+        else:
+            parts.append(column[:, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _split(features: Floats, targets: NDArray[np.generic]) -> TableData:
+    """Every fifth example is validation, whatever the seed; classes are sorted by their names."""
+    names, labels = np.unique(targets, return_inverse=True)
+    held_out = torch.arange(len(labels)) % 5 == 0
+    scaled = torch.from_numpy(_standardised(features, features[~held_out.numpy()])).float()
+    numbers = torch.from_numpy(labels).long()
+    train = Table(scaled[~held_out], numbers[~held_out])
+    validation = Table(scaled[held_out], numbers[held_out])
+    return TableData(train, validation, features=scaled.shape[1], classes=len(names))
+
+
+def _standardised(features: Floats, train: Floats) -> Floats:
+    """Columns with mean 0 and deviation 1 over `train`; columns of 0 and 1 as they are."""
+    known = ~np.isnan(train)
+    count = np.maximum(known.sum(0), 1)
+    mean = np.where(known, train, 0).sum(0) / count
+    std = np.sqrt((np.where(known, train - mean, 0) ** 2).sum(0) / count)
+    plain = np.isin(train, (0, 1)).all(0)
+    mean, std = np.where(plain, 0, mean), np.where(plain | (std == 0), 1, std)
+    scaled = (features - mean) / std
+    return np.where(np.isnan(scaled), 0, scaled)
