@@ -227,6 +227,7 @@ class Trainer(Section):
     checkpoint_every_steps: PositiveInt = Field(100, description="and after every evaluation")
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load data")
+    micro_batches: PositiveInt = Field(1, description="parts of a batch, one at a time in memory")
 
 
 class Logger(Section):

@@ -64,6 +64,7 @@ class Plan:
     checkpoint_every_steps: int
     precision: Precision = "float32"
     workers: int = 0
+    micro_batches: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -160,7 +161,12 @@ class Training:
         start = time.perf_counter()
         batch = to_device(next(batches), self.device)
         closure = BatchClosure(
-            self.task, batch, progress.passes, device=self.device, precision=self.plan.precision
+            self.task,
+            batch,
+            progress.passes,
+            device=self.device,
+            precision=self.plan.precision,
+            micro_batches=self.plan.micro_batches,
         )
         # torch's types know only closures that return a float; its optimizers take any scalar.
         loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]

@@ -459,6 +459,7 @@ def test_two_spellings_of_one_config_have_one_hash(one: str, other: str) -> None
         "trainer.eval_batch_size=7",
         "trainer.eval_every_steps=7",
         "trainer.precision=bfloat16",
+        "trainer.micro_batches=2",
     ],
 )
 def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
