@@ -21,6 +21,7 @@ from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
 
 Say = Callable[[str], None]
@@ -52,6 +53,7 @@ def run(config: RunConfig) -> bool:
         total_steps=plan.total_steps,
         steps_per_epoch=plan.steps_per_epoch,
     )
+    Grouping.of(task.train, batch_size=plan.batch_size, window=plan.group_by_length)
     folder.create()
     with folder.lock():
         folder.write_config(to_yaml(config))

@@ -228,6 +228,9 @@ class Trainer(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load data")
     micro_batches: PositiveInt = Field(1, description="parts of a batch, one at a time in memory")
+    group_by_length: PositiveInt | None = Field(
+        None, description="texts of like length together, in windows of n batches; null: off"
+    )
 
 
 class Logger(Section):

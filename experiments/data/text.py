@@ -37,8 +37,8 @@ class TextSource:
             return_attention_mask=False,
         )
         self._labels = torch.tensor(labels, dtype=torch.int64)
-        self._lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
-        self._starts = self._lengths.cumsum(0) - self._lengths
+        self.lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
+        self._starts = self.lengths.cumsum(0) - self.lengths
         # One flat tensor a key, since a list of tensors for each example is slow to send to a
         # worker process.
         self._tokens = {
@@ -56,7 +56,7 @@ class TextSource:
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
         del generator
-        lengths = self._lengths[indices]
+        lengths = self.lengths[indices]
         position = torch.arange(int(lengths.max()))
         mask = position < lengths[:, None]
         where = self._starts[indices][:, None] + position.minimum(lengths[:, None] - 1)

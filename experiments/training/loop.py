@@ -65,6 +65,7 @@ class Plan:
     precision: Precision = "float32"
     workers: int = 0
     micro_batches: int = 1
+    group_by_length: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,6 +126,7 @@ class Training:
             batch_size=self.plan.batch_size,
             first_step=self.progress.step,
             workers=self.plan.workers,
+            group_by_length=self.plan.group_by_length,
         )
         with deferred_interrupt() as interrupt, closing(batches):
             try:

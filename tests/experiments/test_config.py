@@ -460,6 +460,7 @@ def test_two_spellings_of_one_config_have_one_hash(one: str, other: str) -> None
         "trainer.eval_every_steps=7",
         "trainer.precision=bfloat16",
         "trainer.micro_batches=2",
+        "trainer.group_by_length=8",
     ],
 )
 def test_hash_changes_with_what_changes_a_result(argument: str) -> None:

@@ -159,8 +159,9 @@ def test_a_device_that_is_not_there_is_a_user_error_without_a_folder(tmp_path, d
     [
         ["task=image_folder", "model=vit", "data_root=/nowhere"],
         ["optimizer=alsals_paper", "optimizer.growth=1.5"],
+        ["trainer.group_by_length=4"],
     ],
-    ids=["data", "optimizer"],
+    ids=["data", "optimizer", "grouping"],
 )
 def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
     results = tmp_path / "results"
