@@ -71,11 +71,18 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.manual_seed(config.seed)
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
-    # Absolute, so that messages say where it was looked.
-    data_root = None if config.data_root is None else Path(config.data_root).expanduser().absolute()
-    task = build_task(config.task, config.model, data_root=data_root)
+    data_root = _absolute(config.data_root)
+    cache = _absolute(config.cache_dir)
+    if cache is None and data_root is not None:
+        cache = data_root / ".sls_cache"
+    task = build_task(config.task, config.model, data_root=data_root, cache=cache)
     task.model.to(device)
     return task
+
+
+def _absolute(folder: str | None) -> Path | None:
+    """Absolute, so that messages say where it was looked."""
+    return None if folder is None else Path(folder).expanduser().absolute()
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:

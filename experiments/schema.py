@@ -258,6 +258,11 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
     data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
+    cache_dir: str | None = Field(
+        None,
+        min_length=1,
+        description="what is computed once from the data; null: data_root/.sls_cache",
+    )
     results_dir: str = Field("results", min_length=1)
     task: Task
     model: Model

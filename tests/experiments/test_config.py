@@ -472,6 +472,7 @@ def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
     [
         "results_dir=elsewhere",
         "data_root=/elsewhere",
+        "cache_dir=/elsewhere",
         "device=cpu",
         "logger.wandb=offline",
         "trainer.workers=2",
