@@ -145,6 +145,30 @@ def test_workers_give_the_same_batches(make_source):
     assert all(equal(a, b) for a, b in zip(alone, helped, strict=True))
 
 
+def test_a_batch_is_made_by_one_thread_and_the_others_come_back():
+    threads = []
+
+    class Watched(Digits):
+        def batch(self, indices, generator):
+            threads.append(torch.get_num_threads())
+            if len(threads) == 2:
+                raise ValueError
+            return super().batch(indices, generator)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        batches = training_batches(Watched((0,)), seed=0, batch_size=SIZE)
+        next(batches)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ValueError):  # noqa: PT011
+            next(batches)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1, 1]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_global_generator_is_left_alone(source, workers):
     before = torch.get_rng_state()
