@@ -21,9 +21,10 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.harness
+bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
 	$(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python benchmarks/pipeline.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

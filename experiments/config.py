@@ -42,7 +42,7 @@ NO_EXPERIMENT = "default"
 
 # What cannot change a result; `choices` only names files.
 _NOT_HASHED: dict[str, Any] = {
-    **dict.fromkeys(("choices", "results_dir", "data_root", "device", "logger"), True),
+    **dict.fromkeys(("choices", "results_dir", "data_root", "cache_dir", "device", "logger"), True),
     "trainer": {"workers", "checkpoint_every_steps"},
     "task": {"download"},
 }
@@ -95,8 +95,8 @@ def to_yaml(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
 
-    Left out are `results_dir`, `data_root`, `device`, `logger`, `choices`, `trainer.workers`,
-    `trainer.checkpoint_every_steps` and `task.download`.
+    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`,
+    `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`.
     """
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)

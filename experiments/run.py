@@ -21,6 +21,7 @@ from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
 
 Say = Callable[[str], None]
@@ -52,6 +53,7 @@ def run(config: RunConfig) -> bool:
         total_steps=plan.total_steps,
         steps_per_epoch=plan.steps_per_epoch,
     )
+    Grouping.of(task.train, batch_size=plan.batch_size, window=plan.group_by_length)
     folder.create()
     with folder.lock():
         folder.write_config(to_yaml(config))
@@ -69,11 +71,18 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.manual_seed(config.seed)
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
-    # Absolute, so that messages say where it was looked.
-    data_root = None if config.data_root is None else Path(config.data_root).expanduser().absolute()
-    task = build_task(config.task, config.model, data_root=data_root)
+    data_root = _absolute(config.data_root)
+    cache = _absolute(config.cache_dir)
+    if cache is None and data_root is not None:
+        cache = data_root / ".sls_cache"
+    task = build_task(config.task, config.model, data_root=data_root, cache=cache)
     task.model.to(device)
     return task
+
+
+def _absolute(folder: str | None) -> Path | None:
+    """Absolute, so that messages say where it was looked."""
+    return None if folder is None else Path(folder).expanduser().absolute()
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:

@@ -310,6 +310,10 @@ class Trainer(Section):
     checkpoint_every_steps: PositiveInt = Field(100, description="and after every evaluation")
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load data")
+    micro_batches: PositiveInt = Field(1, description="parts of a batch, one at a time in memory")
+    group_by_length: PositiveInt | None = Field(
+        None, description="texts of like length together, in windows of n batches; null: off"
+    )
 
 
 class Logger(Section):
@@ -337,6 +341,11 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
     data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
+    cache_dir: str | None = Field(
+        None,
+        min_length=1,
+        description="what is computed once from the data; null: data_root/.sls_cache",
+    )
     results_dir: str = Field("results", min_length=1)
     task: Task
     model: Model

@@ -58,16 +58,19 @@ def crop_and_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     `pixels` is N×C×S×S; each picture is moved and flipped on its own.
     """
-    n, _, size, _ = pixels.shape
+    n, channels, size, _ = pixels.shape
     padding = size // 8
+    width = size + 2 * padding
     padded = torch.nn.functional.pad(pixels, (padding,) * 4)
     top, left = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
     flipped = torch.rand(n, 1, generator=generator) < 0.5
     position = torch.arange(size)
     rows = top + position
     columns = left + torch.where(flipped, position.flip(0), position)
-    picked = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2).contiguous()
+    # One gather from flattened pictures is several times faster than indexing rows and columns.
+    where = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, size * size)
+    picked = padded.view(n, channels, width * width).gather(2, where.expand(n, channels, -1))
+    return picked.view(n, channels, size, size)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from experiments.data.base import Batch
+from experiments.data.tokens import tokens_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,22 +29,21 @@ class TextSource:
         labels: Sequence[int],
         tokenizer: PreTrainedTokenizerBase,
         max_tokens: int,
+        cache: Path | None = None,
     ) -> None:
-        """Tokenises `texts`, all singles or all pairs; longer ones are cut to `max_tokens`."""
-        encoded = tokenizer(
-            *(list(column) for column in zip(*texts, strict=True)),
-            truncation=True,
-            max_length=max_tokens,
-            return_attention_mask=False,
-        )
+        """Tokenises `texts`, all singles or all pairs; longer ones are cut to `max_tokens`.
+
+        `cache` is a folder in which the tokens are kept and found again.
+        """
         self._labels = torch.tensor(labels, dtype=torch.int64)
-        self._lengths = torch.tensor([len(ids) for ids in encoded["input_ids"]])
-        self._starts = self._lengths.cumsum(0) - self._lengths
-        # One flat tensor a key, since a list of tensors for each example is slow to send to a
-        # worker process.
-        self._tokens = {
-            key: torch.tensor(list(chain.from_iterable(rows))) for key, rows in encoded.items()
+        tokens = {
+            key: torch.from_numpy(array)
+            for key, array in tokens_of(texts, tokenizer, max_tokens, cache).items()
         }
+        self.lengths = tokens.pop("lengths").long()
+        """The number of tokens of each example, int64 N."""
+        self._starts = self.lengths.cumsum(0) - self.lengths
+        self._tokens = tokens
         self._padding = {
             "input_ids": tokenizer.pad_token_id,
             "token_type_ids": tokenizer.pad_token_type_id,
@@ -56,12 +56,12 @@ class TextSource:
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
         del generator
-        lengths = self._lengths[indices]
+        lengths = self.lengths[indices]
         position = torch.arange(int(lengths.max()))
         mask = position < lengths[:, None]
         where = self._starts[indices][:, None] + position.minimum(lengths[:, None] - 1)
         batch = {
-            key: torch.where(mask, tokens[where], self._padding[key])
+            key: torch.where(mask, tokens[where], self._padding[key]).long()
             for key, tokens in self._tokens.items()
         }
         return batch | {"attention_mask": mask.long(), "labels": self._labels[indices]}

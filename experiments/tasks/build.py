@@ -39,9 +39,12 @@ GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
 """For each GLUE data set, its metrics besides accuracy and the one that decides."""
 
 
-def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None) -> Task:
+def build_task(
+    task: schema.Task, model: schema.Model, *, data_root: Path | None, cache: Path | None = None
+) -> Task:
     """The task, with its data read and its model built; nothing is on a device yet.
 
+    `cache` is the folder for what is computed once from the data; None: nothing is kept.
     torch's global random numbers are used for the model's initialisation only; the caller seeds
     them. Raises `UserError` for a model that does not fit and for data that are missing or broken.
     """
@@ -56,7 +59,7 @@ def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None
         case schema.CovertypeTask() | schema.OpenMLTask(), schema.MLPModel():
             return _table(task, model, data_root)
         case schema.GlueTask(), schema.BertModel():
-            return _glue(task, model, data_root)
+            return _glue(task, model, data_root, cache)
         case schema.ByteTextTask(), schema.GPT2Model():
             return _byte_text(task, model)
     raise AssertionError(f"FITTING lets {model.kind} pass for {task.kind}, but nothing builds it")
@@ -155,7 +158,9 @@ def _table(
     return Classification(network, data.train, data.validation)
 
 
-def _glue(task: schema.GlueTask, model: schema.BertModel, data_root: Path | None) -> Classification:
+def _glue(
+    task: schema.GlueTask, model: schema.BertModel, data_root: Path | None, cache: Path | None
+) -> Classification:
     from experiments.data.glue import read_split
     from experiments.data.text import TextSource
     from experiments.models.pretrained import load_tokenizer
@@ -174,8 +179,8 @@ def _glue(task: schema.GlueTask, model: schema.BertModel, data_root: Path | None
     also, score = GLUE_METRICS[task.dataset]
     return Classification(
         network,
-        TextSource(train.texts[kept], train.labels[kept], tokenizer, task.max_tokens),
-        TextSource(dev.texts, dev.labels, tokenizer, task.max_tokens),
+        TextSource(train.texts[kept], train.labels[kept], tokenizer, task.max_tokens, cache),
+        TextSource(dev.texts, dev.labels, tokenizer, task.max_tokens, cache),
         also=also,
         score=score,
     )

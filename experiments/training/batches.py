@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,10 +32,64 @@ def mixed_seed(*numbers: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def epoch_order(examples: int, *, seed: int, epoch: int) -> Tensor:
+@dataclass(frozen=True)
+class Grouping:
+    """Batches of examples of like length, which need little padding.
+
+    The shuffled order is cut into windows of `window` batches; each window is sorted by length,
+    cut into batches, and these are shuffled. The epoch's last, smaller batch stays as it is.
+    """
+
+    lengths: Tensor
+    batch_size: int
+    window: int
+
+    @classmethod
+    def of(cls, source: Source, *, batch_size: int, window: int | None) -> Grouping | None:
+        """The grouping of a source; None for none. `UserError` if its examples have no lengths."""
+        if window is None:
+            return None
+        lengths = getattr(source, "lengths", None)
+        if lengths is None:
+            raise UserError(
+                f"trainer.group_by_length is {window}, but the examples of this task all have "
+                "one length; set it to null"
+            )
+        return cls(lengths, batch_size, window)
+
+    def __call__(self, order: Tensor, generator: torch.Generator) -> Tensor:
+        """The examples of `order` in another order."""
+        full = len(order) // self.batch_size * self.batch_size
+        grouped = []
+        for window in torch.split(order[:full], self.window * self.batch_size):
+            by_length = window[self.lengths[window].argsort(stable=True)]
+            batches = by_length.view(-1, self.batch_size)
+            grouped.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
+        return torch.cat([*grouped, order[full:]])
+
+
+def epoch_order(
+    examples: int, *, seed: int, epoch: int, grouping: Grouping | None = None
+) -> Tensor:
     """The order of the examples in an epoch: a permutation of 0 … examples-1."""
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
-    return torch.randperm(examples, generator=generator)
+    order = torch.randperm(examples, generator=generator)
+    return order if grouping is None else grouping(order, generator)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch computes in one thread, as it does in a worker process.
+
+    What a batch needs is so little that threads that wait for each other cost more than they
+    save: up to a hundred times the batch's own time where other processes use the cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Batches(Dataset[Batch | UserError]):
@@ -65,7 +121,8 @@ class Batches(Dataset[Batch | UserError]):
         indices = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         generator = None if self.generator_of is None else self.generator_of(number)
         try:
-            return self.source.batch(indices, generator)
+            with one_thread():
+                return self.source.batch(indices, generator)
         except UserError as error:
             return error
 
@@ -82,14 +139,21 @@ class BatchGenerators:
 
 
 def training_batches(
-    source: Source, *, seed: int, batch_size: int, first_step: int = 0, workers: int = 0
+    source: Source,
+    *,
+    seed: int,
+    batch_size: int,
+    first_step: int = 0,
+    workers: int = 0,
+    group_by_length: int | None = None,
 ) -> Generator[Batch]:
     """Shuffled batches epoch after epoch without end, from batch `first_step` of the run on."""
+    grouping = Grouping.of(source, batch_size=batch_size, window=group_by_length)
     epoch, first = divmod(first_step, number_of_batches(len(source), batch_size))
     while True:
         batches = Batches(
             source,
-            epoch_order(len(source), seed=seed, epoch=epoch),
+            epoch_order(len(source), seed=seed, epoch=epoch, grouping=grouping),
             batch_size=batch_size,
             first=first,
             generator_of=BatchGenerators(seed, epoch),

@@ -64,6 +64,8 @@ class Plan:
     checkpoint_every_steps: int
     precision: Precision = "float32"
     workers: int = 0
+    micro_batches: int = 1
+    group_by_length: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -124,6 +126,7 @@ class Training:
             batch_size=self.plan.batch_size,
             first_step=self.progress.step,
             workers=self.plan.workers,
+            group_by_length=self.plan.group_by_length,
         )
         with deferred_interrupt() as interrupt, closing(batches):
             try:
@@ -160,7 +163,12 @@ class Training:
         start = time.perf_counter()
         batch = to_device(next(batches), self.device)
         closure = BatchClosure(
-            self.task, batch, progress.passes, device=self.device, precision=self.plan.precision
+            self.task,
+            batch,
+            progress.passes,
+            device=self.device,
+            precision=self.plan.precision,
+            micro_batches=self.plan.micro_batches,
         )
         # torch's types know only closures that return a float; its optimizers take any scalar.
         loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]

@@ -463,6 +463,8 @@ def test_two_spellings_of_one_config_have_one_hash(one: str, other: str) -> None
         "trainer.eval_batch_size=7",
         "trainer.eval_every_steps=7",
         "trainer.precision=bfloat16",
+        "trainer.micro_batches=2",
+        "trainer.group_by_length=8",
     ],
 )
 def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
@@ -474,6 +476,7 @@ def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
     [
         "results_dir=elsewhere",
         "data_root=/elsewhere",
+        "cache_dir=/elsewhere",
         "device=cpu",
         "logger.wandb=offline",
         "trainer.workers=2",

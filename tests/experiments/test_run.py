@@ -159,8 +159,9 @@ def test_a_device_that_is_not_there_is_a_user_error_without_a_folder(tmp_path, d
     [
         ["task=image_folder", "model=vit", "data_root=/nowhere"],
         ["optimizer=alsals_paper", "optimizer.growth=1.5"],
+        ["trainer.group_by_length=4"],
     ],
-    ids=["data", "optimizer"],
+    ids=["data", "optimizer", "grouping"],
 )
 def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
     results = tmp_path / "results"
@@ -168,6 +169,31 @@ def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
     with pytest.raises(UserError):
         run(config)
     assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["data_root=some/data"], "some/data/.sls_cache"),
+        (["data_root=some/data", "cache_dir=elsewhere"], "elsewhere"),
+        (["cache_dir=elsewhere"], "elsewhere"),
+        ([], None),
+    ],
+)
+def test_the_cache_is_below_the_data_root_or_where_it_is_wanted(
+    tmp_path, monkeypatch, arguments, expected
+):
+    found = []
+
+    def build(_task, _model, *, data_root, cache):
+        found.append(cache)
+        raise UserError("enough")
+
+    monkeypatch.setattr("experiments.run.build_task", build)
+    config, _ = make_config(tmp_path, *arguments)
+    with pytest.raises(UserError, match="enough"):
+        run(config)
+    assert found == [None if expected is None else Path.cwd() / expected]
 
 
 def test_a_folder_in_use_is_a_user_error_that_names_it(tmp_path):
