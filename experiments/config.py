@@ -43,6 +43,7 @@ NO_EXPERIMENT = "default"
 # What cannot change a result; `choices` only names files.
 _NOT_HASHED: dict[str, Any] = {
     **dict.fromkeys(("choices", "results_dir", "data_root", "device", "logger"), True),
+    "task": {"cache_dir"},
     "trainer": {"workers", "checkpoint_every_steps"},
 }
 _KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
@@ -94,8 +95,8 @@ def to_yaml(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
 
-    Left out are `results_dir`, `data_root`, `device`, `logger`, `choices`, `trainer.workers` and
-    `trainer.checkpoint_every_steps`.
+    Left out are `results_dir`, `data_root`, `device`, `logger`, `choices`, `task.cache_dir`,
+    `trainer.workers` and `trainer.checkpoint_every_steps`.
     """
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)

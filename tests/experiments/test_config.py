@@ -27,6 +27,11 @@ MODELS_OF = {
     "digits": IMAGE_MODELS,
     "image_folder": IMAGE_MODELS,
     "python_text": ["gpt2", "gpt2_small"],
+    **dict.fromkeys(("lm/shakespeare", "lm/wikitext", "lm/openwebtext"), ("gpt2", "gpt2_small")),
+    **dict.fromkeys(
+        ("lm/shakespeare_masked", "lm/wikitext_masked", "lm/openwebtext_masked"),
+        ("bert", "bert_small"),
+    ),
     **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
 }
 PAIRS = [(task, model) for task, models in MODELS_OF.items() for model in models]
@@ -479,6 +484,12 @@ def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
 def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) -> None:
     assert resolve(argument) != resolve()
     assert config_hash(resolve(argument)) == config_hash(resolve())
+
+
+def test_hash_does_not_change_with_the_folder_of_the_tokens() -> None:
+    plain, other = (resolve("task=lm/wikitext", *more) for more in ([], ["task.cache_dir=/x"]))
+    assert plain != other
+    assert config_hash(plain) == config_hash(other)
 
 
 def test_hash_is_eight_hexadecimal_digits() -> None:
