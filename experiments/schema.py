@@ -113,6 +113,46 @@ class ByteTextTask(Section):
     block: PositiveInt = Field(64, description="bytes a sequence")
 
 
+class Corpus(Section):
+    """A long text, one file (`file`) or a data set's column (`hub_name`), as blocks of tokens.
+
+    Tokens are made once and kept on disk; bytes of a file are read from the file itself.
+    """
+
+    file: str | None = Field(None, description="below data_root, or an absolute path")
+    hub_name: str | None = Field(
+        None, description="hub name, or a folder in the hub's layout; instead of file"
+    )
+    hub_config: str | None = Field(None, description="the hub's name for a part of the data set")
+    hub_revision: str | None = Field(None, description="branch, tag or commit; null: the newest")
+    column: str = "text"
+    documents: bool = Field(
+        False, description="true: rows are documents, each ended by a mark; false: parts of one"
+    )
+    max_rows: PositiveInt | None = Field(
+        None, description="of the hub's training split, the first n rows; null: all"
+    )
+    tokenizer: str | None = Field(
+        None, description="bytes, hub name or local folder; null: the model's own"
+    )
+    block: PositiveInt = Field(1024, description="tokens a sequence")
+    validation_share: OpenUnit | None = Field(
+        None, description="of the training tokens, the last ones; null: the hub's validation split"
+    )
+
+
+class LanguageModelTask(Corpus):
+    """Language modelling: every token but the first is predicted from those before it."""
+
+    kind: Literal["language_model"] = "language_model"
+
+
+class MaskedLanguageModelTask(Corpus):
+    """Masked language modelling: 15 % of the tokens are predicted from all the others."""
+
+    kind: Literal["masked_language_model"] = "masked_language_model"
+
+
 Task = Annotated[
     DigitsTask
     | ImageFolderTask
@@ -120,7 +160,9 @@ Task = Annotated[
     | CovertypeTask
     | OpenMLTask
     | GlueTask
-    | ByteTextTask,
+    | ByteTextTask
+    | LanguageModelTask
+    | MaskedLanguageModelTask,
     Field(discriminator="kind"),
 ]
 
@@ -172,7 +214,8 @@ class MLPModel(Section):
 
 
 class BertModel(Section):
-    """BERT with one linear layer on the first position of the last hidden state.
+    """BERT with one linear layer on the first position of the last hidden state, or with its own
+    head for masked language modelling.
 
     Pretrained from `name`; from scratch, by the sizes, where `name` is null.
     """

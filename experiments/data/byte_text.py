@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import pydoc_data.topics
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from experiments.data.base import Batch
-from experiments.errors import UserError
-
-VOCABULARY = 256
-
-
-class ByteBlocks:
-    """Non-overlapping blocks of bytes; each byte but a block's last predicts the next one.
-
-    Batch keys, both int64 N×block: `input_ids`; `labels`, the same bytes one place further on.
-    """
-
-    def __init__(self, text: bytes, block: int) -> None:
-        """Cuts `text` into blocks of `block + 1` bytes; what is left at the end is dropped."""
-        count = len(text) // (block + 1)
-        if count == 0:
-            raise UserError(
-                f"task.block is {block}, too large: a part of the text has only {len(text)} bytes"
-            )
-        used = torch.frombuffer(bytearray(text), dtype=torch.uint8)[: count * (block + 1)]
-        self._blocks = used.view(count, block + 1)
-
-    def __len__(self) -> int:
-        """The number of blocks."""
-        return len(self._blocks)
-
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """The blocks `indices`; nothing is random, `generator` is not used."""
-        del generator
-        blocks = self._blocks[indices].long()
-        return {"input_ids": blocks[:, :-1], "labels": blocks[:, 1:]}
+from experiments.data.blocks import CausalBlocks, Tokens
 
 
 def manual_text() -> bytes:
@@ -46,8 +17,12 @@ def manual_text() -> bytes:
     return "\n".join(topics[name] for name in sorted(topics)).encode()
 
 
-def byte_text(block: int) -> tuple[ByteBlocks, ByteBlocks]:
+def byte_text(block: int) -> tuple[CausalBlocks, CausalBlocks]:
     """Training and validation; the last tenth of the text is validation."""
-    text = manual_text()
-    cut = len(text) - len(text) // 10
-    return ByteBlocks(text[:cut], block), ByteBlocks(text[cut:], block)
+    train, validation = Tokens(_manual, 0, len(_manual())).split(0.1)
+    return CausalBlocks(train, block), CausalBlocks(validation, block)
+
+
+@functools.cache
+def _manual() -> NDArray[np.uint8]:
+    return np.frombuffer(manual_text(), np.uint8)

@@ -1,4 +1,4 @@
-"""GPT-2 as a language model on bytes: from scratch, or pretrained on byte pairs."""
+"""GPT-2 as a language model, on byte pairs or on bytes: from scratch or pretrained."""
 
 from __future__ import annotations
 
@@ -14,44 +14,49 @@ GPT2_VOCABULARY = 50257
 LAYERS_FROM_SCRATCH = 12
 
 
-class ByteGPT2(nn.Module):
-    """A `GPT2LMHeadModel` whose vocabulary is the 256 bytes."""
+class GPT2(nn.Module):
+    """A `GPT2LMHeadModel` that gives logits."""
 
     def __init__(self, language_model: nn.Module) -> None:
-        """Wraps a model with a vocabulary of 256."""
+        """Wraps the model."""
         super().__init__()
         self.language_model = language_model
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """int64 N×T → logits N×T×256; those at t see the bytes up to t and predict byte t+1."""
+        """int64 N×T → logits N×T×vocabulary; those at t see the tokens up to t, predict t+1."""
         logits: Tensor = self.language_model(input_ids=input_ids, use_cache=False).logits
         return logits
 
 
-def new_gpt2(*, block: int, width: int, layers: int | None, heads: int, dropout: float) -> ByteGPT2:
-    """GPT-2 from scratch with `block` positions; null `layers`: 12."""
+def new_gpt2(
+    *, vocabulary: int, block: int, width: int, layers: int | None, heads: int, dropout: float
+) -> GPT2:
+    """GPT-2 from scratch with `vocabulary` tokens and `block` positions; null `layers`: 12."""
     if width % heads:
         raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
     config = GPT2Config(
-        vocab_size=BYTES,
+        vocab_size=vocabulary,
         n_positions=block,
         n_embd=width,
         n_layer=LAYERS_FROM_SCRATCH if layers is None else layers,
         n_head=heads,
         use_cache=False,
-        # GPT-2's own ids of these lie outside the vocabulary; bytes have no such marks.
+        # For generating text only; GPT-2's own ids lie outside a small vocabulary.
         bos_token_id=None,
         eos_token_id=None,
     )
     _set_dropout(config, dropout)
     with quiet():
-        return ByteGPT2(GPT2LMHeadModel(config))
+        return GPT2(GPT2LMHeadModel(config))
 
 
-def pretrained_gpt2(name: str, *, block: int, layers: int | None, dropout: float) -> ByteGPT2:
+def pretrained_gpt2(
+    name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float
+) -> GPT2:
     """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; null: all.
 
-    Of a vocabulary of byte pairs, only the embeddings of the 256 single bytes are kept.
+    `vocabulary` is the number of the data's tokens. If they are bytes and the model's are byte
+    pairs, only the embeddings of the 256 single bytes are kept.
     """
     config = load_config(name, "gpt2")
     config.n_layer = keep_layers(config.n_layer, layers, name)
@@ -59,17 +64,22 @@ def pretrained_gpt2(name: str, *, block: int, layers: int | None, dropout: float
         raise UserError(
             f"task.block is {block}, but '{name}' has only {config.n_positions} positions"
         )
-    if config.vocab_size not in (BYTES, GPT2_VOCABULARY):
+    if vocabulary == BYTES and config.vocab_size not in (BYTES, GPT2_VOCABULARY):
         raise UserError(
             f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
             f"own, {GPT2_VOCABULARY}, or {BYTES}"
         )
+    if vocabulary > config.vocab_size:
+        raise UserError(
+            f"task.tokenizer has a vocabulary of {vocabulary}, but '{name}' knows only "
+            f"{config.vocab_size} tokens"
+        )
     config.use_cache = False
     _set_dropout(config, dropout)
     model = load_model(GPT2LMHeadModel, name, config)
-    if config.vocab_size == GPT2_VOCABULARY:
+    if vocabulary == BYTES and config.vocab_size == GPT2_VOCABULARY:
         _keep_bytes(model)
-    return ByteGPT2(model).train()
+    return GPT2(model).train()
 
 
 def byte_token_ids() -> list[int]:

@@ -11,7 +11,13 @@ import torch
 from huggingface_hub import HfApi
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GPT2Tokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from experiments.errors import UserError
@@ -35,8 +41,14 @@ def load_config(name: str, model_type: str) -> PretrainedConfig:
 
 
 def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of `name`; `key` is the config's key that named it, for the message."""
-    return _load(name, key, lambda **place: AutoTokenizer.from_pretrained(name, **place))
+    """The tokenizer of `name`; `key` is the config's key that named it, for the message.
+
+    A folder of `vocab.json` and `merges.txt` alone, as OpenAI gave them out, is GPT-2's.
+    """
+    folder = Path(name)
+    bare = (folder / "merges.txt").is_file() and not any(folder.glob("*config.json"))
+    cls = GPT2Tokenizer if bare else AutoTokenizer
+    return _load(name, key, lambda **place: cls.from_pretrained(name, **place))
 
 
 def load_model(

@@ -51,3 +51,7 @@ class Task(Protocol):
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """The metrics over a whole split: what `predict` gave, joined along the examples."""
         ...
+
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        """What the mean loss over a whole split means in other terms, as perplexity; or nothing."""
+        ...

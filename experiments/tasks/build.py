@@ -15,7 +15,6 @@ from experiments import schema
 from experiments.errors import UserError
 from experiments.tasks.base import Task
 from experiments.tasks.classification import Classification, Metric
-from experiments.tasks.language_modelling import LanguageModelling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,6 +28,8 @@ FITTING: dict[str, tuple[type[schema.Section], ...]] = {
     **dict.fromkeys(("covertype", "openml"), (schema.MLPModel,)),
     "glue": (schema.BertModel,),
     "byte_text": (schema.GPT2Model,),
+    "language_model": (schema.GPT2Model,),
+    "masked_language_model": (schema.BertModel,),
 }
 
 GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
@@ -61,7 +62,17 @@ def build_task(
         case schema.GlueTask(), schema.BertModel():
             return _glue(task, model, data_root, cache)
         case schema.ByteTextTask(), schema.GPT2Model():
-            return _byte_text(task, model)
+            from experiments.tasks.build_language import byte_text_task
+
+            return byte_text_task(task, model)
+        case schema.LanguageModelTask(), schema.GPT2Model():
+            from experiments.tasks.build_language import language_model_task
+
+            return language_model_task(task, model, data_root, cache)
+        case schema.MaskedLanguageModelTask(), schema.BertModel():
+            from experiments.tasks.build_language import masked_language_model_task
+
+            return masked_language_model_task(task, model, data_root, cache)
     raise AssertionError(f"FITTING lets {model.kind} pass for {task.kind}, but nothing builds it")
 
 
@@ -210,23 +221,3 @@ def _bert(
         max_tokens=task.max_tokens,
         classes=2,
     )
-
-
-def _byte_text(task: schema.ByteTextTask, model: schema.GPT2Model) -> LanguageModelling:
-    from experiments.data.byte_text import byte_text
-    from experiments.models.gpt2 import new_gpt2, pretrained_gpt2
-
-    train, validation = byte_text(task.block)
-    if model.name is None:
-        network = new_gpt2(
-            block=task.block,
-            width=model.width,
-            layers=model.layers,
-            heads=model.heads,
-            dropout=model.dropout,
-        )
-    else:
-        network = pretrained_gpt2(
-            model.name, block=task.block, layers=model.layers, dropout=model.dropout
-        )
-    return LanguageModelling(network, train, validation)

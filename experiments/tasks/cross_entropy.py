@@ -38,6 +38,11 @@ class CrossEntropy:
         """The number of labels in the batch."""
         return batch["labels"].numel()
 
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        """Nothing besides the loss itself."""
+        del loss
+        return {}
+
     def _logits(self, batch: Batch) -> Tensor:
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         logits: Tensor = self.model(**inputs)

@@ -46,7 +46,8 @@ def evaluate(
             between_batches()
     finally:
         task.model.train(was_training)
-    metrics = task.metrics(torch.cat(outputs), torch.cat(labels))
+    loss = loss_sum / weight_sum
+    metrics = task.loss_metrics(loss) | task.metrics(torch.cat(outputs), torch.cat(labels))
     # Plain floats: a checkpoint holds them and is loaded without numpy's types.
     numbers = {name: float(value) for name, value in metrics.items()}
-    return {"val_loss": loss_sum / weight_sum, **numbers}
+    return {"val_loss": loss, **numbers}

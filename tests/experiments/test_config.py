@@ -31,6 +31,11 @@ MODELS_OF = {
     "imagenet": ["resnet50", "vit_b16"],
     **dict.fromkeys(("covertype", "openml"), ("mlp",)),
     "python_text": ["gpt2", "gpt2_small"],
+    **dict.fromkeys(("lm/shakespeare", "lm/wikitext", "lm/openwebtext"), ("gpt2", "gpt2_small")),
+    **dict.fromkeys(
+        ("lm/shakespeare_masked", "lm/wikitext_masked", "lm/openwebtext_masked"),
+        ("bert", "bert_small"),
+    ),
     **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
 }
 PAIRS = [(task, model) for task, models in MODELS_OF.items() for model in models]

@@ -1,38 +1,34 @@
-"""Blocks of bytes."""
+"""The manual as bytes."""
 
 from __future__ import annotations
+
+import pickle
 
 import pytest
 import torch
 
-from experiments.data.byte_text import ByteBlocks, byte_text, manual_text
+from experiments.data.byte_text import byte_text, manual_text
 from experiments.errors import UserError
-
-
-def test_labels_are_the_next_bytes() -> None:
-    source = ByteBlocks(b"abcdefghij", block=3)
-    batch = source.batch(torch.tensor([1, 0]), None)
-    assert len(source) == 2
-    assert [bytes(row) for row in batch["input_ids"].tolist()] == [b"efg", b"abc"]
-    assert [bytes(row) for row in batch["labels"].tolist()] == [b"fgh", b"bcd"]
-    assert batch["input_ids"].dtype == batch["labels"].dtype == torch.int64
-
-
-def test_bytes_are_not_signed() -> None:
-    batch = ByteBlocks(bytes([200, 255, 128]), block=2).batch(torch.tensor([0]), None)
-    assert batch["input_ids"].tolist() == [[200, 255]]
-    assert batch["labels"].tolist() == [[255, 128]]
 
 
 def test_validation_is_the_last_tenth_of_the_manual() -> None:
     text = manual_text()
     train, validation = byte_text(block=64)
     cut = len(text) - len(text) // 10
-    assert len(train) == cut // 65
-    assert len(validation) == (len(text) - cut) // 65
+    assert len(train) == (cut - 1) // 64
+    assert len(validation) == (len(text) - cut - 1) // 64
     assert bytes(train.batch(torch.tensor([0]), None)["input_ids"][0].tolist()) == text[:64]
     first = validation.batch(torch.tensor([0]), None)["input_ids"][0].tolist()
     assert bytes(first) == text[cut : cut + 64]
+
+
+def test_a_worker_is_sent_no_text() -> None:
+    train, _ = byte_text(block=64)
+    sent = pickle.dumps(train)
+    assert len(sent) < 1000
+    indices = torch.tensor([5, 2])
+    received = pickle.loads(sent).batch(indices, None)
+    assert torch.equal(received["labels"], train.batch(indices, None)["labels"])
 
 
 def test_the_manual_begins_with_its_first_topic() -> None:

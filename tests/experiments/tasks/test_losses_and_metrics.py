@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.data.base import Batch
-from experiments.data.byte_text import ByteBlocks
+from experiments.data.byte_text import byte_text
 from experiments.tasks.classification import Classification
 from experiments.tasks.language_modelling import LanguageModelling
 
@@ -26,7 +26,7 @@ class Table(nn.Module):
         return self.logits[inputs]
 
 
-SOURCE = ByteBlocks(b"ab", 1)  # the tests make their batches themselves
+SOURCE = byte_text(64)[0]  # the tests make their batches themselves
 LOGITS = [[0.0, 0.0, 0.0], [math.log(2), 0.0, 0.0], [0.0, math.log(6), 0.0]]
 
 
@@ -109,3 +109,13 @@ def test_language_modelling_metrics_count_positions() -> None:
     outputs, labels = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1, 2], [3, 0]])
     assert task.metrics(outputs, labels) == {"accuracy": 0.75}
     assert (task.score, task.score_is_loss) == ("val_loss", True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "perplexity"), [(0.0, 1.0), (math.log(50257), 50257.0), (1e4, math.inf)]
+)
+def test_perplexity_is_exp_of_the_loss(loss: float, perplexity: float) -> None:
+    task = LanguageModelling(Table(LOGITS), SOURCE, SOURCE)
+    assert task.loss_metrics(loss) == {"perplexity": pytest.approx(perplexity)}
+    assert math.isnan(task.loss_metrics(math.nan)["perplexity"])
+    assert classification().loss_metrics(loss) == {}

@@ -65,3 +65,7 @@ class TinyTask:
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         return {"accuracy": float((outputs == labels).float().mean())}
+
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        del loss
+        return {}

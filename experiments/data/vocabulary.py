@@ -1,0 +1,95 @@
+"""From texts to tokens: by a tokenizer of Hugging Face's, or byte by byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BYTES = 256
+
+
+class Vocabulary(Protocol):
+    """What the data need to know of a tokenizer. Tokens are 0 … size-1."""
+
+    size: int
+    identity: str
+    """Equal for equal tokenizers, in hexadecimal digits."""
+    end: int | None
+    """What is written after a document."""
+    mask: int | None
+    """What stands for a hidden token."""
+    padding: int | None
+    """What stands for no token; null: nothing does."""
+    before: tuple[int, ...]
+    """What a text for BERT begins with …"""
+    after: tuple[int, ...]
+    """… and what it ends with."""
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        """The tokens of each text, without any marks."""
+        ...
+
+
+def token_dtype(size: int) -> DTypeLike:
+    """The smallest unsigned integers that hold the tokens of a vocabulary of `size`."""
+    return np.min_scalar_type(size - 1)
+
+
+class ByteVocabulary:
+    """UTF-8's bytes. The marks are bytes that UTF-8 never has."""
+
+    size = BYTES
+    identity = "bytes"
+    end: int | None = 0xFF
+    mask: int | None = 0xFE
+    padding: int | None = None
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        """The bytes of each text."""
+        return [np.frombuffer(text.encode(), np.uint8) for text in texts]
+
+
+class TokenizerVocabulary:
+    """A fast tokenizer. The names of marks within a text are text, as in GPT-2's training."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+        """`name` is for messages; raises `UserError` for a tokenizer that is not a fast one."""
+        if not tokenizer.is_fast:
+            raise UserError(f"tokenizer '{name}' is not a fast one (tokenizer.json)")
+        self._tokenizer = tokenizer
+        self.size = len(tokenizer)
+        description = tokenizer.backend_tokenizer.to_str()
+        self.identity = hashlib.sha256(description.encode()).hexdigest()
+        self.mask: int | None = tokenizer.mask_token_id
+        self.padding: int | None = tokenizer.pad_token_id
+        first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self.before: tuple[int, ...] = () if first is None else (first,)
+        self.after: tuple[int, ...] = () if last is None else (last,)
+        self.end: int | None = last if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+
+    def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
+        """The tokens of each text; several texts are tokenised at a time."""
+        encoded = self._tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+        dtype = token_dtype(self.size)
+        flat = np.fromiter(chain.from_iterable(encoded), dtype)
+        ends = np.cumsum([len(ids) for ids in encoded])
+        return np.split(flat, ends[:-1])
