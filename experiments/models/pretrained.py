@@ -34,18 +34,34 @@ def load_config(name: str, model_type: str) -> PretrainedConfig:
     return config
 
 
-def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of `name`; `key` is the config's key that named it, for the message."""
-    return _load(name, key, lambda **place: AutoTokenizer.from_pretrained(name, **place))
+def load_tokenizer(name: str, key: str, model_type: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of `name`; `key` is the config's key that named it, for the message.
+
+    `model_type` says whose tokenizer it is where its files (a bare `vocab.json`) do not.
+    """
+
+    def load(**place: bool) -> PreTrainedTokenizerBase:
+        said = Path(name, "tokenizer_config.json"), Path(name, "config.json")
+        if model_type is None or not Path(name).is_dir() or any(file.is_file() for file in said):
+            return AutoTokenizer.from_pretrained(name, **place)
+        return AutoTokenizer.from_pretrained(name, config=AutoConfig.for_model(model_type), **place)
+
+    return _load(name, key, load)
 
 
 def load_model(
-    cls: Any, name: str, config: PretrainedConfig, **constructor_arguments: bool
+    cls: Any,
+    name: str,
+    config: PretrainedConfig,
+    *,
+    may_be_new: tuple[str, ...] = (),
+    **constructor_arguments: bool,
 ) -> nn.Module:
     """The model of class `cls` with the weights of `name`, in float32.
 
     Weights that `config` has no place for (left-out layers, heads) are ignored; missing ones are
-    a `UserError`, since they would silently be random.
+    a `UserError`, since they would silently be random, but for those whose names begin with one
+    of `may_be_new`.
     """
 
     def load(**place: bool) -> tuple[nn.Module, dict[str, Any]]:
@@ -62,8 +78,8 @@ def load_model(
         return loaded
 
     model, info = _load(name, "model.name", load)
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_be_new))
+    if missing:
         raise UserError(
             f"model.name: '{name}' lacks {len(missing)} weights of the model, "
             f"the first of them '{missing[0]}'"

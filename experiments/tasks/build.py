@@ -16,16 +16,24 @@ from experiments.errors import UserError
 from experiments.tasks.base import Task
 from experiments.tasks.classification import Classification, Metric
 from experiments.tasks.language_modelling import LanguageModelling
+from experiments.tasks.regression import Regression
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from experiments.data.glue import Examples, Split
     from experiments.data.images import ImageData
+    from experiments.models.text_classifier import Kind
 
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
     "digits": (schema.ResNetModel, schema.ViTModel),
     "image_folder": (schema.ResNetModel, schema.ViTModel),
-    "glue": (schema.BertModel,),
+    "glue": (
+        schema.BertModel,
+        schema.RobertaModel,
+        schema.DistilBertModel,
+        schema.GPT2ClassifierModel,
+    ),
     "byte_text": (schema.GPT2Model,),
 }
 
@@ -33,8 +41,22 @@ GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
     "cola": (("mcc",), "mcc"),
     "sst2": ((), "accuracy"),
     "mrpc": (("f1",), "accuracy"),
+    "qqp": (("f1",), "accuracy"),
+    "mnli": ((), "accuracy"),
+    "qnli": ((), "accuracy"),
+    "rte": ((), "accuracy"),
+    "wnli": ((), "accuracy"),
 }
-"""For each GLUE data set, its metrics besides accuracy and the one that decides."""
+"""For each GLUE data set with classes, its metrics besides accuracy and the one that decides."""
+
+
+CLASSIFIER_KINDS: dict[type[schema.Section], Kind] = {
+    schema.BertModel: "bert",
+    schema.RobertaModel: "roberta",
+    schema.DistilBertModel: "distilbert",
+    schema.GPT2ClassifierModel: "gpt2",
+}
+"""transformers' name of each text classifier's kind."""
 
 
 def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None) -> Task:
@@ -54,7 +76,7 @@ def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None
 
             folder = _folder(task.folder, data_root)
             return _pictures(image_folder(folder, task.size, task.augment), model)
-        case schema.GlueTask(), schema.BertModel():
+        case schema.GlueTask(), schema.TextClassifierModel():
             return _glue(task, model, data_root)
         case schema.ByteTextTask(), schema.GPT2Model():
             return _byte_text(task, model)
@@ -64,16 +86,20 @@ def build_task(task: schema.Task, model: schema.Model, *, data_root: Path | None
 def _require_fitting(task: schema.Task, model: schema.Model) -> None:
     fitting = FITTING[task.kind]
     if not isinstance(model, fitting):
-        kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in fitting]
         raise UserError(
             f"model '{model.kind}' does not fit task '{task.kind}'; models that do: "
-            f"{', '.join(kinds)}"
+            f"{', '.join(map(_kind, fitting))}"
         )
 
 
-def _folder(folder: str, data_root: Path | None) -> Path:
+def _kind(section: type[schema.Section]) -> str:
+    kind: str = get_args(section.model_fields["kind"].annotation)[0]
+    return kind
+
+
+def _folder(folder: str, data_root: Path | None, key: str = "task.folder") -> Path:
     path = Path(folder).expanduser()
-    return path if path.is_absolute() else _root(data_root, f"task.folder '{folder}'") / path
+    return path if path.is_absolute() else _root(data_root, f"{key} '{folder}'") / path
 
 
 def _root(data_root: Path | None, needed_by: str) -> Path:
@@ -113,56 +139,107 @@ def _pictures(data: ImageData, model: schema.ResNetModel | schema.ViTModel) -> C
     return Classification(network, data.train, data.validation)
 
 
-def _glue(task: schema.GlueTask, model: schema.BertModel, data_root: Path | None) -> Classification:
-    from experiments.data.glue import read_split
-    from experiments.data.text import TextSource
-    from experiments.models.pretrained import load_tokenizer
+def _glue(
+    task: schema.GlueTask, model: schema.TextClassifierModel, data_root: Path | None
+) -> Classification | Regression:
+    from experiments.data.glue import DATASETS
+    from experiments.data.text import TextSource, marked_for_causal
 
-    root = _root(data_root, f"task 'glue/{task.dataset}'") / "glue"
-    train = read_split(root, task.dataset, "train")
-    dev = read_split(root, task.dataset, "dev")
-    if model.tokenizer is not None:
-        tokenizer = load_tokenizer(model.tokenizer, "model.tokenizer")
-    elif model.name is not None:
-        tokenizer = load_tokenizer(model.name, "model.name")
-    else:
-        raise UserError("model.tokenizer is needed where model.name is null: a folder or hub name")
-    kept = slice(task.train_examples)
-    network = _bert(task, model, tokenizer)
-    also, score = GLUE_METRICS[task.dataset]
+    dataset = DATASETS[task.dataset]
+    # Data first: they are found missing at once, a model may have to be fetched.
+    train = _glue_split(task, "train", data_root)
+    validation = _glue_split(task, "validation", data_root)
+    also = {}
+    if dataset.mismatched is not None:
+        also["mm"] = _glue_split(task, "mismatched", data_root)
+    tokenizer = _tokenizer(model)
+    causal = isinstance(model, schema.GPT2ClassifierModel)
+
+    def source(examples: Examples, kept: slice = slice(None)) -> TextSource:
+        texts = examples.texts[kept]
+        if causal:
+            texts = marked_for_causal(texts, tokenizer.eos_token)
+        return TextSource(texts, examples.labels[kept], tokenizer, task.max_tokens)
+
+    network = _text_classifier(task, model, tokenizer, dataset.outputs)
+    sources = source(train, slice(task.train_examples)), source(validation)
+    if not dataset.labels:
+        return Regression(network, *sources)
+    metrics, score = GLUE_METRICS[task.dataset]
     return Classification(
         network,
-        TextSource(train.texts[kept], train.labels[kept], tokenizer, task.max_tokens),
-        TextSource(dev.texts, dev.labels, tokenizer, task.max_tokens),
-        also=also,
+        *sources,
+        also=metrics,
         score=score,
+        also_validation={suffix: source(examples) for suffix, examples in also.items()},
     )
 
 
-def _bert(
-    task: schema.GlueTask, model: schema.BertModel, tokenizer: PreTrainedTokenizerBase
-) -> nn.Module:
-    from experiments.models.bert import new_bert, pretrained_bert
+def _glue_split(task: schema.GlueTask, split: Split, data_root: Path | None) -> Examples:
+    match task.source:
+        case "tsv":
+            from experiments.data.glue_tsv import read_tsv
 
-    if model.name is not None:
-        return pretrained_bert(
-            model.name,
-            vocabulary=len(tokenizer),
-            layers=model.layers,
-            dropout=model.dropout,
-            max_tokens=task.max_tokens,
-            classes=2,
+            root = _root(data_root, f"task 'glue/{task.dataset}'") / "glue"
+            return read_tsv(root, task.dataset, split)
+        case "hub":
+            from experiments.data.glue_hub import read_hub
+
+            return read_hub(task.hub_name, task.dataset, split)
+        case "tfds":
+            from experiments.data.glue_tfds import read_tfds
+
+            folder = task.tfds_dir
+            where = None if folder is None else _folder(folder, data_root, "task.tfds_dir")
+            return read_tfds(where, task.dataset, split)
+
+
+def _tokenizer(model: schema.TextClassifierModel) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a padding token."""
+    from experiments.models.pretrained import load_tokenizer
+
+    causal = isinstance(model, schema.GPT2ClassifierModel)
+    name, key = model.tokenizer, "model.tokenizer"
+    if name is None:
+        name, key = model.name, "model.name"
+    if name is None:
+        raise UserError("model.tokenizer is needed where model.name is null: a folder or hub name")
+    tokenizer = load_tokenizer(name, key, "gpt2" if causal else None)
+    if causal and tokenizer.eos_token is None:
+        raise UserError(
+            f"{key}: the tokenizer '{name}' has no end-of-text token, which GPT-2 needs"
         )
-    return new_bert(
+    if causal:
+        tokenizer.pad_token = tokenizer.eos_token
+    elif tokenizer.pad_token is None:
+        raise UserError(
+            f"{key}: the tokenizer '{name}' has no padding token; it is not one of a "
+            f"'{_kind(type(model))}'"
+        )
+    return tokenizer
+
+
+def _text_classifier(
+    task: schema.GlueTask,
+    model: schema.TextClassifierModel,
+    tokenizer: PreTrainedTokenizerBase,
+    outputs: int,
+) -> nn.Module:
+    from experiments.models.text_classifier import Wanted, new_classifier, pretrained_classifier
+
+    wanted = Wanted(
+        kind=CLASSIFIER_KINDS[type(model)],
+        head=model.head,
         vocabulary=len(tokenizer),
         padding_id=tokenizer.pad_token_id,
-        width=model.width,
         layers=model.layers,
-        heads=model.heads,
         dropout=model.dropout,
         max_tokens=task.max_tokens,
-        classes=2,
+        classes=outputs,
     )
+    if model.name is not None:
+        return pretrained_classifier(model.name, wanted)
+    return new_classifier(model.width, model.heads, wanted)
 
 
 def _byte_text(task: schema.ByteTextTask, model: schema.GPT2Model) -> LanguageModelling:
