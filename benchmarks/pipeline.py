@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from experiments.data.base import Batch, Source  # noqa: E402
-from experiments.data.glue import read_split  # noqa: E402
+from experiments.data.glue_tsv import read_tsv  # noqa: E402
 from experiments.data.image_folders import image_folder  # noqa: E402
 from experiments.data.text import TextSource  # noqa: E402
 from experiments.models.pretrained import load_tokenizer  # noqa: E402
@@ -77,18 +77,18 @@ class Stream:
 def text_sources(root: Path, tokenizer_name: str) -> tuple[dict[str, Source], dict[str, float]]:
     """The sources of texts, and how long SST-2 takes with and without its tokens on disk."""
     tokenizer = load_tokenizer(tokenizer_name, "--tokenizer")
-    mrpc = read_split(root / "glue", "mrpc", "train")
+    mrpc = read_tsv(root / "glue", "mrpc", "train")
     long = [(first + f" {first}" * 7, second + f" {second}" * 7) for first, second in mrpc.texts]
-    sst2 = read_split(root / "glue", "sst2", "train")
+    sst2 = read_tsv(root / "glue", "sst2", "train")
     with tempfile.TemporaryDirectory() as cache:
         seconds = {}
         for name in ("tokenised", "from the cache"):
             start = time.perf_counter()
-            short = TextSource(*sst2, tokenizer, 128, Path(cache))
+            short = TextSource(sst2.texts, sst2.labels, tokenizer, 128, Path(cache))
             seconds[name] = round(time.perf_counter() - start, 3)
     sources: dict[str, Source] = {
         "SST-2": short,
-        "MRPC": TextSource(*mrpc, tokenizer, 128),
+        "MRPC": TextSource(mrpc.texts, mrpc.labels, tokenizer, 128),
         "MRPC, 128 tokens each": TextSource(long, mrpc.labels, tokenizer, 128),
     }
     return sources, seconds

@@ -98,10 +98,17 @@ class OpenMLTask(Section):
 
 
 class GlueTask(Section):
-    """A GLUE task from TSV files in the original layout, below `data_root/glue`."""
+    """A GLUE task, from TSV files in the original layout below data_root/glue, hub or tfds."""
 
     kind: Literal["glue"] = "glue"
-    dataset: Literal["cola", "sst2", "mrpc"]
+    dataset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+    source: Literal["tsv", "hub", "tfds"] = "tsv"
+    hub_name: str = Field(
+        "nyu-mll/glue", min_length=1, description="hub name, or a local folder laid out like it"
+    )
+    tfds_dir: str | None = Field(
+        None, min_length=1, description="below data_root, or an absolute path; null: tfds' own"
+    )
     max_tokens: PositiveInt = 256
     train_examples: PositiveInt | None = Field(None, description="the first n examples; null: all")
 
@@ -213,22 +220,48 @@ class MLPModel(Section):
     dropout: Probability = 0.0
 
 
-class BertModel(Section):
-    """BERT with one linear layer on the first position of the last hidden state, or with its own
-    head for masked language modelling.
+class TextClassifierModel(Section):
+    """A classifier of texts, pretrained from `name`, or from scratch by the sizes if it is null.
 
-    Pretrained from `name`; from scratch, by the sizes, where `name` is null.
+    `head: linear` is one linear layer on one position of the last hidden state (the first, or
+    GPT-2's last); `own` is the model's own classification head.
     """
 
-    kind: Literal["bert"] = "bert"
-    name: str | None = Field(
-        "google-bert/bert-base-uncased", description="hub name or local folder"
-    )
+    name: str | None = Field(None, description="hub name or local folder")
+    head: Literal["linear", "own"] = "linear"
     layers: PositiveInt | None = Field(None, description="keep the first n layers; null: all")
     width: PositiveInt = Field(128, description="from scratch only, like heads")
     heads: PositiveInt = 4
     dropout: Probability | None = Field(None, description="null: as pretrained (0.1 from scratch)")
     tokenizer: str | None = Field(None, description="hub name or local folder; null: as `name`")
+
+
+class BertModel(TextClassifierModel):
+    """BERT; the prediction is made at the first position."""
+
+    kind: Literal["bert"] = "bert"
+    name: str | None = "google-bert/bert-base-uncased"
+
+
+class RobertaModel(TextClassifierModel):
+    """RoBERTa; the prediction is made at the first position."""
+
+    kind: Literal["roberta"] = "roberta"
+    name: str | None = "FacebookAI/roberta-base"
+
+
+class DistilBertModel(TextClassifierModel):
+    """DistilBERT; the prediction is made at the first position."""
+
+    kind: Literal["distilbert"] = "distilbert"
+    name: str | None = "distilbert/distilbert-base-uncased"
+
+
+class GPT2ClassifierModel(TextClassifierModel):
+    """GPT-2 as a classifier; the prediction is made at the last token."""
+
+    kind: Literal["gpt2_classifier"] = "gpt2_classifier"
+    name: str | None = "openai-community/gpt2"
 
 
 class GPT2Model(Section):
@@ -245,7 +278,15 @@ class GPT2Model(Section):
 
 
 Model = Annotated[
-    ResNetModel | ViTModel | EfficientNetModel | MLPModel | BertModel | GPT2Model,
+    ResNetModel
+    | ViTModel
+    | EfficientNetModel
+    | MLPModel
+    | BertModel
+    | RobertaModel
+    | DistilBertModel
+    | GPT2ClassifierModel
+    | GPT2Model,
     Field(discriminator="kind"),
 ]
 

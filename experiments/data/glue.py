@@ -1,109 +1,135 @@
-"""GLUE's TSV files as GLUE wrote them: a byte-order mark or none, a header or none, no quoting."""
+"""GLUE's nine tasks: columns, labels and splits, numbered and named as on the Hugging Face hub.
+
+Reference: Wang et al., *GLUE* (ICLR 2019). The readers of the three sources, `glue_tsv`, `glue_hub`
+and `glue_tfds`, give the same texts and labels, in the same order, for the same split.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from experiments.errors import UserError, did_you_mean
 
-Split = Literal["train", "dev"]
+Split = Literal["train", "validation", "mismatched"]
+"""`validation` is the matched one where there are two (MNLI); `mismatched` is the other."""
+
+LOWEST_SCORE, HIGHEST_SCORE = 0.0, 5.0
+"""What a score, the label of STS-B, lies between."""
 
 
 class Examples(NamedTuple):
-    """The texts of each example (one, or two for pairs) and its label."""
+    """The texts of each example (one, or two for pairs) and its label, a class or a score."""
 
     texts: list[tuple[str, ...]]
-    labels: list[int]
+    labels: list[int] | list[float]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a data set is written: its folder, its columns, the ones that are read.
+class Dataset:
+    """A task of GLUE.
 
-    `columns` is None where the file has a header; else the columns, in order.
+    `texts` are the columns of hub and tfds. `labels` are the names of the classes in the order of
+    the hub's numbers; none where the label is a score.
     """
 
-    folder: str
     texts: tuple[str, ...]
-    label: str
-    columns: tuple[str, ...] | None = None
+    labels: tuple[str, ...]
+    validation: str = "validation"
+    mismatched: str | None = None
+
+    @property
+    def outputs(self) -> int:
+        """The numbers that a model gives for an example: one a class, or the score."""
+        return len(self.labels) or 1
+
+    def split_name(self, split: Split) -> str:
+        """The name of a split on the hub and in tfds."""
+        name = {"train": "train", "validation": self.validation, "mismatched": self.mismatched}
+        found = name[split]
+        if found is None:
+            raise ValueError(f"there is no split '{split}'")
+        return found
 
 
-LAYOUTS = {
-    "cola": Layout("CoLA", ("sentence",), "label", ("source", "label", "star", "sentence")),
-    "sst2": Layout("SST-2", ("sentence",), "label"),
-    "mrpc": Layout("MRPC", ("#1 String", "#2 String"), "Quality"),
+SENTENCES = ("sentence1", "sentence2")
+ENTAILED = ("entailment", "not_entailment")
+
+DATASETS = {
+    "cola": Dataset(("sentence",), ("unacceptable", "acceptable")),
+    "sst2": Dataset(("sentence",), ("negative", "positive")),
+    "mrpc": Dataset(SENTENCES, ("not_equivalent", "equivalent")),
+    "stsb": Dataset(SENTENCES, ()),
+    "qqp": Dataset(("question1", "question2"), ("not_duplicate", "duplicate")),
+    "mnli": Dataset(
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        "validation_matched",
+        "validation_mismatched",
+    ),
+    "qnli": Dataset(("question", "sentence"), ENTAILED),
+    "rte": Dataset(SENTENCES, ENTAILED),
+    "wnli": Dataset(SENTENCES, ENTAILED[::-1]),
 }
 
-LABELS = {"0": 0, "1": 1}
+
+def dataset_named(name: str) -> Dataset:
+    """The task `name`; `UserError` with the nearest name if there is none."""
+    if name not in DATASETS:
+        raise UserError(f"unknown GLUE data set '{name}'{did_you_mean(name, DATASETS)}")
+    return DATASETS[name]
 
 
-def read_split(root: Path, dataset: str, split: Split) -> Examples:
-    """The examples of `root/<folder of the data set>/<split>.tsv`; `root` is `data_root/glue`.
+def from_columns(
+    dataset: Dataset,
+    columns: Mapping[str, Sequence[Any]],
+    label_names: Sequence[str] | None,
+    where: str,
+) -> Examples:
+    """The examples that a table of hub or tfds holds, its labels mapped by name to the hub's.
 
-    Raises `UserError` for a missing file, and with `path:line` for a malformed line.
+    `label_names` are the names of the table's own numbers; None: they are the hub's. `where` is the
+    table, for messages. Raises `UserError` for missing columns, no rows and unknown labels.
     """
-    if dataset not in LAYOUTS:
-        raise UserError(f"unknown GLUE data set '{dataset}'{did_you_mean(dataset, LAYOUTS)}")
-    layout = LAYOUTS[dataset]
-    path = root / layout.folder / f"{split}.tsv"
-    if not path.is_file():
-        raise UserError(
-            f"no such file: {path}; set data_root=… (or the environment variable SLS_DATA_ROOT) "
-            f"to the folder that holds glue/{layout.folder}/{split}.tsv"
-        )
-    return _parse(path, _lines(path), layout)
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, without LF or CRLF.
-
-    Not `splitlines`, which would also split at U+2028 and other characters of the texts.
-    """
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # `error.object` lacks the byte-order mark that `data` may begin with.
-        start = error.start + len(data) - len(error.object)
-        line = data.count(b"\n", 0, start) + 1
-        raise UserError(f"{path}:{line}: not UTF-8: {error.reason}") from error
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return lines[:-1] if lines[-1] == "" else lines
-
-
-def _parse(path: Path, lines: list[str], layout: Layout) -> Examples:
-    first = 1 if layout.columns is not None else 2
-    columns = layout.columns if layout.columns is not None else _header(path, lines, layout)
-    if len(lines) < first:
-        raise UserError(f"{path}: the file holds no examples")
-    text_positions = [columns.index(name) for name in layout.texts]
-    label_position = columns.index(layout.label)
-    texts, labels = [], []
-    for number, line in enumerate(lines[first - 1 :], start=first):
-        fields = line.split("\t")
-        if len(fields) != len(columns):
-            raise UserError(
-                f"{path}:{number}: {len(fields)} fields between tabs, not {len(columns)} "
-                f"({', '.join(columns)})"
-            )
-        label = fields[label_position]
-        if label not in LABELS:
-            raise UserError(f"{path}:{number}: {layout.label} is {label!r}, not 0 or 1")
-        texts.append(tuple(fields[position] for position in text_positions))
-        labels.append(LABELS[label])
-    return Examples(texts, labels)
-
-
-def _header(path: Path, lines: list[str], layout: Layout) -> tuple[str, ...]:
-    if not lines:
-        raise UserError(f"{path}: the file is empty")
-    columns = tuple(lines[0].split("\t"))
-    for name in (*layout.texts, layout.label):
+    for name in (*dataset.texts, "label"):
         if name not in columns:
-            raise UserError(
-                f"{path}:1: the header has no column '{name}'; it has {', '.join(columns)}"
-            )
-    return columns
+            raise UserError(f"{where}: no column '{name}'; it has {', '.join(sorted(columns))}")
+    if not len(columns["label"]):
+        raise UserError(f"{where}: it holds no examples")
+    texts: list[tuple[str, ...]] = list(zip(*(columns[n] for n in dataset.texts), strict=True))
+    for row, text in enumerate(texts):
+        if not all(isinstance(part, str) for part in text):
+            raise UserError(f"{where}: row {row} has no text")
+    if dataset.labels:
+        return Examples(texts, _classes(dataset, columns["label"], label_names, where))
+    return Examples(texts, _scores(columns["label"], where))
+
+
+def _classes(
+    dataset: Dataset, labels: Sequence[Any], names: Sequence[str] | None, where: str
+) -> list[int]:
+    ours = dataset.labels
+    theirs = ours if names is None else names
+    if sorted(theirs) != sorted(ours):
+        raise UserError(f"{where}: its labels are {', '.join(theirs)}, not {', '.join(ours)}")
+    number = {theirs.index(name): ours.index(name) for name in ours}
+    for row, label in enumerate(labels):
+        if label not in number:
+            raise UserError(f"{where}: row {row} has the label {label!r}, which has no name")
+    return [number[label] for label in labels]
+
+
+def _scores(labels: Sequence[Any], where: str) -> list[float]:
+    for row, label in enumerate(labels):
+        if not is_score(label):
+            raise UserError(f"{where}: row {row} has the label {label!r}, not a number from 0 to 5")
+    return [float(label) for label in labels]
+
+
+def is_score(label: Any) -> bool:
+    """True for a number between the lowest and the highest score."""
+    try:
+        return LOWEST_SCORE <= float(label) <= HIGHEST_SCORE
+    except (TypeError, ValueError):
+        return False

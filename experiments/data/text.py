@@ -20,13 +20,13 @@ class TextSource:
     """Texts, or pairs of texts, tokenised once; a batch is padded to its longest member.
 
     Batch keys: `input_ids`, `attention_mask` (1 at tokens, 0 at padding), `token_type_ids` if the
-    tokenizer makes them, all int64 N×T; `labels`, int64 N.
+    tokenizer makes them, all int64 N×T; `labels`, int64 N for classes, float32 N for scores.
     """
 
     def __init__(
         self,
         texts: Sequence[tuple[str, ...]],
-        labels: Sequence[int],
+        labels: Sequence[int] | Sequence[float],
         tokenizer: PreTrainedTokenizerBase,
         max_tokens: int,
         cache: Path | None = None,
@@ -35,7 +35,7 @@ class TextSource:
 
         `cache` is a folder in which the tokens are kept and found again.
         """
-        self._labels = torch.tensor(labels, dtype=torch.int64)
+        self._labels = torch.tensor(labels)  # int64 of ints, float32 of floats
         tokens = {
             key: torch.from_numpy(array)
             for key, array in tokens_of(texts, tokenizer, max_tokens, cache).items()
@@ -65,3 +65,11 @@ class TextSource:
             for key, tokens in self._tokens.items()
         }
         return batch | {"attention_mask": mask.long(), "labels": self._labels[indices]}
+
+
+def marked_for_causal(texts: Sequence[tuple[str, ...]], end: str) -> list[tuple[str, ...]]:
+    """`texts` for a tokenizer that marks nothing: `end` stands before a second and in an empty one.
+
+    A pair would otherwise run together, and an empty text would have no token to predict at.
+    """
+    return [(text[0] or end, *(end + second for second in text[1:])) for text in texts]

@@ -52,12 +52,18 @@ def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
 
 
 def load_model(
-    cls: Any, name: str, config: PretrainedConfig, **constructor_arguments: bool
+    cls: Any,
+    name: str,
+    config: PretrainedConfig,
+    *,
+    may_be_new: tuple[str, ...] = (),
+    **constructor_arguments: bool,
 ) -> nn.Module:
     """The model of class `cls` with the weights of `name`, in float32.
 
     Weights that `config` has no place for (left-out layers, heads) are ignored; missing ones are
-    a `UserError`, since they would silently be random.
+    a `UserError`, since they would silently be random, but for those whose names begin with one
+    of `may_be_new`.
     """
 
     def load(**place: bool) -> tuple[nn.Module, dict[str, Any]]:
@@ -74,8 +80,8 @@ def load_model(
         return loaded
 
     model, info = _load(name, "model.name", load)
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_be_new))
+    if missing:
         raise UserError(
             f"model.name: '{name}' lacks {len(missing)} weights of the model, "
             f"the first of them '{missing[0]}'"

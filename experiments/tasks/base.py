@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ class Prediction(NamedTuple):
     """What `predict` knows of a batch, without a graph.
 
     `loss` is the mean over `weight` predictions, a scalar; `outputs` are the predicted and
-    `labels` the right classes, int64 tensors of one shape, the example first.
+    `labels` the right classes, int64 tensors of one shape, the example first; scores, where the
+    task predicts one, are floating.
     """
 
     loss: Tensor
@@ -31,6 +33,8 @@ class Task(Protocol):
     model: nn.Module
     train: Source
     validation: Source
+    also_validation: Mapping[str, Source]
+    """Further splits to evaluate; a key is the suffix of their metrics, as in `accuracy_mm`."""
     score: str
     """The metric, or `val_loss`, that decides which evaluation is best."""
     score_is_loss: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from sklearn.metrics import f1_score, matthews_corrcoef
@@ -29,9 +30,11 @@ class Classification(CrossEntropy):
         *,
         also: tuple[Metric, ...] = (),
         score: Metric = "accuracy",
+        also_validation: Mapping[str, Source] | None = None,
     ) -> None:
         """`model` gives logits N×classes."""
         super().__init__(model, train, validation)
+        self.also_validation = also_validation or {}
         self.score: str = score
         self._names: tuple[Metric, ...] = ("accuracy", *also)
 

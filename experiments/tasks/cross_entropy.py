@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +23,7 @@ class CrossEntropy:
         self.model = model
         self.train = train
         self.validation = validation
+        self.also_validation: Mapping[str, Source] = {}
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean cross entropy over the batch's labels, in nats."""

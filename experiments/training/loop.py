@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from experiments.data.base import Batch
+from experiments.data.base import Batch, Source
 from experiments.run_folder import RunFolder
 from experiments.tasks.base import Task
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
@@ -187,19 +187,13 @@ class Training:
 
     def _evaluate(self, log: Log, interrupt: Interrupt) -> None:
         progress = self.progress
-        batches = evaluation_batches(
-            self.task.validation, batch_size=self.plan.eval_batch_size, workers=self.plan.workers
-        )
         results: Row = {
             "train_loss": progress.loss_sum / progress.weight_sum,
-            **evaluate(
-                self.task,
-                batches,
-                device=self.device,
-                precision=self.plan.precision,
-                between_batches=interrupt.check,
-            ),
+            **self._judge(self.task.validation, interrupt),
         }
+        for suffix, source in self.task.also_validation.items():
+            numbers = self._judge(source, interrupt)
+            results |= {f"{name}_{suffix}": number for name, number in numbers.items()}
         log.evaluation({**self._where("evaluation"), **results})
         progress.final = {"step": progress.step, **results}
         if self._is_best(results):
@@ -207,6 +201,18 @@ class Training:
             save_best(self.folder, self.task.model)
         progress.evaluated_step = progress.step
         progress.loss_sum, progress.weight_sum = 0.0, 0.0
+
+    def _judge(self, source: Source, interrupt: Interrupt) -> dict[str, float]:
+        batches = evaluation_batches(
+            source, batch_size=self.plan.eval_batch_size, workers=self.plan.workers
+        )
+        return evaluate(
+            self.task,
+            batches,
+            device=self.device,
+            precision=self.plan.precision,
+            between_batches=interrupt.check,
+        )
 
     def _is_best(self, results: Row) -> bool:
         """True for the first evaluation, and for one strictly better than the best so far."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import string
 import subprocess
@@ -36,9 +35,18 @@ MODELS_OF = {
         ("lm/shakespeare_masked", "lm/wikitext_masked", "lm/openwebtext_masked"),
         ("bert", "bert_small"),
     ),
-    **dict.fromkeys(("glue/cola", "glue/mrpc", "glue/sst2"), ("bert", "bert_small")),
+    **dict.fromkeys(
+        [name for name in available(CONFIG_ROOT, "task") if name.startswith("glue/")],
+        ("bert", "bert_small", "roberta", "distilbert", "gpt2_classifier"),
+    ),
 }
 PAIRS = [(task, model) for task, models in MODELS_OF.items() for model in models]
+TASK_OF = {model: task for task, model in PAIRS}
+# Every model with every optimizer, and every task with every model.
+COMBINATIONS = sorted(
+    {(task, model, name) for model, task in TASK_OF.items() for name in OPTIMIZERS}
+    | {(*pair, "alsals") for pair in PAIRS}
+)
 KNOWN_KEYS = [
     *(name for name in RunConfig.model_fields if name != "choices"),
     "experiment",
@@ -84,7 +92,7 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
 
 @pytest.mark.parametrize(
     ("task", "model", "optimizer"),
-    [(*pair, optimizer) for pair, optimizer in itertools.product(PAIRS, OPTIMIZERS)],
+    COMBINATIONS,
 )
 def test_every_sensible_combination_of_files_validates(
     task: str, model: str, optimizer: str

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.data.text import TextSource
-from tests.experiments.data.locations import bert_folder
+from experiments.data.text import TextSource, marked_for_causal
+from tests.experiments.data.locations import bert_folder, data_root
 
 PAIRS = [("A cat .", "It sleeps on the mat ."), ("Yes", "No"), ("One two", "three four five")]
 
@@ -56,3 +56,22 @@ def test_the_generator_is_not_used(tokenizer: Any) -> None:
     before = generator.get_state()
     source.batch(torch.tensor([0]), generator)
     assert torch.equal(before, generator.get_state())
+
+
+def test_scores_stay_numbers_and_classes_whole(tokenizer: Any) -> None:
+    for labels, kind in (([1, 0, 1], torch.int64), ([1.0, 0.5, 3.8], torch.float32)):
+        batch = TextSource(PAIRS, labels, tokenizer, max_tokens=64).batch(torch.arange(3), None)
+        assert batch["labels"].dtype is kind
+
+
+def test_gpt2s_pairs_are_kept_apart_and_empty_texts_have_a_token() -> None:
+    from experiments.models.pretrained import load_tokenizer
+
+    gpt2: Any = load_tokenizer(str(data_root() / "gpt2_tokenizer"), "model.tokenizer")
+    gpt2.pad_token = end = gpt2.eos_token
+    pairs = marked_for_causal([("A cat", "sleeps"), ("", "x")], end)
+    batch = TextSource(pairs, [1, 0], gpt2, max_tokens=8).batch(torch.arange(2), None)
+    assert gpt2.decode(batch["input_ids"][0]) == f"A cat{end}sleeps"
+    assert batch["attention_mask"].sum(1).tolist() == [5, 3]
+    source = TextSource(marked_for_causal([("",), ("cat",)], end), [1, 0], gpt2, max_tokens=8)
+    assert source.batch(torch.arange(2), None)["attention_mask"].sum(1).tolist() == [1, 1]

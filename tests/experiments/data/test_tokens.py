@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.data.glue import read_split
+from experiments.data.glue_tsv import read_tsv
 from experiments.data.text import TextSource
 from experiments.data.tokens import tokens_of
 from tests.experiments.data.locations import bert_folder, data_root
@@ -72,7 +72,7 @@ def test_texts_are_tokenised_in_parts_that_join(
 
 
 def test_a_source_from_the_cache_gives_the_same_batches(tokenizer: Any, tmp_path: Path) -> None:
-    examples = read_split(data_root() / "glue", "mrpc", "dev")
+    examples = read_tsv(data_root() / "glue", "mrpc", "validation")
     sources = [TextSource(*examples, tokenizer, 64, cache) for cache in (None, tmp_path, tmp_path)]
     chosen = torch.randperm(len(examples.labels))[:40]
     expected, *others = (source.batch(chosen, None) for source in sources)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,46 @@ import torch
 
 from experiments import schema
 from experiments.errors import UserError
+from experiments.models import pretrained
+from experiments.models.pretrained import load_tokenizer, quiet
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from tests.experiments.data.glue_folders import ROWS, write_hub, write_tfds, write_tsv
 from tests.experiments.data.locations import bert_folder, data_root
 
 RESNET = schema.ResNetModel.model_validate({"width": 4})
 VIT = schema.ViTModel.model_validate({"width": 16, "layers": 1, "heads": 2})
 PICTURES = "resnet, vit, efficientnet"
+TEXT_CLASSIFIERS = [
+    schema.BertModel,
+    schema.RobertaModel,
+    schema.DistilBertModel,
+    schema.GPT2ClassifierModel,
+]
 GPT2 = schema.GPT2Model.model_validate({"width": 16, "layers": 1, "heads": 2})
 
 
 def bert(**changes: Any) -> schema.BertModel:
     return schema.BertModel.model_validate({"name": str(bert_folder()), "layers": 1} | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tokenizers_are_read_once() -> Iterator[None]:
+    """Reading a vocabulary takes longer than all the rest of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "load_tokenizer", functools.cache(load_tokenizer))
+        yield
+
+
+def tokenizer_of(kind: str) -> str:
+    return str(data_root() / "gpt2_tokenizer" if kind == "gpt2_classifier" else bert_folder())
+
+
+def new_classifier(section: type[schema.TextClassifierModel], **changes: Any) -> Any:
+    """A small one of any kind, from scratch."""
+    kind = section.model_fields["kind"].default
+    small = {"name": None, "tokenizer": tokenizer_of(kind), "layers": 1, "width": 16, "heads": 2}
+    return section.model_validate(small | changes)
 
 
 def build(name: str) -> Task:
@@ -41,6 +71,10 @@ def build(name: str) -> Task:
         case "mrpc-bert":
             glue = schema.GlueTask.model_validate({"dataset": "mrpc", "train_examples": 50})
             return build_task(glue, bert(), data_root=data_root())
+        case "sst2-new_gpt2":
+            glue = schema.GlueTask.model_validate({"dataset": "sst2", "train_examples": 50})
+            new = new_classifier(schema.GPT2ClassifierModel)
+            return build_task(glue, new, data_root=data_root())
         case _:
             glue = schema.GlueTask.model_validate(
                 {"dataset": "cola", "train_examples": 50, "max_tokens": 64}
@@ -56,6 +90,7 @@ TASKS = [
     "byte_text-gpt2",
     "mrpc-bert",
     "cola-new_bert",
+    "sst2-new_gpt2",
 ]
 
 
@@ -99,29 +134,136 @@ def test_metrics_hold_the_score(task: Task) -> None:
     assert prediction.outputs.shape == prediction.labels.shape
 
 
+@pytest.fixture(scope="module")
+def small_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with all nine tasks, a few examples each."""
+    root = tmp_path_factory.mktemp("data")
+    write_tsv(root / "glue")
+    return root
+
+
 @pytest.mark.parametrize(
     ("dataset", "names", "score"),
     [
         ("cola", {"accuracy", "mcc"}, "mcc"),
         ("sst2", {"accuracy"}, "accuracy"),
         ("mrpc", {"accuracy", "f1"}, "accuracy"),
+        ("stsb", {"pearson", "spearman"}, "pearson"),
+        ("qqp", {"accuracy", "f1"}, "accuracy"),
+        ("mnli", {"accuracy"}, "accuracy"),
+        ("qnli", {"accuracy"}, "accuracy"),
+        ("rte", {"accuracy"}, "accuracy"),
+        ("wnli", {"accuracy"}, "accuracy"),
     ],
 )
-def test_glue_metrics_and_scores(dataset: Any, names: set[str], score: str, tmp_path: Path) -> None:
-    rows = {
-        "cola": ("CoLA", "gj04\t1\t\tfine\ngj04\t0\t*\tbad\n"),
-        "sst2": ("SST-2", "sentence\tlabel\nfine\t1\nbad\t0\n"),
-        "mrpc": ("MRPC", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\ta\tb\n"),
-    }
-    folder, text = rows[dataset]
-    (tmp_path / "glue" / folder).mkdir(parents=True)
-    for split in ("train", "dev"):
-        (tmp_path / "glue" / folder / f"{split}.tsv").write_text(text)
-    task = build_task(
-        schema.GlueTask.model_validate({"dataset": dataset}), bert(), data_root=tmp_path
-    )
-    assert set(task.metrics(torch.tensor([1, 0]), torch.tensor([1, 1]))) == names
+def test_glue_metrics_and_scores(
+    dataset: Any, names: set[str], score: str, small_glue: Path
+) -> None:
+    glue = schema.GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
+    task = build_task(glue, new_classifier(schema.BertModel), data_root=small_glue)
+    batch = task.validation.batch(torch.arange(ROWS), None)
+    prediction = task.predict(batch)
+    classes = {"mnli": 3, "stsb": 1}.get(dataset, 2)
+    inputs = {key: value for key, value in batch.items() if key != "labels"}
+    assert task.model(**inputs).shape == (ROWS, classes)
+    assert set(task.metrics(prediction.outputs, prediction.labels)) == names
     assert (task.score, task.score_is_loss) == (score, False)
+    assert set(task.also_validation) == ({"mm"} if dataset == "mnli" else set())
+
+
+def test_mnli_is_judged_on_both_of_its_validation_splits(small_glue: Path) -> None:
+    glue = schema.GlueTask.model_validate({"dataset": "mnli", "max_tokens": 64})
+    task = build_task(glue, new_classifier(schema.BertModel), data_root=small_glue)
+    tokenizer: Any = load_tokenizer(str(bert_folder()), "model.tokenizer")
+    texts = [
+        tokenizer.decode(source.batch(torch.tensor([0]), None)["input_ids"][0])
+        for source in (task.train, task.validation, task.also_validation["mm"])
+    ]
+    for text, split in zip(texts, ("train", "validation _ matched", "mismatched"), strict=True):
+        assert f"{split} 0" in text
+
+
+@pytest.mark.parametrize(("head", "dataset"), [("linear", "mnli"), ("own", "stsb")])
+@pytest.mark.parametrize("section", TEXT_CLASSIFIERS, ids=lambda section: section.__name__)
+def test_every_text_classifier_learns(
+    section: Any, dataset: Any, head: str, small_glue: Path
+) -> None:
+    torch.manual_seed(0)
+    glue = schema.GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
+    task = build_task(glue, new_classifier(section, head=head, dropout=0.0), data_root=small_glue)
+    batch = task.train.batch(torch.arange(4), None)
+    optimizer = torch.optim.Adam(task.model.parameters(), lr=3e-3)
+    first = task.loss(batch)
+    for _ in range(5):
+        optimizer.zero_grad()
+        task.loss(batch).backward()
+        optimizer.step()
+    assert task.loss(batch).item() < first.item()
+
+
+@pytest.mark.parametrize("section", TEXT_CLASSIFIERS, ids=lambda section: section.__name__)
+@pytest.mark.parametrize("head", ["linear", "own"])
+def test_padding_in_a_batch_changes_no_prediction(
+    section: Any, head: str, small_glue: Path, tmp_path: Path
+) -> None:
+    """As pretrained, with the tokenizer that the folder of the model has."""
+    glue = schema.GlueTask.model_validate({"dataset": "rte", "max_tokens": 32})
+    saved: Any = build_task(glue, new_classifier(section, head="own"), data_root=small_glue).model
+    with quiet():
+        saved.classifier.save_pretrained(tmp_path)
+    for file in Path(tokenizer_of(section.model_fields["kind"].default)).glob("*.*"):
+        if file.name not in ("config.json", "model.safetensors"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    model = section.model_validate({"name": str(tmp_path), "head": head})
+    task = build_task(glue, model, data_root=small_glue)
+    task.model.eval()
+    together = logits(task, list(range(8)))
+    for index in range(8):
+        torch.testing.assert_close(together[index], logits(task, [index])[0], rtol=1e-4, atol=1e-5)
+
+
+def logits(task: Task, indices: list[int]) -> torch.Tensor:
+    batch = task.train.batch(torch.tensor(indices), None)
+    del batch["labels"]
+    return task.model(**batch)
+
+
+def test_sources_of_glue_make_one_task(small_glue: Path, tmp_path: Path) -> None:
+    write_hub(tmp_path / "hub", ["rte"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+        write_tfds(tmp_path / "tfds", small_glue / "glue", patch, ["rte"])
+        tasks = [
+            build_task(
+                schema.GlueTask.model_validate({"dataset": "rte", "max_tokens": 32, **where}),
+                new_classifier(schema.BertModel),
+                data_root=small_glue,
+            )
+            for where in (
+                {"source": "tsv"},
+                {"source": "hub", "hub_name": str(tmp_path / "hub")},
+                {"source": "tfds", "tfds_dir": str(tmp_path / "tfds")},
+            )
+        ]
+    batches = [task.train.batch(torch.arange(ROWS), None) for task in tasks]
+    for batch in batches[1:]:
+        assert all(torch.equal(batch[key], batches[0][key]) for key in batches[0])
+
+
+def test_a_tokenizer_without_padding_token_is_refused(tmp_path: Path) -> None:
+    glue = schema.GlueTask.model_validate({"dataset": "cola"})
+    tokenizer: Any = load_tokenizer(tokenizer_of("gpt2_classifier"), "")
+    tokenizer.save_pretrained(tmp_path)
+    model = new_classifier(schema.BertModel, tokenizer=str(tmp_path))
+    with pytest.raises(UserError, match=r"^model\.tokenizer: .* has no padding token"):
+        build_task(glue, model, data_root=data_root())
+
+
+def test_gpt2_with_a_tokenizer_without_end_of_text_is_refused() -> None:
+    glue = schema.GlueTask.model_validate({"dataset": "cola"})
+    model = new_classifier(schema.GPT2ClassifierModel, tokenizer=str(bert_folder()))
+    with pytest.raises(UserError, match=r"^model\.tokenizer: .* has no end-of-text token"):
+        build_task(glue, model, data_root=data_root())
 
 
 def test_train_examples_keeps_the_first_ones_of_training_only() -> None:
@@ -144,7 +286,11 @@ def test_one_seed_gives_one_model(name: str) -> None:
 @pytest.mark.parametrize(
     ("task", "model", "fitting"),
     [
-        (schema.GlueTask.model_validate({"dataset": "mrpc"}), RESNET, "bert"),
+        (
+            schema.GlueTask.model_validate({"dataset": "mrpc"}),
+            RESNET,
+            "bert, roberta, distilbert, gpt2_classifier",
+        ),
         (schema.DigitsTask(), schema.BertModel.model_validate({}), PICTURES),
         (schema.ImageFolderTask.model_validate({"folder": "x"}), GPT2, PICTURES),
         (schema.ByteTextTask.model_validate({}), VIT, "gpt2"),

@@ -13,6 +13,7 @@ from experiments.data.base import Batch
 from experiments.data.byte_text import byte_text
 from experiments.tasks.classification import Classification
 from experiments.tasks.language_modelling import LanguageModelling
+from experiments.tasks.regression import Regression
 
 
 class Table(nn.Module):
@@ -119,3 +120,37 @@ def test_perplexity_is_exp_of_the_loss(loss: float, perplexity: float) -> None:
     assert task.loss_metrics(loss) == {"perplexity": pytest.approx(perplexity)}
     assert math.isnan(task.loss_metrics(math.nan)["perplexity"])
     assert classification().loss_metrics(loss) == {}
+
+
+def regression() -> Regression:
+    return Regression(Table([[1.0], [3.0], [2.5]]), SOURCE, SOURCE)
+
+
+def test_regression_loss_is_the_mean_squared_error() -> None:
+    data = {"inputs": torch.tensor([0, 1, 2]), "labels": torch.tensor([2.0, 3.0, 0.5])}
+    task = regression()
+    loss = task.loss(data)
+    assert loss.requires_grad
+    assert loss.item() == pytest.approx((1 + 0 + 4) / 3)
+    prediction = task.predict(data)
+    assert not prediction.loss.requires_grad
+    assert prediction.outputs.tolist() == [1.0, 3.0, 2.5]
+    assert (prediction.loss.item(), prediction.weight) == (loss.item(), 3)
+
+
+def test_correlations_by_hand() -> None:
+    outputs, labels = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.0, 3.0, 2.0])
+    pearson = (14 / 3 - 7 / 3 * 5 / 3) / math.sqrt((7 - 49 / 9) * (13 / 3 - 25 / 9))
+    # Ranks 1 2 3 and 1 3 2.
+    assert regression().metrics(outputs, labels) == pytest.approx(
+        {"pearson": pearson, "spearman": 0.5}
+    )
+
+
+def test_correlations_of_constants_are_zero_and_of_nan_nan_without_a_warning() -> None:
+    labels = torch.tensor([0.0, 3.0, 2.0])
+    task = regression()
+    assert task.metrics(torch.ones(3), labels) == {"pearson": 0.0, "spearman": 0.0}
+    assert task.metrics(torch.ones(1), labels[:1]) == {"pearson": 0.0, "spearman": 0.0}
+    broken = task.metrics(torch.tensor([1.0, math.nan, 2.0]), labels)
+    assert all(math.isnan(value) for value in broken.values())

@@ -13,7 +13,7 @@ from experiments.loggers.jsonl import JsonlLogger
 from experiments.optimizers import build_optimizer
 from experiments.run_folder import RunFolder
 from experiments.training.loop import DIVERGED_AFTER, RECORD_FIELDS, Plan, Training
-from tests.experiments.training.tiny import TinyTask
+from tests.experiments.training.tiny import Digits, TinyTask
 
 CPU = torch.device("cpu")
 ADAM = schema.Adam(lr=0.01)
@@ -71,6 +71,15 @@ def test_a_run_has_all_steps_of_all_epochs(tmp_path):
     assert [row["step"] for row in rows(training, "step")] == list(range(1, 13))
     assert rows(training, "step")[8]["epoch"] == 1.5
     assert training.progress.step == 12
+
+
+def test_further_validation_splits_have_metrics_of_their_own(tmp_path):
+    task = TinyTask()
+    task.also_validation = {"same": task.validation, "other": Digits((2,))}
+    final = train(tmp_path, task=task).progress.final
+    for name in ("val_loss", "accuracy"):
+        assert final[f"{name}_same"] == final[name]
+        assert final[f"{name}_other"] != final[name]
 
 
 def test_max_steps_ends_a_run_in_the_middle_of_an_epoch(tmp_path):

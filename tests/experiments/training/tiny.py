@@ -50,6 +50,7 @@ class TinyTask:
         self.model: nn.Module = Net()
         self.train: Source = Digits((0,))
         self.validation: Source = Digits((1,))
+        self.also_validation: dict[str, Source] = {}
 
     def loss(self, batch: Batch) -> Tensor:
         return cross_entropy(self.model(x=batch["x"]), batch["labels"])

@@ -1,0 +1,81 @@
+"""GLUE by the package `datasets`: from the Hugging Face hub, its cache, or a folder laid out so."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from experiments.data.glue import Examples, Split, dataset_named, from_columns
+from experiments.errors import UserError
+
+
+def read_hub(hub_name: str, name: str, split: Split) -> Examples:
+    """The examples of the data set `name` from the hub's repository or the folder `hub_name`.
+
+    A folder holds `<name>/<split>-00000-of-00001.parquet`, as the repository does. No code of a
+    repository is run: `datasets` has no scripts any more. Raises `UserError`.
+    """
+    dataset = dataset_named(name)
+    datasets = _import_datasets()
+    split_name = dataset.split_name(split)
+    folder = Path(hub_name).expanduser()
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        if folder.is_dir():
+            table = _from_folder(datasets, folder / name, split_name)
+        else:
+            table = _from_hub(datasets, hub_name, name, split_name)
+        columns = {column: table[column][:] for column in table.column_names}
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
+    names = getattr(table.features.get("label"), "names", None)
+    return from_columns(
+        dataset, columns, names, f"task.hub_name: '{hub_name}', {name}/{split_name}"
+    )
+
+
+def _import_datasets() -> Any:
+    try:
+        return importlib.import_module("datasets")
+    except ImportError as error:
+        raise UserError(
+            f"task.source=hub needs the package 'datasets' ({error}); "
+            "install this project's extra: pip install '.[harness]'"
+        ) from error
+
+
+def _from_folder(datasets: Any, folder: Path, split: str) -> Any:
+    files = sorted(str(path) for path in folder.glob(f"{split}-*-of-*.parquet"))
+    if not files:
+        raise UserError(
+            f"task.hub_name: no {split}-00000-of-00001.parquet in {folder.absolute()}; "
+            "the folder must be laid out as nyu-mll/glue is on the hub"
+        )
+    try:
+        return datasets.load_dataset("parquet", data_files={split: files}, split=split)
+    # What a broken file raises depends on where it is broken; datasets wraps some of it.
+    except Exception as error:
+        raise UserError(f"task.hub_name: {folder} does not load: {_root_cause(error)}") from error
+
+
+def _from_hub(datasets: Any, hub_name: str, name: str, split: str) -> Any:
+    """From the hub, or from its cache where the hub cannot be reached or HF_HUB_OFFLINE is set."""
+    try:
+        return datasets.load_dataset(hub_name, name, split=split)
+    # The errors of a network are those of the HTTP library that the hub's client happens to use.
+    except Exception as error:
+        raise UserError(
+            f"task.hub_name: '{hub_name}' is no folder (looked in {Path.cwd()}), and neither "
+            f"huggingface.co nor the cache of datasets gave its data set '{name}' "
+            f"({_root_cause(error)}); set task.hub_name to a local folder or a name on the hub, "
+            "or task.source to tsv"
+        ) from error
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

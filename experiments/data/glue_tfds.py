@@ -1,0 +1,60 @@
+"""GLUE by `tensorflow-datasets`, from its folder of array records, without TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from experiments.data.glue import Examples, Split, dataset_named, from_columns
+from experiments.errors import UserError
+
+
+def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
+    """The examples of `glue/<name>` in the data folder `folder` of tensorflow-datasets.
+
+    Null `folder`: its own default, TFDS_DATA_DIR or ~/tensorflow_datasets. What is not there yet is
+    downloaded by it. It stores examples in a shuffled order and bytes for text; here they come in
+    the order of their `idx`, which is GLUE's, as text. Raises `UserError`.
+    """
+    dataset = dataset_named(name)
+    tfds = _import_tfds()
+    split_name = dataset.split_name(split)
+    where = f"tensorflow-datasets, glue/{name}"
+    if folder is not None:
+        where += f" in {folder}"
+    try:
+        builder = tfds.builder(f"glue/{name}", data_dir=folder, file_format="array_record")
+        if not builder.is_prepared():
+            # The copies on Google's storage are records of TensorFlow, which need it.
+            config = tfds.download.DownloadConfig(try_download_gcs=False)
+            builder.download_and_prepare(download_config=config, file_format="array_record")
+        rows = list(builder.as_data_source(split_name, file_format="array_record"))
+    # Downloading, parsing and missing splits raise what their libraries happen to raise.
+    except Exception as error:
+        raise UserError(
+            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())}; set "
+            "task.tfds_dir to a folder that tensorflow-datasets wrote as array_record"
+        ) from error
+    rows.sort(key=lambda row: row["idx"])
+    columns = {column: [_text(row[column]) for row in rows] for column in builder.info.features}
+    names = getattr(builder.info.features["label"], "names", None)
+    return from_columns(dataset, columns, names, f"{where}, {split_name}")
+
+
+def _import_tfds() -> Any:
+    try:
+        # Without TensorFlow the package finds its text data sets only once they were imported.
+        importlib.import_module("tensorflow_datasets.text")
+        importlib.import_module("array_record")
+        return importlib.import_module("tensorflow_datasets")
+    except ImportError as error:
+        raise UserError(
+            "task.source=tfds needs the packages 'tensorflow-datasets', 'array_record' and "
+            f"'importlib_resources' ({error}); install this project's extra: "
+            "pip install '.[harness]'"
+        ) from error
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
