@@ -73,8 +73,6 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.backends.cudnn.deterministic = True
     data_root = _absolute(config.data_root)
     cache = _absolute(config.cache_dir)
-    if cache is None and data_root is not None:
-        cache = data_root / ".sls_cache"
     task = build_task(config.task, config.model, data_root=data_root, cache=cache)
     task.model.to(device)
     return task

@@ -426,9 +426,9 @@ class RunConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
     data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
     cache_dir: str | None = Field(
-        None,
+        ".sls_cache",
         min_length=1,
-        description="what is computed once from the data; null: data_root/.sls_cache",
+        description="what is computed once from the data; null: nothing is kept",
     )
     results_dir: str = Field("results", min_length=1)
     task: Task

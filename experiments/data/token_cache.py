@@ -19,23 +19,12 @@ from numpy.typing import DTypeLike, NDArray
 from experiments.data.blocks import Tokens
 from experiments.errors import UserError
 
-CACHE_NAME = ".sls_cache"
 FORMAT = 1
 """Counted up when tokens come to be made or written otherwise."""
 
 
-def cache_folders(cache: Path | None) -> list[Path]:
-    """Where tokens are looked for; they are written to the first of these that can be written.
-
-    The run's cache, if it has one, then `.sls_cache` below the working directory: unlike the
-    tokens of a classification task, those of a corpus cannot do without a file.
-    """
-    here = Path.cwd() / CACHE_NAME
-    return [here] if cache is None else [cache, here]
-
-
 def cached_tokens(
-    folders: list[Path],
+    folder: Path,
     name: str,
     key: Mapping[str, object],
     dtype: DTypeLike,
@@ -43,16 +32,17 @@ def cached_tokens(
 ) -> Tokens:
     """The tokens that `chunks` gives one after another, from a file if they are on disk already.
 
-    The file is `<name>-<hash of key>.npy`; `key` must hold all that the tokens depend on. Of
-    several processes that want the same tokens one writes and the others wait. A process that is
-    killed leaves a temporary file, which the next one that writes these tokens deletes.
+    The file is `<name>-<hash of key>.npy` in `folder`; `key` must hold all that the tokens
+    depend on. Of several processes that want the same tokens one writes and the others wait. A
+    process that is killed leaves a temporary file, which the next one that writes these tokens
+    deletes.
     """
     text = json.dumps({"format": FORMAT, "dtype": np.dtype(dtype).name, **key}, sort_keys=True)
     file_name = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
-    for folder in folders:
-        if (folder / file_name).is_file():
-            return _opened(folder / file_name)
-    path = _writable(folders) / file_name
+    path = folder / file_name
+    if path.is_file():
+        return _opened(path)
+    _make(folder)
     with _alone(path):
         # Another process may have written it while this one waited.
         if not path.is_file():
@@ -76,20 +66,16 @@ def _opened(path: Path) -> Tokens:
         raise UserError(f"{path} is broken ({error}); delete it to make it anew") from error
 
 
-def _writable(folders: list[Path]) -> Path:
-    for folder in folders:
-        try:
-            # Not even the superuser writes where the mode forbids it: shared data stay as they are.
-            nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-            if nearest.stat().st_mode & 0o222 and os.access(nearest, os.W_OK):
-                folder.mkdir(parents=True, exist_ok=True)
-                return folder
-        except OSError:
-            continue
-    raise UserError(
-        f"tokens cannot be kept in {' or '.join(map(str, folders))}; "
-        "set cache_dir=… to a folder that can be written"
-    )
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise UserError(
+            f"cache_dir: tokens cannot be kept in {folder}; set it to a folder that can be written"
+        )
 
 
 @contextmanager

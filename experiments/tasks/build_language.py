@@ -12,7 +12,7 @@ from experiments import schema
 from experiments.data.blocks import CausalBlocks, MaskedBlocks, Tokens, mask_token
 from experiments.data.byte_text import byte_text
 from experiments.data.corpus import HubText, file_identity, file_pieces, token_chunks
-from experiments.data.token_cache import cache_folders, cached_tokens, file_bytes
+from experiments.data.token_cache import cached_tokens, file_bytes
 from experiments.data.vocabulary import (
     BYTES,
     ByteVocabulary,
@@ -160,8 +160,10 @@ def _cached(
     cache: Path | None,
     texts: Callable[[], Iterable[str]],
 ) -> Tokens:
+    if cache is None:
+        raise UserError("cache_dir: the tokens of a long text need a folder; it is null")
     return cached_tokens(
-        cache_folders(cache),
+        cache,
         name,
         {"tokenizer": vocabulary.identity, **key},
         token_dtype(vocabulary.size),

@@ -174,13 +174,12 @@ def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["data_root=some/data"], "some/data/.sls_cache"),
-        (["data_root=some/data", "cache_dir=elsewhere"], "elsewhere"),
+        (["data_root=some/data"], ".sls_cache"),
         (["cache_dir=elsewhere"], "elsewhere"),
-        ([], None),
+        (["cache_dir=null"], None),
     ],
 )
-def test_the_cache_is_below_the_data_root_or_where_it_is_wanted(
+def test_the_cache_is_here_and_never_among_the_data_unless_it_is_wanted_there(
     tmp_path, monkeypatch, arguments, expected
 ):
     found = []

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.data.blocks import Tokens
-from experiments.data.token_cache import CACHE_NAME, cache_folders, cached_tokens, file_bytes
+from experiments.data.token_cache import cached_tokens, file_bytes
 from experiments.errors import UserError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -34,7 +34,7 @@ def chunks():
     print("writing", flush=True)
     time.sleep(60)
 
-cached_tokens([Path(sys.argv[1])], "text", {"source": "a"}, np.uint16, chunks)
+cached_tokens(Path(sys.argv[1]), "text", {"source": "a"}, np.uint16, chunks)
 """
 
 
@@ -43,7 +43,7 @@ def cached(
     source: str = "a",
     chunks: Callable[[], Iterator[NDArray[Any]]] = lambda: iter(CHUNKS),
 ) -> Tokens:
-    return cached_tokens([folder], "text", {"source": source}, np.uint16, chunks)
+    return cached_tokens(folder, "text", {"source": source}, np.uint16, chunks)
 
 
 def unexpected() -> Iterator[NDArray[Any]]:
@@ -130,36 +130,7 @@ def test_no_tokens_at_all_are_an_error(tmp_path: Path) -> None:
         file_bytes(tmp_path / "empty.txt")
 
 
-def test_tokens_lie_in_the_runs_cache_or_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    assert cache_folders(None) == [here / CACHE_NAME]
-    assert cache_folders(tmp_path) == [tmp_path, here / CACHE_NAME]
-
-
-def test_data_that_must_not_be_written_are_left_alone_and_still_read(tmp_path: Path) -> None:
-    data, here = tmp_path / "data", tmp_path / "here"
-    folders = [data / CACHE_NAME, here / CACHE_NAME]
-
-    def get(source: str) -> Tokens:
-        return cached_tokens(folders, "text", {"source": source}, np.uint16, lambda: iter(CHUNKS))
-
-    data.mkdir()
-    get("a")
-    assert len(visible(folders[0])) == 1
-    data.chmod(0o555)
-    folders[0].chmod(0o555)
-    try:
-        get("a")
-        assert not folders[1].exists()
-        get("b")
-        assert len(visible(folders[0])) == 1
-        assert len(visible(folders[1])) == 1
-        with pytest.raises(UserError, match="set cache_dir="):
-            cached_tokens([folders[0]], "text", {}, np.uint16, lambda: iter(CHUNKS))
-    finally:
-        data.chmod(0o755)
-        folders[0].chmod(0o755)
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cache_dir: .*file/cache; set it to a folder"):
+        cached(tmp_path / "file" / "cache")
