@@ -36,13 +36,15 @@ from experiments.config_faults import (
 )
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
-from experiments.schema import RunConfig
+from experiments.schema import PROFILES, RunConfig
 
 NO_EXPERIMENT = "default"
 
-# What cannot change a result; `choices` only names files.
+# What cannot change a result; `choices` only names files, and `profile` is written out in `quirks`.
 _NOT_HASHED: dict[str, Any] = {
-    **dict.fromkeys(("choices", "results_dir", "data_root", "cache_dir", "device", "logger"), True),
+    **dict.fromkeys(
+        ("choices", "results_dir", "data_root", "cache_dir", "device", "logger", "profile"), True
+    ),
     "trainer": {"workers", "checkpoint_every_steps"},
     "task": {"download"},
 }
@@ -78,6 +80,7 @@ def load(
         check_plain(layer)
     values = _merge(layers)
     values["choices"] = choices
+    _expand_profile(values)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -95,7 +98,7 @@ def to_yaml(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
 
-    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`,
+    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`, `profile`,
     `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`.
     """
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
@@ -232,6 +235,16 @@ def _take_advice(model: Layer, optimizer: str, known: list[str]) -> Layer:
         if name not in known:
             raise unknown(f"model.optimizer_defaults.{name}", model.source, str(name), known)
     return Layer(model.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
+
+
+def _expand_profile(values: dict[str, Any]) -> None:
+    """Write the profile's quirks out below those that are set; wrong values are left to the schema.
+
+    A profile is a switch for all of them, so it counts as said before any single one.
+    """
+    profile, own = values.get("profile", "corrected"), values.get("quirks", {})
+    if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
+        values["quirks"] = PROFILES[profile] | own
 
 
 def _merge(layers: Sequence[Layer]) -> dict[str, Any]:
