@@ -176,12 +176,16 @@ def _compose(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], lis
         picks["model"] = _choice("default_model", default_model, task.source)
     model = _read_pick(root, "model", picks, base.source)
     optimizer = _read_pick(root, "optimizer", picks, base.source)
-    advice = _take_advice(model, picks["optimizer"].name, config_files.available(root, "optimizer"))
+    optimizers = config_files.available(root, "optimizer")
+    name = picks["optimizer"].name
+    advice = _take_advice(model, "model.", name, optimizers)
+    own_advice = _take_advice(experiment, "", name, optimizers)
 
-    for layer in (base, experiment, advice):
+    for layer in (base, experiment, advice, own_advice):
         refuse_reserved(layer)
     files = [base, _task_layer(task), Layer(model.source, {"model": model.values})]
-    files += [Layer(optimizer.source, {"optimizer": optimizer.values}), advice, experiment]
+    files += [Layer(optimizer.source, {"optimizer": optimizer.values}), advice]
+    files += [own_advice, experiment]
     names = {group: picks[group].name for group in SELECTABLE}
     names["experiment"] = chosen["experiment"].name if "experiment" in chosen else NO_EXPERIMENT
     return names, files
@@ -224,17 +228,18 @@ def _task_layer(task: Layer) -> Layer:
     return Layer(task.source, {"task": own, **asked})
 
 
-def _take_advice(model: Layer, optimizer: str, known: list[str]) -> Layer:
-    """Remove `optimizer_defaults` from a model's values; the part that is for `optimizer`."""
-    advice = model.values.pop("optimizer_defaults", None)
+def _take_advice(layer: Layer, prefix: str, optimizer: str, known: list[str]) -> Layer:
+    """Remove `optimizer_defaults` from a file's values; the part that is for `optimizer`."""
+    advice = layer.values.pop("optimizer_defaults", None)
     if advice is None:
-        return Layer(model.source, {})
+        return Layer(layer.source, {})
+    key = f"{prefix}optimizer_defaults"
     if not isinstance(advice, dict):
-        raise fault("model.optimizer_defaults", model.source, "must hold keys and values")
+        raise fault(key, layer.source, "must hold keys and values")
     for name in advice:
         if name not in known:
-            raise unknown(f"model.optimizer_defaults.{name}", model.source, str(name), known)
-    return Layer(model.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
+            raise unknown(f"{key}.{name}", layer.source, str(name), known)
+    return Layer(layer.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
 
 
 def _expand_profile(values: dict[str, Any]) -> None:

@@ -224,7 +224,8 @@ class TextClassifierModel(Section):
     """A classifier of texts, pretrained from `name`, or from scratch by the sizes if it is null.
 
     `head: linear` is one linear layer on one position of the last hidden state (the first, or
-    GPT-2's last); `own` is the model's own classification head.
+    GPT-2's last); `own` is the model's own classification head. A folder is looked for locally,
+    then below data_root; `package:<package>/<folder>` lies in an installed Python package.
     """
 
     name: str | None = Field(None, description="hub name or local folder")

@@ -107,11 +107,6 @@ def test_the_combinations_above_cover_every_file() -> None:
     assert sorted({model for _, model in PAIRS}) == available(CONFIG_ROOT, "model")
 
 
-@pytest.mark.parametrize("experiment", available(CONFIG_ROOT, "experiment"))
-def test_every_experiment_validates(experiment: str) -> None:
-    assert resolve(f"experiment={experiment}").choices.experiment == experiment
-
-
 @pytest.mark.parametrize("path", sorted(CONFIG_ROOT.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_says_in_its_first_line_what_it_is(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
@@ -175,6 +170,27 @@ def test_recommendation_stands_between_optimizer_and_experiment(
     assert lr() == 0.125
     assert lr("optimizer=sgd") == 0.25
     assert lr("experiment=own") == 0.0625
+
+
+def test_recommendation_of_an_experiment_is_for_its_optimizer_alone(
+    write: Callable[[str, str], Path],
+) -> None:
+    def lr(*arguments: str) -> object:
+        return resolve("experiment=e", *arguments, root=root).optimizer.model_dump()["lr"]
+
+    write("model/small", "kind: resnet\noptimizer_defaults: {adam: {lr: 0.125}, sgd: {lr: 0.75}}\n")
+    root = write("experiment/e", "optimizer_defaults: {adam: {lr: 0.0625}}\n")
+    assert lr() == 0.0625
+    assert lr("optimizer.lr=2.0") == 2.0
+    assert lr("optimizer=sgd") == 0.75
+    write("experiment/e", "optimizer_defaults: {adm: {lr: 0.0625}}\n")
+    assert complaint("experiment=e", root=root) == (
+        "optimizer_defaults.adm (config/experiment/e.yaml): unknown key; did you mean 'adam'?"
+    )
+    write("experiment/e", "optimizer_defaults: 1\n")
+    assert complaint("experiment=e", root=root) == (
+        "optimizer_defaults (config/experiment/e.yaml): must hold keys and values"
+    )
 
 
 def test_who_chooses_the_model(write: Callable[[str, str], Path]) -> None:
