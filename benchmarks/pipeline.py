@@ -44,7 +44,7 @@ SECONDS_A_ROUND = 1.0
 class Stream:
     """The training batches of a source with some loader, and the rates of its rounds."""
 
-    def __init__(self, name: str, kind: str, source: Source, **loader: int) -> None:
+    def __init__(self, name: str, kind: str, source: Source, **loader: Any) -> None:
         self.name = name
         self.kind = kind
         self.batches: Generator[Batch] = training_batches(

@@ -36,13 +36,15 @@ from experiments.config_faults import (
 )
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
-from experiments.schema import RunConfig
+from experiments.schema import PROFILES, RunConfig
 
 NO_EXPERIMENT = "default"
 
-# What cannot change a result; `choices` only names files.
+# What cannot change a result; `choices` only names files, and `profile` is written out in `quirks`.
 _NOT_HASHED: dict[str, Any] = {
-    **dict.fromkeys(("choices", "results_dir", "data_root", "cache_dir", "device", "logger"), True),
+    **dict.fromkeys(
+        ("choices", "results_dir", "data_root", "cache_dir", "device", "logger", "profile"), True
+    ),
     "trainer": {"workers", "checkpoint_every_steps"},
     "task": {"download"},
 }
@@ -78,6 +80,7 @@ def load(
         check_plain(layer)
     values = _merge(layers)
     values["choices"] = choices
+    _expand_profile(values)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
@@ -95,7 +98,7 @@ def to_yaml(config: RunConfig) -> str:
 def config_hash(config: RunConfig) -> str:
     """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
 
-    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`,
+    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`, `profile`,
     `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`.
     """
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
@@ -173,12 +176,16 @@ def _compose(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], lis
         picks["model"] = _choice("default_model", default_model, task.source)
     model = _read_pick(root, "model", picks, base.source)
     optimizer = _read_pick(root, "optimizer", picks, base.source)
-    advice = _take_advice(model, picks["optimizer"].name, config_files.available(root, "optimizer"))
+    optimizers = config_files.available(root, "optimizer")
+    name = picks["optimizer"].name
+    advice = _take_advice(model, "model.", name, optimizers)
+    own_advice = _take_advice(experiment, "", name, optimizers)
 
-    for layer in (base, experiment, advice):
+    for layer in (base, experiment, advice, own_advice):
         refuse_reserved(layer)
     files = [base, _task_layer(task), Layer(model.source, {"model": model.values})]
-    files += [Layer(optimizer.source, {"optimizer": optimizer.values}), advice, experiment]
+    files += [Layer(optimizer.source, {"optimizer": optimizer.values}), advice]
+    files += [own_advice, experiment]
     names = {group: picks[group].name for group in SELECTABLE}
     names["experiment"] = chosen["experiment"].name if "experiment" in chosen else NO_EXPERIMENT
     return names, files
@@ -221,17 +228,28 @@ def _task_layer(task: Layer) -> Layer:
     return Layer(task.source, {"task": own, **asked})
 
 
-def _take_advice(model: Layer, optimizer: str, known: list[str]) -> Layer:
-    """Remove `optimizer_defaults` from a model's values; the part that is for `optimizer`."""
-    advice = model.values.pop("optimizer_defaults", None)
+def _take_advice(layer: Layer, prefix: str, optimizer: str, known: list[str]) -> Layer:
+    """Remove `optimizer_defaults` from a file's values; the part that is for `optimizer`."""
+    advice = layer.values.pop("optimizer_defaults", None)
     if advice is None:
-        return Layer(model.source, {})
+        return Layer(layer.source, {})
+    key = f"{prefix}optimizer_defaults"
     if not isinstance(advice, dict):
-        raise fault("model.optimizer_defaults", model.source, "must hold keys and values")
+        raise fault(key, layer.source, "must hold keys and values")
     for name in advice:
         if name not in known:
-            raise unknown(f"model.optimizer_defaults.{name}", model.source, str(name), known)
-    return Layer(model.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
+            raise unknown(f"{key}.{name}", layer.source, str(name), known)
+    return Layer(layer.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
+
+
+def _expand_profile(values: dict[str, Any]) -> None:
+    """Write the profile's quirks out below those that are set; wrong values are left to the schema.
+
+    A profile is a switch for all of them, so it counts as said before any single one.
+    """
+    profile, own = values.get("profile", "corrected"), values.get("quirks", {})
+    if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
+        values["quirks"] = PROFILES[profile] | own
 
 
 def _merge(layers: Sequence[Layer]) -> dict[str, Any]:

@@ -18,13 +18,16 @@ from experiments.optimizers import build_optimizer
 from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
-from experiments.schema import RunConfig
+from experiments.schema import DigitsTask, GlueTask, ImageFolderTask, RunConfig, TorchvisionTask
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
 from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
 
 Say = Callable[[str], None]
+
+# What `quirks.one_seed` seeds everything with.
+THE_ONE_SEED = 42
 
 
 def run(config: RunConfig) -> bool:
@@ -46,7 +49,7 @@ def run(config: RunConfig) -> bool:
     # All that can be refused is refused before the folder is made, and leaves no trace.
     device = pick_device(config.device)
     task = _build_task(config, device)
-    plan = Plan(examples=len(task.train), seed=config.seed, **config.trainer.model_dump())
+    plan = _plan(config, examples=len(task.train))
     optimizer, scheduler = build_optimizer(
         config.optimizer,
         [parameter for parameter in task.model.parameters() if parameter.requires_grad],
@@ -67,13 +70,37 @@ def run(config: RunConfig) -> bool:
     return _is_finished(summary)
 
 
+def _seed(config: RunConfig) -> int:
+    return THE_ONE_SEED if config.quirks.one_seed else config.seed
+
+
+def _plan(config: RunConfig, *, examples: int) -> Plan:
+    """The trainer's plan, with the quirks that concern this task."""
+    quirks = config.quirks
+    pictures = isinstance(config.task, DigitsTask | ImageFolderTask | TorchvisionTask)
+    return Plan(
+        examples=examples,
+        seed=_seed(config),
+        **config.trainer.model_dump(),
+        evaluation_mode=quirks.evaluation_mode and isinstance(config.task, GlueTask),
+        fixed_order=quirks.fixed_order,
+        metrics_of_one_batch=quirks.accuracy_of_one_batch and pictures,
+    )
+
+
 def _build_task(config: RunConfig, device: torch.device) -> Task:
-    torch.manual_seed(config.seed)
+    torch.manual_seed(_seed(config))
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
     data_root = _absolute(config.data_root)
     cache = _absolute(config.cache_dir)
-    task = build_task(config.task, config.model, data_root=data_root, cache=cache)
+    task = build_task(
+        config.task,
+        config.model,
+        data_root=data_root,
+        cache=cache,
+        bytes_as_text=config.quirks.bytes_as_text,
+    )
     task.model.to(device)
     return task
 

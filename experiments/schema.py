@@ -224,7 +224,8 @@ class TextClassifierModel(Section):
     """A classifier of texts, pretrained from `name`, or from scratch by the sizes if it is null.
 
     `head: linear` is one linear layer on one position of the last hidden state (the first, or
-    GPT-2's last); `own` is the model's own classification head.
+    GPT-2's last); `own` is the model's own classification head. A folder is looked for locally,
+    then below data_root; `package:<package>/<folder>` lies in an installed Python package.
     """
 
     name: str | None = Field(None, description="hub name or local folder")
@@ -409,6 +410,28 @@ class Logger(Section):
     console: bool = True
 
 
+class Quirks(Section):
+    """The choices of the authors' harness that a correct one does not make; `profile` sets them.
+
+    What each does and where it is applied is in `docs/replication.md`.
+    """
+
+    evaluation_mode: bool = Field(False, description="GLUE's models train without dropout")
+    fixed_order: bool = Field(False, description="every epoch has the first one's batches")
+    bytes_as_text: bool = Field(False, description="GLUE's texts read b'…'")
+    one_seed: bool = Field(False, description="the seed is 42, whatever was asked")
+    accuracy_of_one_batch: bool = Field(
+        False, description="pictures' metrics count the first validation batch alone"
+    )
+
+
+PROFILES: dict[str, dict[str, bool]] = {
+    "corrected": dict.fromkeys(Quirks.model_fields, False),
+    "paper": dict.fromkeys(Quirks.model_fields, True),
+}
+"""What each profile makes of the quirks; a quirk that is set by its own name wins."""
+
+
 class Choices(Section):
     """The names of the files that were composed; they name the run's folder."""
 
@@ -436,3 +459,5 @@ class RunConfig(Section):
     optimizer: Optimizer
     trainer: Trainer
     logger: Logger
+    profile: Literal["corrected", "paper"] = "corrected"
+    quirks: Quirks = Quirks()

@@ -67,6 +67,11 @@ class TextSource:
         return batch | {"attention_mask": mask.long(), "labels": self._labels[indices]}
 
 
+def read_as_bytes(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """`texts` as Python shows their UTF-8 bytes, `b'…'`: a quirk of the authors' harness."""
+    return [tuple(str(part.encode()) for part in text) for text in texts]
+
+
 def marked_for_causal(texts: Sequence[tuple[str, ...]], end: str) -> list[tuple[str, ...]]:
     """`texts` for a tokenizer that marks nothing: `end` stands before a second and in an empty one.
 

@@ -13,6 +13,7 @@ from experiments import schema
 from experiments.errors import UserError
 from experiments.tasks.base import Task
 from experiments.tasks.build_pictures import PictureModel, picture_task, table_task
+from experiments.tasks.places import with_pretrained_folders
 
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
     **dict.fromkeys(("digits", "image_folder", "torchvision"), get_args(PictureModel)),
@@ -30,15 +31,23 @@ FITTING: dict[str, tuple[type[schema.Section], ...]] = {
 
 
 def build_task(
-    task: schema.Task, model: schema.Model, *, data_root: Path | None, cache: Path | None = None
+    task: schema.Task,
+    model: schema.Model,
+    *,
+    data_root: Path | None,
+    cache: Path | None = None,
+    bytes_as_text: bool = False,
 ) -> Task:
     """The task, with its data read and its model built; nothing is on a device yet.
 
     `cache` is the folder for what is computed once from the data; None: nothing is kept.
     torch's global random numbers are used for the model's initialisation only; the caller seeds
-    them. Raises `UserError` for a model that does not fit and for data that are missing or broken.
+    them. `bytes_as_text` gives GLUE's texts as Python shows their bytes. Raises `UserError` for a
+    model that does not fit and for data that are missing or broken.
     """
     _require_fitting(task, model)
+    task = with_pretrained_folders(task, "task", data_root)
+    model = with_pretrained_folders(model, "model", data_root)
     match task, model:
         case (
             schema.DigitsTask() | schema.ImageFolderTask() | schema.TorchvisionTask(),
@@ -50,7 +59,7 @@ def build_task(
         case schema.GlueTask(), schema.TextClassifierModel():
             from experiments.tasks.build_glue import glue_task
 
-            return glue_task(task, model, data_root, cache)
+            return glue_task(task, model, data_root, cache, bytes_as_text=bytes_as_text)
         case schema.ByteTextTask(), schema.GPT2Model():
             from experiments.tasks.build_language import byte_text_task
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments import schema
 from experiments.data.glue import DATASETS, Examples, Split
-from experiments.data.text import TextSource, marked_for_causal
+from experiments.data.text import TextSource, marked_for_causal, read_as_bytes
 from experiments.errors import UserError
 from experiments.models.pretrained import load_tokenizer
 from experiments.models.text_classifier import (
@@ -49,8 +49,13 @@ def glue_task(
     model: schema.TextClassifierModel,
     data_root: Path | None,
     cache: Path | None,
+    *,
+    bytes_as_text: bool = False,
 ) -> Classification | Regression:
-    """One of GLUE's nine tasks, read from `task.source`; tokens are kept in `cache`."""
+    """One of GLUE's nine tasks, read from `task.source`; tokens are kept in `cache`.
+
+    With `bytes_as_text` every text is taken as Python shows its bytes, `b'…'`.
+    """
     dataset = DATASETS[task.dataset]
     # Data first: they are found missing at once, a model may have to be fetched.
     train = _glue_split(task, "train", data_root)
@@ -63,6 +68,8 @@ def glue_task(
 
     def source(examples: Examples, kept: slice = slice(None)) -> TextSource:
         texts = examples.texts[kept]
+        if bytes_as_text:
+            texts = read_as_bytes(texts)
         if causal:
             texts = marked_for_causal(texts, tokenizer.eos_token)
         return TextSource(texts, examples.labels[kept], tokenizer, task.max_tokens, cache)

@@ -146,14 +146,20 @@ def training_batches(
     first_step: int = 0,
     workers: int = 0,
     group_by_length: int | None = None,
+    fixed_order: bool = False,
 ) -> Generator[Batch]:
-    """Shuffled batches epoch after epoch without end, from batch `first_step` of the run on."""
+    """Shuffled batches epoch after epoch without end, from batch `first_step` of the run on.
+
+    With `fixed_order` every epoch has the order of the first; augmentation stays random.
+    """
     grouping = Grouping.of(source, batch_size=batch_size, window=group_by_length)
     epoch, first = divmod(first_step, number_of_batches(len(source), batch_size))
     while True:
         batches = Batches(
             source,
-            epoch_order(len(source), seed=seed, epoch=epoch, grouping=grouping),
+            epoch_order(
+                len(source), seed=seed, epoch=0 if fixed_order else epoch, grouping=grouping
+            ),
             batch_size=batch_size,
             first=first,
             generator_of=BatchGenerators(seed, epoch),

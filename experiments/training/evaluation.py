@@ -24,12 +24,14 @@ def evaluate(
     device: torch.device,
     precision: Precision = "float32",
     between_batches: Callable[[], None] = lambda: None,
+    metrics_of_one_batch: bool = False,
 ) -> dict[str, float]:
     """`{"val_loss": …, <metric>: …}` of the model in evaluation mode.
 
     The loss is the mean over all predictions of the split, so partial batches count by their
-    size; the metrics see the outputs of the whole split at once. The model is left in the mode
-    that it was in. `between_batches` is called after every batch and may raise.
+    size; the metrics see the outputs of the whole split at once, or, with `metrics_of_one_batch`,
+    those of its first batch alone. The model is left in the mode that it was in.
+    `between_batches` is called after every batch and may raise.
     """
     was_training = task.model.training
     task.model.eval()
@@ -46,6 +48,8 @@ def evaluate(
             between_batches()
     finally:
         task.model.train(was_training)
+    if metrics_of_one_batch:
+        outputs, labels = outputs[:1], labels[:1]
     loss = loss_sum / weight_sum
     metrics = task.loss_metrics(loss) | task.metrics(torch.cat(outputs), torch.cat(labels))
     # Plain floats: a checkpoint holds them and is loaded without numpy's types.

@@ -52,7 +52,10 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how large, how often. The last batch of an epoch may be smaller, and is kept."""
+    """How long, how large, how often. The last batch of an epoch may be smaller, and is kept.
+
+    The last three are quirks of the authors' harness; see `docs/replication.md`.
+    """
 
     examples: int
     seed: int
@@ -66,6 +69,9 @@ class Plan:
     workers: int = 0
     micro_batches: int = 1
     group_by_length: int | None = None
+    evaluation_mode: bool = False
+    fixed_order: bool = False
+    metrics_of_one_batch: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,7 +125,7 @@ class Training:
 
     def run(self, log: Log) -> Progress:
         """Train to the end, from wherever the run is."""
-        self.task.model.train()
+        self.task.model.train(not self.plan.evaluation_mode)
         batches = training_batches(
             self.task.train,
             seed=self.plan.seed,
@@ -127,6 +133,7 @@ class Training:
             first_step=self.progress.step,
             workers=self.plan.workers,
             group_by_length=self.plan.group_by_length,
+            fixed_order=self.plan.fixed_order,
         )
         with deferred_interrupt() as interrupt, closing(batches):
             try:
@@ -212,6 +219,7 @@ class Training:
             device=self.device,
             precision=self.plan.precision,
             between_batches=interrupt.check,
+            metrics_of_one_batch=self.plan.metrics_of_one_batch,
         )
 
     def _is_best(self, results: Row) -> bool:

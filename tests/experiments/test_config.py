@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from experiments.config import config_hash, load, run_path, to_yaml
 from experiments.config_files import CONFIG_ROOT, available, parse
 from experiments.errors import UserError
-from experiments.schema import RunConfig
+from experiments.schema import Quirks, RunConfig
 
 REPOSITORY = CONFIG_ROOT.parent
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
@@ -107,11 +107,6 @@ def test_the_combinations_above_cover_every_file() -> None:
     assert sorted({model for _, model in PAIRS}) == available(CONFIG_ROOT, "model")
 
 
-@pytest.mark.parametrize("experiment", available(CONFIG_ROOT, "experiment"))
-def test_every_experiment_validates(experiment: str) -> None:
-    assert resolve(f"experiment={experiment}").choices.experiment == experiment
-
-
 @pytest.mark.parametrize("path", sorted(CONFIG_ROOT.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_file_says_in_its_first_line_what_it_is(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
@@ -177,6 +172,27 @@ def test_recommendation_stands_between_optimizer_and_experiment(
     assert lr("experiment=own") == 0.0625
 
 
+def test_recommendation_of_an_experiment_is_for_its_optimizer_alone(
+    write: Callable[[str, str], Path],
+) -> None:
+    def lr(*arguments: str) -> object:
+        return resolve("experiment=e", *arguments, root=root).optimizer.model_dump()["lr"]
+
+    write("model/small", "kind: resnet\noptimizer_defaults: {adam: {lr: 0.125}, sgd: {lr: 0.75}}\n")
+    root = write("experiment/e", "optimizer_defaults: {adam: {lr: 0.0625}}\n")
+    assert lr() == 0.0625
+    assert lr("optimizer.lr=2.0") == 2.0
+    assert lr("optimizer=sgd") == 0.75
+    write("experiment/e", "optimizer_defaults: {adm: {lr: 0.0625}}\n")
+    assert complaint("experiment=e", root=root) == (
+        "optimizer_defaults.adm (config/experiment/e.yaml): unknown key; did you mean 'adam'?"
+    )
+    write("experiment/e", "optimizer_defaults: 1\n")
+    assert complaint("experiment=e", root=root) == (
+        "optimizer_defaults (config/experiment/e.yaml): must hold keys and values"
+    )
+
+
 def test_who_chooses_the_model(write: Callable[[str, str], Path]) -> None:
     def model(*arguments: str) -> str:
         return resolve(*arguments, root=root).choices.model
@@ -233,6 +249,11 @@ IN_ONE_LINE = {
     "model.depth=9": "model.depth (command line): must be 8, 18, 34 or 50, not 9",
     "trainer=5": "trainer (command line): must hold keys and values, not 5",
     "trainer=[5]": "trainer (command line): does not fit what it overrides",
+    "profile=papr": "profile (command line): 'papr' is unknown; did you mean 'paper'?",
+    "profile=[]": "profile (command line): must be 'corrected' or 'paper', not []",
+    "quirks.one_sed=true": "quirks.one_sed (command line): unknown key; did you mean 'one_seed'?",
+    "quirks.one_seed=1": "quirks.one_seed (command line): must be true or false, not 1",
+    "quirks=true": "quirks (command line): must hold keys and values, not True",
     "foo": "'foo' (command line): must be key=value, as in trainer.epochs=5",
     "=3": "'=3' (command line): must be key=value, as in trainer.epochs=5",
     "seed=${sed}": "seed (command line): refers to a key that does not exist",
@@ -482,6 +503,22 @@ def test_two_spellings_of_one_config_have_one_hash(one: str, other: str) -> None
 )
 def test_hash_changes_with_what_changes_a_result(argument: str) -> None:
     assert config_hash(resolve(argument)) != config_hash(resolve())
+
+
+@pytest.mark.parametrize("quirk", sorted(Quirks.model_fields))
+def test_profile_paper_is_every_quirk_by_name_and_part_of_the_hash(quirk: str) -> None:
+    assert not any(resolve().quirks.model_dump().values())
+    paper = resolve("profile=paper")
+    assert all(paper.quirks.model_dump().values())
+    assert config_hash(resolve(f"quirks.{quirk}=true")) != config_hash(resolve())
+    but_one = resolve("profile=paper", f"quirks.{quirk}=false")
+    assert [name for name, on in but_one.quirks.model_dump().items() if not on] == [quirk]
+    assert config_hash(but_one) != config_hash(paper)
+
+
+def test_profile_is_no_more_than_its_quirks() -> None:
+    one_by_one = resolve(*(f"quirks.{name}=true" for name in Quirks.model_fields))
+    assert config_hash(one_by_one) == config_hash(resolve("profile=paper"))
 
 
 @pytest.mark.parametrize(

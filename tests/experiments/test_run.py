@@ -17,7 +17,7 @@ import torch
 
 from experiments.config import load, run_path
 from experiments.errors import UserError
-from experiments.run import run
+from experiments.run import _plan, run
 from experiments.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -310,3 +310,33 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_pat
     assert without_time(broken.summary()) == without_time(whole.summary())
     best, expected = (torch.load(f.best_file, weights_only=True) for f in (broken, whole))
     assert_same(best, expected, "best.pt")
+
+
+# -------------------------------------------------------------------------------------- quirks
+
+
+def step_losses(folder):
+    return [row["loss"] for row in folder.rows() if row["event"] == "step"]
+
+
+def test_with_one_seed_every_seed_is_42(tmp_path):
+    short = ("optimizer=adam", "trainer.max_steps=3")
+    losses = []
+    for arguments in (["seed=1", "quirks.one_seed=true"], ["seed=42"], ["seed=1"]):
+        config, folder = make_config(tmp_path, *short, *arguments)
+        assert run(config)
+        losses.append(step_losses(folder))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def plan_of(*arguments):
+    return _plan(load(["profile=paper", *arguments], environ={}), examples=100)
+
+
+def test_quirks_of_the_plan_concern_the_tasks_that_they_were_made_in():
+    text, pictures = plan_of("task=glue/mrpc"), plan_of("task=digits")
+    masked = plan_of("task=lm/shakespeare_masked")
+    plans = (text, pictures, masked)
+    assert [plan.evaluation_mode for plan in plans] == [True, False, False]
+    assert [plan.metrics_of_one_batch for plan in plans] == [False, True, False]
+    assert [plan.fixed_order for plan in plans] == [True] * 3

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.data.text import TextSource, marked_for_causal
+from experiments.data.text import TextSource, marked_for_causal, read_as_bytes
 from tests.experiments.data.locations import bert_folder, data_root
 
 PAIRS = [("A cat .", "It sleeps on the mat ."), ("Yes", "No"), ("One two", "three four five")]
@@ -75,3 +75,10 @@ def test_gpt2s_pairs_are_kept_apart_and_empty_texts_have_a_token() -> None:
     assert batch["attention_mask"].sum(1).tolist() == [5, 3]
     source = TextSource(marked_for_causal([("",), ("cat",)], end), [1, 0], gpt2, max_tokens=8)
     assert source.batch(torch.arange(2), None)["attention_mask"].sum(1).tolist() == [1, 1]
+
+
+def test_bytes_are_read_as_python_shows_them() -> None:
+    assert read_as_bytes([("it", "it's"), ("caf\u00e9", "")]) == [
+        ("b'it'", 'b"it\'s"'),
+        ("b'caf\\xc3\\xa9'", "b''"),
+    ]

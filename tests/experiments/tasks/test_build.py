@@ -327,3 +327,20 @@ def test_bert_from_scratch_needs_a_tokenizer() -> None:
     task = schema.GlueTask.model_validate({"dataset": "mrpc"})
     with pytest.raises(UserError, match=r"model\.tokenizer is needed"):
         build_task(task, schema.BertModel.model_validate({"name": None}), data_root=data_root())
+
+
+@pytest.mark.parametrize("dataset", ["mrpc", "sst2"])
+def test_bytes_as_text_reads_every_text_as_python_shows_bytes(dataset: str) -> None:
+    glue = schema.GlueTask.model_validate(
+        {"dataset": dataset, "train_examples": 3, "max_tokens": 128}
+    )
+    small = new_classifier(schema.BertModel)
+    tokenizer = pretrained.load_tokenizer(str(bert_folder()), "model.tokenizer")
+    texts = []
+    for quirk in (False, True):
+        task = build_task(glue, small, data_root=data_root(), bytes_as_text=quirk)
+        ids = task.train.batch(torch.arange(3), None)["input_ids"]
+        texts.append(tokenizer.batch_decode(ids, skip_special_tokens=True))
+    for plain, quirky in zip(*texts, strict=True):
+        assert quirky.startswith(("b'", 'b "', "b '", 'b"'))
+        assert not plain.startswith(("b '", 'b "'))

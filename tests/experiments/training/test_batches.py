@@ -198,3 +198,17 @@ def test_what_the_user_can_mend_is_said_in_one_line_by_a_worker_too(workers):
         with pytest.raises(UserError) as raised:
             next(batches)
         assert str(raised.value) == "0.png: this picture does not decode"
+
+
+def test_with_a_fixed_order_only_augmentation_changes_between_epochs(source):
+    count = number_of_batches(len(source), SIZE)
+    batches = training_batches(source, seed=0, batch_size=SIZE, fixed_order=True)
+    first, second = list(islice(batches, count)), list(islice(batches, count))
+    for one, other, today in zip(first, second, epoch(source, 0), strict=True):
+        assert torch.equal(one["labels"], other["labels"])
+        assert not torch.equal(one["x"], other["x"])
+        assert equal(one, today)
+    later = training_batches(
+        source, seed=0, batch_size=SIZE, fixed_order=True, first_step=count + 2
+    )
+    assert equal(next(later), second[2])

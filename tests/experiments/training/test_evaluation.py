@@ -58,3 +58,13 @@ def test_an_interrupted_evaluation_gives_the_mode_back(task):
     with pytest.raises(KeyboardInterrupt):
         run(task, 100, between_batches=interrupt)
     assert task.model.training
+
+
+def test_metrics_of_one_batch_leave_the_loss_that_of_all(task):
+    task.model.eval()
+    with torch.no_grad():
+        right = task.model(x=task.validation.x).argmax(1) == task.validation.labels
+    found = run(task, 50, metrics_of_one_batch=True)
+    assert found["accuracy"] == pytest.approx(float(right[:50].float().mean()))
+    assert found["accuracy"] != pytest.approx(float(right.float().mean()))
+    assert found["val_loss"] == run(task, 50)["val_loss"]

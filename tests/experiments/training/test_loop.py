@@ -306,3 +306,32 @@ def test_ctrl_c_in_an_evaluation_repeats_the_evaluation(tmp_path):
     assert rows(training, "evaluation") == []
     resumed = train(tmp_path / "broken")
     assert without_seconds(resumed.folder.rows()) == without_seconds(whole.folder.rows())
+
+
+# -------------------------------------------------------------------------------------- quirks
+
+
+def test_in_evaluation_mode_dropout_is_off_and_batch_norm_stays(tmp_path):
+    task = TinyTask()
+    buffers = [buffer.clone() for buffer in task.model.buffers()]
+    training = train(tmp_path / "one", task=task, evaluation_mode=True)
+    assert not task.model.training
+    assert all(map(torch.equal, buffers, task.model.buffers()))
+    torch.manual_seed(123)  # where dropout is off, no step draws a number
+    state = torch.get_rng_state()
+    train(tmp_path / "two", task=task, evaluation_mode=True)
+    assert torch.equal(state, torch.get_rng_state())
+    assert training.progress.step == 12
+
+
+def test_quirks_of_order_and_metrics_reach_batches_and_evaluation(tmp_path):
+    plain = train(tmp_path / "plain").folder.rows()
+    quirky = train(tmp_path / "quirky", fixed_order=True, metrics_of_one_batch=True).folder.rows()
+    losses = [[row["loss"] for row in found if row["event"] == "step"] for found in (plain, quirky)]
+    accuracies = [
+        [row["accuracy"] for row in found if row["event"] == "evaluation"]
+        for found in (plain, quirky)
+    ]
+    assert losses[0][:6] == losses[1][:6]
+    assert losses[0][6:] != losses[1][6:]
+    assert accuracies[0] != accuracies[1]
