@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.tasks.places import roots_of
 from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
 
@@ -71,18 +71,10 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.manual_seed(config.seed)
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
-    data_root = _absolute(config.data_root)
-    cache = _absolute(config.cache_dir)
-    if cache is None and data_root is not None:
-        cache = data_root / ".sls_cache"
+    data_root, cache = roots_of(config.data_root, config.cache_dir)
     task = build_task(config.task, config.model, data_root=data_root, cache=cache)
     task.model.to(device)
     return task
-
-
-def _absolute(folder: str | None) -> Path | None:
-    """Absolute, so that messages say where it was looked."""
-    return None if folder is None else Path(folder).expanduser().absolute()
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:
