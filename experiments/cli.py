@@ -1,19 +1,24 @@
-"""The command line: arguments become a config, the config becomes a run. Errors in one line.
+"""The command lines: arguments become a config, the config a run or what a run needs.
+
+Errors are one line.
 
 Nothing heavy is imported before it is needed: `--help` answers without torch.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.config_files import CONFIG_ROOT, GROUPS, available
-from experiments.errors import UserError, did_you_mean
+from experiments.errors import MissingError, UserError, did_you_mean
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _FLAGS = ("--help", "--print-config")
+_COMMANDS = ("prefetch",)
+_PREFETCH = "python -m experiments prefetch"
 
 _HELP = """\
 usage: python main.py [key=value ...] [--print-config] [--help]
@@ -43,6 +48,26 @@ exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or da
 examples:
   python main.py
   python main.py task=glue/mrpc model=bert optimizer=alsals seed=3 trainer.epochs=5 data_root=data
+
+`python -m experiments --help` has what else there is to do.
+"""
+
+_COMMANDS_HELP = """\
+usage: python -m experiments prefetch [key=value ...] [--help]
+
+prefetch  fetches what a run of `python main.py key=value ...` needs: the data, the model, the
+          tokenizer, tokens. Each goes to where the run looks: below data_root, into cache_dir, into
+          the caches of the Hugging Face hub. All is read once, on the CPU, and listed with sizes.
+          Afterwards the same run needs no network (HF_HUB_OFFLINE=1 keeps libraries from trying).
+          Where nothing has to be fetched it only checks, without a network.
+
+keys and choices are those of `python main.py --help`; task.download is as if true.
+
+exit codes: 0 all is there, 2 wrong arguments, or what is missing or broken, 130 interrupted
+
+examples:
+  python -m experiments prefetch task=mnist data_root=data
+  python -m experiments prefetch task=glue/mrpc task.source=hub model=bert
 """
 
 
@@ -52,9 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
     stderr), 130 interrupted. Every other exception is a bug and goes on.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return _guarded(_run, list(sys.argv[1:] if argv is None else argv))
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """Do what `python -m experiments` is asked for; otherwise as `main`."""
+    return _guarded(_command, list(sys.argv[1:] if argv is None else argv))
+
+
+def _guarded(answer: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit code; errors of the user are told in one line."""
     try:
-        return _answer(arguments)
+        return answer(arguments)
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return USER_ERROR
@@ -69,15 +103,12 @@ def help_text(root: Path = CONFIG_ROOT) -> str:
     return _HELP.format(choices="\n".join(choices))
 
 
-def _answer(arguments: list[str]) -> int:
-    flags = [argument for argument in arguments if argument.startswith("-")]
-    pairs = [argument for argument in arguments if not argument.startswith("-")]
-    if "-h" in flags or "--help" in flags:
+def _run(arguments: list[str]) -> int:
+    flags, pairs = _split(arguments)
+    if _asks_for_help(flags):
         sys.stdout.write(help_text())
         return OK
-    for flag in flags:
-        if flag not in _FLAGS:
-            raise UserError(f"{flag!r} (command line): unknown flag{did_you_mean(flag, _FLAGS)}")
+    _require_known(flags, _FLAGS)
 
     from experiments.config import load, to_yaml
 
@@ -88,4 +119,53 @@ def _answer(arguments: list[str]) -> int:
 
     from experiments.run import run
 
-    return OK if run(config) else FAILED
+    try:
+        return OK if run(config) else FAILED
+    except MissingError as error:
+        fetch = f"{_PREFETCH} {shlex.join(pairs)}".rstrip()
+        raise MissingError(
+            f"{error}; where there is a network, this fetches it: {fetch}"
+        ) from error
+
+
+def _command(arguments: list[str]) -> int:
+    flags, words = _split(arguments)
+    if _asks_for_help(flags):
+        sys.stdout.write(_COMMANDS_HELP)
+        return OK
+    if not words:
+        raise UserError(f"a command is missing (command line); known: {', '.join(_COMMANDS)}")
+    name, *pairs = words
+    if name not in _COMMANDS:
+        raise UserError(f"{name!r} (command line): unknown command{did_you_mean(name, _COMMANDS)}")
+    _require_known(flags, ("--help",))
+    return _prefetch(pairs)
+
+
+def _prefetch(pairs: list[str]) -> int:
+    from experiments.config import load
+
+    config = load(pairs)
+
+    from experiments.prefetch import prefetch
+
+    report = prefetch(config)
+    offline = f"HF_HUB_OFFLINE=1 python main.py {shlex.join(pairs)}".rstrip()
+    sys.stdout.write(f"{report}\nwithout a network, this runs now: {offline}\n")
+    return OK
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The flags, and the rest."""
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    return flags, [argument for argument in arguments if not argument.startswith("-")]
+
+
+def _asks_for_help(flags: list[str]) -> bool:
+    return "-h" in flags or "--help" in flags
+
+
+def _require_known(flags: list[str], known: Sequence[str]) -> None:
+    for flag in flags:
+        if flag not in known:
+            raise UserError(f"{flag!r} (command line): unknown flag{did_you_mean(flag, known)}")

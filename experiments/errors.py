@@ -1,4 +1,4 @@
-"""The one exception that the command line prints as a single line, and the nearest right name."""
+"""What the command line prints as a single line, and the nearest right name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ class UserError(Exception):
     """Something that the user can mend: what is wrong, where, and the nearest right thing.
 
     The command line prints its message on one line and leaves with exit code 2.
+    """
+
+
+class MissingError(UserError):
+    """Data or a model that is not on this machine and may be fetched with a network.
+
+    The command line adds the command that fetches it.
     """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from experiments.run_folder import RunFolder
 from experiments.schema import DigitsTask, GlueTask, ImageFolderTask, RunConfig, TorchvisionTask
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.tasks.places import roots_of
 from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
 
@@ -92,8 +92,7 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     torch.manual_seed(_seed(config))
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
-    data_root = _absolute(config.data_root)
-    cache = _absolute(config.cache_dir)
+    data_root, cache = roots_of(config.data_root, config.cache_dir)
     task = build_task(
         config.task,
         config.model,
@@ -103,11 +102,6 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
     )
     task.model.to(device)
     return task
-
-
-def _absolute(folder: str | None) -> Path | None:
-    """Absolute, so that messages say where it was looked."""
-    return None if folder is None else Path(folder).expanduser().absolute()
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:

@@ -13,12 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each room may import of this project; `x.*` is any file of the folder x.
 MAY_IMPORT: dict[str, set[str]] = {
     "main": {"experiments.cli"},
+    "experiments.__main__": {"experiments.cli"},
     "experiments.cli": {
         "experiments.config",
         "experiments.config_files",
         "experiments.errors",
+        "experiments.prefetch",
         "experiments.run",
     },
+    "experiments.prefetch": {"experiments.schema", "experiments.tasks.*"},
     "experiments.run": {
         "experiments.config",
         "experiments.machine",
@@ -61,11 +64,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.config_faults": {"experiments.errors", "experiments.schema"},
     "experiments.config_files": {"experiments.errors"},
-    "experiments.data.*": {"experiments.data.*", "experiments.errors"},
-    "experiments.models.*": {"experiments.models.*", "experiments.errors"},
+    "experiments.data.*": {"experiments.data.*", "experiments.errors", "experiments.network"},
+    "experiments.models.*": {"experiments.models.*", "experiments.errors", "experiments.network"},
     "experiments.run_folder": {"experiments.errors"},
     "experiments.schema": set(),
     "experiments.errors": set(),
+    "experiments.network": set(),
     "sls.*": {"sls.*"},
 }
 WITHOUT_TORCH = [
@@ -74,6 +78,7 @@ WITHOUT_TORCH = [
     "experiments.config_faults",
     "experiments.config_files",
     "experiments.errors",
+    "experiments.network",
     "experiments.report.*",
     "experiments.run_folder",
     "experiments.schema",

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.vocabulary import Vocabulary, token_dtype
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
+from experiments.network import SECONDS, within
 
 PIECE_BYTES = 1 << 16
 CHARACTERS_AT_ONCE = 1 << 20
-HUB_TIMEOUT_SECONDS = 10
 
 
 def file_pieces(path: Path, size: int = PIECE_BYTES) -> Iterator[str]:
@@ -87,7 +87,8 @@ class HubText:
         # What a broken file, network or hub raises depends on the libraries below `datasets`.
         except Exception as error:
             message = " ".join(str(error).split())
-            raise UserError(
+            error_class = UserError if Path(self.name).expanduser().is_dir() else MissingError
+            raise error_class(
                 f"task.hub_name: split '{split}' of '{self.name}' does not load "
                 f"({type(error).__name__}: {message}); "
                 "set it to a folder in the hub's layout or to a name on the hub, with a network"
@@ -191,4 +192,4 @@ def _require_on_hub(name: str, revision: str | None) -> None:
     """Raises at once where `datasets` would retry for minutes."""
     from huggingface_hub import HfApi
 
-    HfApi().dataset_info(name, revision=revision, timeout=HUB_TIMEOUT_SECONDS)
+    within(lambda: HfApi().dataset_info(name, revision=revision, timeout=SECONDS))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.glue import Examples, Split, dataset_named, from_columns
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
+from experiments.network import SECONDS, within
 
 
 def read_hub(hub_name: str, name: str, split: Split) -> Examples:
@@ -62,17 +63,55 @@ def _from_folder(datasets: Any, folder: Path, split: str) -> Any:
 
 
 def _from_hub(datasets: Any, hub_name: str, name: str, split: str) -> Any:
-    """From the hub, or from its cache where the hub cannot be reached or HF_HUB_OFFLINE is set."""
+    """From the cache first, which keeps the network out of every later run; else from the hub."""
+    try:
+        return _from_cache(hub_name, name, split)
+    # What a missing or broken cache raises depends on what is left of it.
+    except Exception:
+        _require_on_hub(datasets, hub_name, name)
     try:
         return datasets.load_dataset(hub_name, name, split=split)
+    except Exception as error:
+        raise _missing(datasets, hub_name, name, error) from error
+
+
+def _from_cache(hub_name: str, name: str, split: str) -> Any:
+    """What `load_dataset` takes offline, without its try of the network."""
+    cache = importlib.import_module("datasets.packaged_modules.cache.cache")
+    logging = importlib.import_module("datasets.utils.logging")
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        dataset_name = hub_name.rpartition("/")[2]
+        builder = cache.Cache(
+            repo_id=hub_name,
+            dataset_name=dataset_name,
+            config_name=name,
+            version="auto",
+            hash="auto",
+        )
+        return builder.as_dataset(split=split)
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _require_on_hub(datasets: Any, hub_name: str, name: str) -> None:
+    """Raises `MissingError` within seconds where `datasets` would retry for minutes."""
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        within(lambda: hub.HfApi().dataset_info(hub_name, timeout=SECONDS))
     # The errors of a network are those of the HTTP library that the hub's client happens to use.
     except Exception as error:
-        raise UserError(
-            f"task.hub_name: '{hub_name}' is no folder (looked in {Path.cwd()}), and neither "
-            f"huggingface.co nor the cache of datasets gave its data set '{name}' "
-            f"({_root_cause(error)}); set task.hub_name to a local folder or a name on the hub, "
-            "or task.source to tsv"
-        ) from error
+        raise _missing(datasets, hub_name, name, error) from error
+
+
+def _missing(datasets: Any, hub_name: str, name: str, error: Exception) -> MissingError:
+    return MissingError(
+        f"task.hub_name: '{hub_name}' is no folder (looked in {Path.cwd()}), and neither "
+        f"huggingface.co nor the cache {datasets.config.HF_DATASETS_CACHE} gave its data set "
+        f"'{name}' ({_root_cause(error)}); set task.hub_name to a local folder or a name on the "
+        "hub, or task.source to tsv"
+    )
 
 
 def _root_cause(error: BaseException) -> str:

@@ -54,7 +54,8 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
     if not path.is_file():
         raise UserError(
             f"no such file: {path}; set data_root=… (or the environment variable SLS_DATA_ROOT) "
-            f"to the folder that holds glue/{layout.folder}/{path.name}"
+            f"to the folder that holds glue/{layout.folder}/{path.name}, or task.source=hub, "
+            "which python -m experiments prefetch … task.source=hub fetches"
         )
     return _parse(path, _lines(path), layout, dataset)
 

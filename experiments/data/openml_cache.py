@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
 
 
 def require_cached(cache: Path, name: str, version: int, message: str) -> None:
-    """Raise `UserError` unless all files of the set are in `cache` and whole.
+    """Raise `MissingError` unless all files of the set are in `cache` and whole.
 
     `message` is formatted with what is wrong.
     """
@@ -36,9 +36,9 @@ def require_cached(cache: Path, name: str, version: int, message: str) -> None:
         if checksum != description["md5_checksum"]:
             raise UserError(f"{data} is not what OpenML says that it is (its MD5 sum)")
     except (KeyError, IndexError, TypeError) as error:
-        raise UserError(message.format(f"the cache {cache} is broken: no {error}")) from error
+        raise MissingError(message.format(f"the cache {cache} is broken: no {error}")) from error
     except UserError as error:
-        raise UserError(message.format(error)) from error
+        raise MissingError(message.format(error)) from error
 
 
 def _json(cache: Path, place: str) -> dict[str, Any]:

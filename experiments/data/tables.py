@@ -18,9 +18,14 @@ from torch import Tensor
 
 from experiments.data.base import Batch, Source
 from experiments.data.openml_cache import require_cached
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
+from experiments.network import require_answer
 
 Floats = NDArray[np.float64]
+
+# Where scikit-learn fetches from.
+_COVERTYPE_URL = "https://ndownloader.figshare.com"
+_OPENML_URL = "https://www.openml.org"
 
 _ADVICE = "set data_root to where it lies, or task.download=true to fetch it"
 
@@ -58,14 +63,18 @@ def covertype(root: Path, *, download: bool) -> TableData:
     """
     folder = root / "covertype"
     if not download and not folder.is_dir():
-        raise UserError(f"covertype: no such folder: {folder}; {_ADVICE}")
+        raise MissingError(f"covertype: no such folder: {folder}; {_ADVICE}")
     try:
+        if download and not any(folder.glob("samples*")):
+            require_answer(_COVERTYPE_URL)
         found = fetch_covtype(data_home=root, download_if_missing=download)
     # A torn file ends early, or is no pickle: joblib passes on what pickle and zlib raise.
     except Exception as error:
         if download:
-            raise UserError(f"covertype: could not be downloaded to {folder}: {error}") from error
-        raise UserError(
+            raise MissingError(
+                f"covertype: could not be downloaded to {folder}: {error}"
+            ) from error
+        raise MissingError(
             f"covertype: missing or broken in {folder}: {error}; "
             "delete what is broken there and set task.download=true to fetch it"
         ) from error
@@ -79,8 +88,12 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
     cannot be fetched or read, or has no classes to predict.
     """
     title = f"openml '{name}', version {version}"
-    if not download:
+    try:
         require_cached(root / "openml", name, version, f"{title}: {{}}; {_ADVICE}")
+    except MissingError:
+        if not download:
+            raise
+        _require_openml(title, root / "openml")
     try:
         # This parser, unlike the other, needs no pandas and numbers the categories.
         found = fetch_openml(
@@ -93,6 +106,13 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
         raise UserError(f"{title}: must have one column of classes to predict, not {targets}")
     columns = found.data if isinstance(found.data, np.ndarray) else found.data.toarray()
     return _split(_one_hot(columns, found.feature_names, found.categories), found.target)
+
+
+def _require_openml(title: str, folder: Path) -> None:
+    try:
+        require_answer(_OPENML_URL)
+    except OSError as error:
+        raise MissingError(f"{title}: could not be downloaded to {folder}: {error}") from error
 
 
 def _one_hot(columns: Floats, names: list[str], categories: dict[str, list[str]]) -> Floats:

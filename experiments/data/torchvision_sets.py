@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torchvision import datasets
 
 from experiments.data.images import ImageData, InMemory, Normalisation
-from experiments.errors import UserError
+from experiments.errors import MissingError
+from experiments.network import require_answer
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class _Kind:
     channels: int
     size: int
     classes: int
+
+    @property
+    def urls(self) -> list[str]:
+        """Where torchvision fetches it from: any of these."""
+        return self.cls.mirrors if issubclass(self.cls, datasets.MNIST) else [self.cls.url]
 
 
 _KINDS = {
@@ -56,19 +63,35 @@ def torchvision_set(root: Path, name: str, *, augment: bool, download: bool) -> 
     )
 
 
+def torchvision_folder(root: Path, name: str) -> Path:
+    """Where the data set `name` lies below `root`."""
+    return root / _KINDS[name].folder
+
+
 def _read(root: Path, name: str, train: bool, download: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """The pictures, uint8 N×C×H×W, and their labels, int64 N."""
     kind = _KINDS[name]
-    folder = root / kind.folder
+    folder = torchvision_folder(root, name)
     if not download and not folder.is_dir():
-        raise UserError(f"{name}: no such folder: {folder}; {_ADVICE}")
+        raise MissingError(f"{name}: no such folder: {folder}; {_ADVICE}")
     try:
-        part = kind.cls(root, train=train, download=download)
+        part = _part(kind, root, train, download)
     except _FAILURES as error:
         if download:
-            raise UserError(f"{name}: could not be downloaded to {folder}: {error}") from error
+            raise MissingError(f"{name}: could not be downloaded to {folder}: {error}") from error
         reason = f"{error or 'torn file'}; {_MENDING}"
-        raise UserError(f"{name}: missing or broken in {folder}: {reason}") from error
+        raise MissingError(f"{name}: missing or broken in {folder}: {reason}") from error
     pixels = torch.as_tensor(part.data)
     pixels = pixels.permute(0, 3, 1, 2) if kind.channels == 3 else pixels[:, None]
     return pixels.contiguous(), torch.as_tensor(part.targets).long()
+
+
+def _part(kind: _Kind, root: Path, train: bool, download: bool) -> Any:
+    """The object of torchvision; the network is asked for only what is not there."""
+    try:
+        return kind.cls(root, train=train)
+    except _FAILURES:
+        if not download:
+            raise
+    require_answer(*kind.urls)
+    return kind.cls(root, train=train, download=True)

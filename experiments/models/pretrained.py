@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -20,11 +20,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
+from experiments.network import SECONDS, within
 
 Loaded = TypeVar("Loaded")
-
-HUB_TIMEOUT_SECONDS = 10
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 """What transformers raises for files that are missing, broken or of other sizes."""
@@ -135,14 +134,14 @@ def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
 
 
 def _require_on_hub(name: str, key: str) -> None:
-    """Raises `UserError` at once where transformers would retry for a minute."""
+    """Raises `MissingError` within seconds where transformers would retry for a minute."""
     try:
-        HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
+        within(lambda: HfApi().model_info(name, timeout=SECONDS))
     # The errors of a network are those of the HTTP library that the hub's client happens to use.
     except Exception as error:
-        raise UserError(
-            f"{key}: '{name}' is no folder (looked in {Path.cwd()}), is not in the local cache of "
-            f"the hub, and huggingface.co did not give it ({_one_line(error)}); "
+        raise MissingError(
+            f"{key}: '{name}' is no folder (looked in {Path.cwd()}), is not in the hub's cache "
+            f"{constants.HF_HUB_CACHE}, and huggingface.co did not give it ({_one_line(error)}); "
             f"set {key} to a local folder or to a name on the hub, with a network"
         ) from error
 

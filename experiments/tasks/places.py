@@ -1,4 +1,4 @@
-"""Where a task's data and its pretrained parts lie: below `data_root`, or where a path says."""
+"""Where a task's data, pretrained parts and tokens lie: below `data_root`, or where a path says."""
 
 from __future__ import annotations
 
@@ -61,3 +61,12 @@ def _folder_of_package(name: str, key: str) -> Path:
     if not folder.is_dir():
         raise UserError(f"{key}: '{name}' is no folder: {folder}")
     return folder
+
+
+def roots_of(data_root: str | None, cache_dir: str | None) -> tuple[Path | None, Path | None]:
+    """The config's `data_root` and `cache_dir`, absolute: messages say where it was looked."""
+    return _absolute(data_root), _absolute(cache_dir)
+
+
+def _absolute(folder: str | None) -> Path | None:
+    return None if folder is None else Path(folder).expanduser().absolute()

@@ -184,7 +184,7 @@ def test_the_cache_is_here_and_never_among_the_data_unless_it_is_wanted_there(
 ):
     found = []
 
-    def build(_task, _model, *, data_root, cache):
+    def build(_task, _model, *, cache, **_others):
         found.append(cache)
         raise UserError("enough")
 

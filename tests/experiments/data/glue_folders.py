@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,20 @@ def write_hub(root: Path, tasks: list[str] = TASKS) -> Path:
             dataset = datasets.Dataset.from_dict(table, features=datasets.Features(features))
             dataset.to_parquet(root / name / f"{split}-00000-of-00001.parquet")
     return root
+
+
+def write_hub_cache(cache: Path, hub: Path, name: str) -> None:
+    """Written by `datasets` from the folder `hub`, and named as the cache of `nyu-mll/glue`."""
+    datasets = importlib.import_module("datasets")
+    files = {split: str(hub / name / f"{split}-00000-of-00001.parquet") for split in SPLITS}
+    made = cache.with_name("made")
+    builder = datasets.load_dataset_builder("parquet", name, data_files=files, cache_dir=str(made))
+    builder.download_and_prepare()
+    place = cache / "nyu-mll___glue" / name / "0.0.0" / "0123456789abcdef"
+    place.parent.mkdir(parents=True)
+    Path(builder.cache_dir).rename(place)
+    for file in place.glob("parquet-*"):
+        file.rename(place / file.name.replace("parquet-", "glue-"))
 
 
 def write_tfds(

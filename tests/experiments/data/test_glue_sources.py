@@ -13,12 +13,13 @@ from experiments.data.glue import DATASETS, Examples, Split
 from experiments.data.glue_hub import read_hub
 from experiments.data.glue_tfds import read_tfds
 from experiments.data.glue_tsv import read_tsv
-from experiments.errors import UserError
+from experiments.errors import MissingError, UserError
 from tests.experiments.data.glue_folders import (
     HUB,
     TASKS,
     rows_of,
     write_hub,
+    write_hub_cache,
     write_tfds,
     write_tsv,
 )
@@ -165,24 +166,19 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_the_cache_of_an_earlier_download_is_used(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cache is written by `datasets` from the folder, and named as one of the repository."""
-    datasets = importlib.import_module("datasets")
-    builder = datasets.load_dataset_builder(
-        "parquet",
-        "rte",
-        data_files={"train": str(folders["hub"] / "rte" / "train-00000-of-00001.parquet")},
-        cache_dir=str(tmp_path / "made"),
-    )
-    builder.download_and_prepare()
-    written = Path(builder.cache_dir)
-    place = tmp_path / "cache" / "nyu-mll___glue" / "rte" / "0.0.0" / "0123456789abcdef"
-    place.parent.mkdir(parents=True)
-    written.rename(place)
-    for file in place.glob("parquet-*"):
-        file.rename(place / file.name.replace("parquet-", "glue-"))
+    write_hub_cache(tmp_path / "cache", folders["hub"], "rte")
     offline(monkeypatch)
     examples = read_hub("nyu-mll/glue", "rte", "train")
     assert examples.labels == [label for _, label in rows_of("rte", "train")]
+
+
+def test_what_is_cached_needs_no_network(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_hub_cache(tmp_path / "cache", folders["hub"], "rte")
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", pytest.fail)
+    examples = read_hub("nyu-mll/glue", "rte", "validation")
+    assert examples.labels == [label for _, label in rows_of("rte", "validation")]
 
 
 def test_a_tfds_folder_that_does_not_load_is_named(
@@ -193,6 +189,7 @@ def test_a_tfds_folder_that_does_not_load_is_named(
     def refuse(*_arguments: Any) -> None:
         raise ConnectionError("no network\nhere")
 
+    monkeypatch.setattr("requests.head", lambda *_arguments, **_settings: None)
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", refuse)
     with pytest.raises(UserError) as raised:
         read_tfds(tmp_path / "empty", "rte", "train")
@@ -203,6 +200,18 @@ def test_a_tfds_folder_that_does_not_load_is_named(
     assert "task.tfds_dir" in message
     assert "\n" not in message
     assert folders["tfds"].is_dir()
+
+
+def test_tfds_without_network_is_one_error_that_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_arguments: Any, **_settings: Any) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr("requests.head", refuse)
+    with pytest.raises(MissingError, match=f"glue/rte in {tmp_path}: is not there, and https://"):
+        read_tfds(tmp_path, "rte", "train")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
