@@ -5,6 +5,7 @@ With `workers` it is they who decode, since they make the batches.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,8 +34,8 @@ STATISTICS_SAMPLE = 10_000
 
 
 @dataclass(frozen=True)
-class Squeezed:
-    """Pictures squeezed to size × size, since together they do not fit in memory."""
+class _Decoded(ABC):
+    """Pictures that are decoded batch by batch; how is the subclass's."""
 
     files: ImageFiles
     size: int
@@ -48,40 +49,36 @@ class Squeezed:
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """As `InMemory.batch`."""
         paths = [self.files.paths[index] for index in indices.tolist()]
+        pixels = self._pixels(paths, generator if self.augment else None)
+        return {"images": self.normalise(pixels), "labels": self.files.labels[indices]}
+
+    @abstractmethod
+    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
+        """uint8 N×3×size×size, augmented if there is a generator."""
+
+
+class Squeezed(_Decoded):
+    """Pictures squeezed to size × size, since together they do not fit in memory."""
+
+    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
         pixels = decode_all(paths, self.size)
-        if self.augment and generator is not None:
-            pixels = crop_and_flip(pixels, generator)
-        return {"images": self.normalise(pixels), "labels": self.files.labels[indices]}
+        return pixels if generator is None else crop_and_flip(pixels, generator)
 
 
-@dataclass(frozen=True)
-class Resized:
-    """ImageNet's pictures: a random part of each in training, the middle in evaluation."""
+class Resized(_Decoded):
+    """ImageNet's pictures: a random part of each, perhaps flipped, or the middle."""
 
-    files: ImageFiles
-    size: int
-    normalise: Normalisation
-    augment: bool
-
-    def __len__(self) -> int:
-        """The number of pictures."""
-        return len(self.files.labels)
-
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """As `InMemory.batch`; the augmentation is a random part and a random flip."""
-        paths = [self.files.paths[index] for index in indices.tolist()]
-        if self.augment and generator is not None:
-            draws = random_draws(len(paths), generator)
-            flips = torch.rand(len(paths), generator=generator) < 0.5
-            pictures = [
-                as_pixels(resized_part(open_rgb(path), draw, self.size))
-                for path, draw in zip(paths, draws, strict=True)
-            ]
-            pixels = torch.stack(pictures)
-            pixels = torch.where(flips[:, None, None, None], pixels.flip(3), pixels)
-        else:
-            pixels = torch.stack([decode_middle(path, self.size) for path in paths])
-        return {"images": self.normalise(pixels), "labels": self.files.labels[indices]}
+    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
+        if generator is None:
+            return torch.stack([decode_middle(path, self.size) for path in paths])
+        draws = random_draws(len(paths), generator)
+        flips = torch.rand(len(paths), generator=generator) < 0.5
+        pictures = [
+            as_pixels(resized_part(open_rgb(path), draw, self.size))
+            for path, draw in zip(paths, draws, strict=True)
+        ]
+        pixels = torch.stack(pictures)
+        return torch.where(flips[:, None, None, None], pixels.flip(3), pixels)
 
 
 def decode_middle(path: str, size: int) -> Tensor:

@@ -8,6 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from experiments.errors import UserError
 from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.sizes import require_divisible
 
 BYTES = 256
 GPT2_VOCABULARY = 50257
@@ -32,8 +33,7 @@ def new_gpt2(
     *, vocabulary: int, block: int, width: int, layers: int | None, heads: int, dropout: float
 ) -> GPT2:
     """GPT-2 from scratch with `vocabulary` tokens and `block` positions; null `layers`: 12."""
-    if width % heads:
-        raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+    require_divisible(width, heads)
     config = GPT2Config(
         vocab_size=vocabulary,
         n_positions=block,

@@ -10,6 +10,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from experiments.errors import UserError
 from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.sizes import require_divisible
 
 LAYERS_FROM_SCRATCH = 12
 
@@ -45,8 +46,7 @@ def new_masked_bert(
 
     Null `layers`: 12; null `dropout`: 0.1, as in BERT.
     """
-    if width % heads:
-        raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+    require_divisible(width, heads)
     config = BertConfig(
         vocab_size=vocabulary,
         pad_token_id=padding_id,

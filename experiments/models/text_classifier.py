@@ -30,6 +30,7 @@ from transformers import (
 
 from experiments.errors import UserError
 from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.sizes import require_divisible
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
 Head = Literal["linear", "own"]
@@ -217,8 +218,7 @@ def pretrained_classifier(name: str, wanted: Wanted) -> nn.Module:
 
 def new_classifier(width: int, heads: int, wanted: Wanted) -> nn.Module:
     """A classifier from scratch; the MLPs are four times as wide as the stream."""
-    if width % heads:
-        raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+    require_divisible(width, heads)
     family = FAMILIES[wanted.kind]
     positions = wanted.max_tokens
     if family.offset_positions:

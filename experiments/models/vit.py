@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 from experiments.errors import UserError
+from experiments.models.sizes import require_divisible
 
 
 def usual_patch(size: int) -> int:
@@ -42,8 +43,7 @@ class ViT(nn.Module):
             patch = usual_patch(size)
         if size % patch:
             raise UserError(f"model.patch is {patch}; it must divide the pictures' size, {size}")
-        if width % heads:
-            raise UserError(f"model.heads is {heads}; it must divide model.width, {width}")
+        require_divisible(width, heads)
         self.transformer = VisionTransformer(
             image_size=size,
             patch_size=patch,

@@ -25,6 +25,7 @@ from experiments.models.gpt2 import new_gpt2, pretrained_gpt2
 from experiments.models.masked_bert import new_masked_bert, pretrained_masked_bert
 from experiments.models.pretrained import load_tokenizer
 from experiments.tasks.language_modelling import LanguageModelling
+from experiments.tasks.places import folder_of
 
 GPT2_TOKENIZER = "openai-community/gpt2"
 
@@ -132,14 +133,7 @@ def _file_tokens(
 ) -> tuple[Tokens, Tokens]:
     if task.validation_share is None:
         raise UserError(f"task.validation_share is needed for task.file '{file}', as 0.1")
-    path = Path(file).expanduser()
-    if not path.is_absolute():
-        if data_root is None:
-            raise UserError(
-                f"task.file '{file}' lies below data_root, which is not set; "
-                "set data_root=… or the environment variable SLS_DATA_ROOT"
-            )
-        path = data_root / path
+    path = folder_of(file, data_root, "task.file")
     if not path.is_file():
         raise UserError(f"task.file: no such file: {path}; set task.file=… or data_root=…")
     if isinstance(vocabulary, ByteVocabulary):
