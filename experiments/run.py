@@ -20,6 +20,7 @@ from experiments.run_folder import RunFolder
 from experiments.schema import DigitsTask, GlueTask, ImageFolderTask, RunConfig, TorchvisionTask
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.tasks.hold_out import hold_out
 from experiments.tasks.places import roots_of
 from experiments.training.batches import Grouping
 from experiments.training.loop import Plan, Training
@@ -81,7 +82,7 @@ def _plan(config: RunConfig, *, examples: int) -> Plan:
     return Plan(
         examples=examples,
         seed=_seed(config),
-        **config.trainer.model_dump(),
+        **config.trainer.model_dump(exclude={"hold_out"}),
         evaluation_mode=quirks.evaluation_mode and isinstance(config.task, GlueTask),
         fixed_order=quirks.fixed_order,
         metrics_of_one_batch=quirks.accuracy_of_one_batch and pictures,
@@ -100,6 +101,8 @@ def _build_task(config: RunConfig, device: torch.device) -> Task:
         cache=cache,
         bytes_as_text=config.quirks.bytes_as_text,
     )
+    if config.trainer.hold_out is not None:
+        hold_out(task, config.trainer.hold_out)
     task.model.to(device)
     return task
 

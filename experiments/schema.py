@@ -399,6 +399,9 @@ class Trainer(Section):
     group_by_length: PositiveInt | None = Field(
         None, description="texts of like length together, in windows of n batches; null: off"
     )
+    hold_out: OpenUnit | None = Field(
+        None, description="validate on this share of the training examples, train on the others"
+    )
 
 
 class Logger(Section):

@@ -13,13 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each room may import of this project; `x.*` is any file of the folder x.
 MAY_IMPORT: dict[str, set[str]] = {
     "main": {"experiments.cli"},
+    "run_multiple": {"experiments.cli"},
+    "run_multiple_img": {"experiments.cli"},
     "experiments.__main__": {"experiments.cli"},
     "experiments.cli": {
         "experiments.config",
         "experiments.config_files",
         "experiments.errors",
+        "experiments.landscape",
         "experiments.prefetch",
+        "experiments.report.*",
         "experiments.run",
+        "experiments.sweep.*",
     },
     "experiments.prefetch": {"experiments.schema", "experiments.tasks.*"},
     "experiments.run": {
@@ -48,7 +53,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.errors",
     },
     "experiments.loggers.*": {"experiments.loggers.*", "experiments.run_folder"},
-    "experiments.report.*": {"experiments.report.*", "experiments.run_folder"},
+    "experiments.report.*": {
+        "experiments.report.*",
+        "experiments.run_folder",
+        "experiments.errors",
+    },
+    "experiments.sweep.*": {
+        "experiments.sweep.*",
+        "experiments.config",
+        "experiments.config_faults",
+        "experiments.config_files",
+        "experiments.errors",
+        "experiments.run_folder",
+        "experiments.schema",
+    },
     "experiments.optimizers": {
         "experiments.schema",
         "experiments.errors",
@@ -82,6 +100,7 @@ WITHOUT_TORCH = [
     "experiments.report.*",
     "experiments.run_folder",
     "experiments.schema",
+    "experiments.sweep.*",
     "sls.conditions",
     "sls.record",
     "sls.search",
@@ -97,7 +116,7 @@ def module_name(path: Path) -> str:
 
 SOURCES = {
     module_name(path): path
-    for path in [ROOT / "main.py", *ROOT.glob("sls/*.py"), *ROOT.glob("experiments/**/*.py")]
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("sls/*.py"), *ROOT.glob("experiments/**/*.py")]
 }
 
 
