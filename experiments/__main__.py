@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from experiments.cli import command
+from experiments.commands import command
 
 if __name__ == "__main__":
     sys.exit(command())

@@ -1,6 +1,4 @@
-"""The command lines: arguments become a config, the config a run or what a run needs.
-
-Errors are one line.
+"""The command line of `main.py`: arguments become a config, the config a run.
 
 Nothing heavy is imported before it is needed: `--help` answers without torch.
 """
@@ -9,15 +7,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.command_line import FAILED, OK, asks_for_help, guarded, require_known, split
 from experiments.config_files import CONFIG_ROOT, GROUPS, available
-from experiments.errors import MissingError, UserError, did_you_mean
+from experiments.errors import MissingError
 
-OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _FLAGS = ("--help", "--print-config")
-_COMMANDS = ("prefetch",)
 _PREFETCH = "python -m experiments prefetch"
 
 _HELP = """\
@@ -52,24 +49,6 @@ examples:
 `python -m experiments --help` has what else there is to do.
 """
 
-_COMMANDS_HELP = """\
-usage: python -m experiments prefetch [key=value ...] [--help]
-
-prefetch  fetches what a run of `python main.py key=value ...` needs: the data, the model, the
-          tokenizer, tokens. Each goes to where the run looks: below data_root, into cache_dir, into
-          the caches of the Hugging Face hub. All is read once, on the CPU, and listed with sizes.
-          Afterwards the same run needs no network (HF_HUB_OFFLINE=1 keeps libraries from trying).
-          Where nothing has to be fetched it only checks, without a network.
-
-keys and choices are those of `python main.py --help`; task.download is as if true.
-
-exit codes: 0 all is there, 2 wrong arguments, or what is missing or broken, 130 interrupted
-
-examples:
-  python -m experiments prefetch task=mnist data_root=data
-  python -m experiments prefetch task=glue/mrpc task.source=hub model=bert
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; `argv` is without the program's name.
@@ -77,24 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
     stderr), 130 interrupted. Every other exception is a bug and goes on.
     """
-    return _guarded(_run, list(sys.argv[1:] if argv is None else argv))
-
-
-def command(argv: Sequence[str] | None = None) -> int:
-    """Do what `python -m experiments` is asked for; otherwise as `main`."""
-    return _guarded(_command, list(sys.argv[1:] if argv is None else argv))
-
-
-def _guarded(answer: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """The exit code; errors of the user are told in one line."""
-    try:
-        return answer(arguments)
-    except UserError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return USER_ERROR
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+    return guarded(_run, argv)
 
 
 def help_text(root: Path = CONFIG_ROOT) -> str:
@@ -104,11 +66,11 @@ def help_text(root: Path = CONFIG_ROOT) -> str:
 
 
 def _run(arguments: list[str]) -> int:
-    flags, pairs = _split(arguments)
-    if _asks_for_help(flags):
+    flags, pairs = split(arguments)
+    if asks_for_help(flags):
         sys.stdout.write(help_text())
         return OK
-    _require_known(flags, _FLAGS)
+    require_known(flags, _FLAGS)
 
     from experiments.config import load, to_yaml
 
@@ -126,46 +88,3 @@ def _run(arguments: list[str]) -> int:
         raise MissingError(
             f"{error}; where there is a network, this fetches it: {fetch}"
         ) from error
-
-
-def _command(arguments: list[str]) -> int:
-    flags, words = _split(arguments)
-    if _asks_for_help(flags):
-        sys.stdout.write(_COMMANDS_HELP)
-        return OK
-    if not words:
-        raise UserError(f"a command is missing (command line); known: {', '.join(_COMMANDS)}")
-    name, *pairs = words
-    if name not in _COMMANDS:
-        raise UserError(f"{name!r} (command line): unknown command{did_you_mean(name, _COMMANDS)}")
-    _require_known(flags, ("--help",))
-    return _prefetch(pairs)
-
-
-def _prefetch(pairs: list[str]) -> int:
-    from experiments.config import load
-
-    config = load(pairs)
-
-    from experiments.prefetch import prefetch
-
-    report = prefetch(config)
-    offline = f"HF_HUB_OFFLINE=1 python main.py {shlex.join(pairs)}".rstrip()
-    sys.stdout.write(f"{report}\nwithout a network, this runs now: {offline}\n")
-    return OK
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The flags, and the rest."""
-    flags = [argument for argument in arguments if argument.startswith("-")]
-    return flags, [argument for argument in arguments if not argument.startswith("-")]
-
-
-def _asks_for_help(flags: list[str]) -> bool:
-    return "-h" in flags or "--help" in flags
-
-
-def _require_known(flags: list[str], known: Sequence[str]) -> None:
-    for flag in flags:
-        if flag not in known:
-            raise UserError(f"{flag!r} (command line): unknown flag{did_you_mean(flag, known)}")

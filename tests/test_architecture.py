@@ -13,19 +13,32 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each room may import of this project; `x.*` is any file of the folder x.
 MAY_IMPORT: dict[str, set[str]] = {
     "main": {"experiments.cli"},
-    "run_multiple": {"experiments.cli"},
-    "run_multiple_img": {"experiments.cli"},
-    "experiments.__main__": {"experiments.cli"},
+    "run_multiple": {"experiments.sweep_cli"},
+    "run_multiple_img": {"experiments.sweep_cli"},
+    "experiments.__main__": {"experiments.commands"},
     "experiments.cli": {
+        "experiments.command_line",
         "experiments.config",
         "experiments.config_files",
+        "experiments.errors",
+        "experiments.run",
+    },
+    "experiments.commands": {
+        "experiments.command_line",
+        "experiments.config",
         "experiments.errors",
         "experiments.landscape",
         "experiments.prefetch",
         "experiments.report.*",
-        "experiments.run",
         "experiments.sweep.*",
     },
+    "experiments.sweep_cli": {
+        "experiments.command_line",
+        "experiments.config_files",
+        "experiments.errors",
+        "experiments.sweep.*",
+    },
+    "experiments.command_line": {"experiments.errors"},
     "experiments.prefetch": {"experiments.schema", "experiments.tasks.*"},
     "experiments.run": {
         "experiments.config",
@@ -92,6 +105,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 WITHOUT_TORCH = [
     "experiments.cli",
+    "experiments.command_line",
+    "experiments.commands",
     "experiments.config",
     "experiments.config_faults",
     "experiments.config_files",
