@@ -22,7 +22,7 @@ from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
 from experiments.tasks.hold_out import hold_out
 from experiments.tasks.places import roots_of
-from experiments.training.batches import Grouping
+from experiments.training.batches import Grouping, require_full_batch
 from experiments.training.loop import Plan, Training
 
 Say = Callable[[str], None]
@@ -57,6 +57,7 @@ def run(config: RunConfig) -> bool:
         total_steps=plan.total_steps,
         steps_per_epoch=plan.steps_per_epoch,
     )
+    require_full_batch(len(task.train), plan.batch_size)
     Grouping.of(task.train, batch_size=plan.batch_size, window=plan.group_by_length)
     folder.create()
     with folder.lock():

@@ -25,6 +25,15 @@ def number_of_batches(examples: int, batch_size: int) -> int:
     return -(-examples // batch_size)
 
 
+def require_full_batch(examples: int, batch_size: int) -> None:
+    """Raises `UserError` if all training examples together are fewer than a batch."""
+    if examples < batch_size:
+        raise UserError(
+            f"trainer.batch_size is {batch_size}, but there are only {examples} training examples; "
+            f"at most {examples} fit"
+        )
+
+
 def mixed_seed(*numbers: int) -> int:
     """A seed below 2⁶³ that depends on every number and its place (not on a sum of them)."""
     text = "/".join(str(number) for number in numbers)

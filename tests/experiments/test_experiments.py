@@ -24,7 +24,8 @@ ROWS = [name for name in EXPERIMENTS if name not in [*SMALL, "smoke"]]
 def test_every_row_of_the_papers_and_every_small_one_has_a_file() -> None:
     texts = [f"{task}{small}_bert" for task in TASKS for small in ("", "_small")]
     others = ["cifar10_resnet34", "cifar100_resnet34", "imagenet_resnet50", "openwebtext_gpt2"]
-    assert sorted(ROWS) == sorted([*texts, *others])
+    own = ["cifar10_vit", "sst2_gpt2"]
+    assert sorted(ROWS) == sorted([*texts, *others, *own])
     assert SMALL == [
         "cpu_cifar10_resnet",
         "cpu_cifar10_vit",
@@ -46,7 +47,7 @@ def test_every_experiment_takes_every_optimizer(experiment: str, optimizer: str)
 @pytest.mark.parametrize("optimizer", ["alsals", "alsals_paper"])
 def test_rows_search_with_the_papers_c(experiment: str, optimizer: str) -> None:
     config = load([f"experiment={experiment}", f"optimizer={optimizer}"], environ={})
-    pictures = experiment.endswith(("resnet34", "resnet50"))
+    pictures = experiment.startswith(("cifar", "imagenet"))
     assert config.optimizer.model_dump()["c"] == (0.5 if pictures else 0.3)
 
 
@@ -57,6 +58,8 @@ def test_rows_search_with_the_papers_c(experiment: str, optimizer: str) -> None:
         ("mnli_bert", "sgd", 2e-3),
         ("imagenet_resnet50", "adam", 1e-3),
         ("cifar10_resnet34", "sgd", 0.1),
+        ("cifar10_vit", "adam", 1e-3),
+        ("sst2_gpt2", "adam", 2e-5),
         ("openwebtext_gpt2", "adam", 6e-4),
     ],
 )

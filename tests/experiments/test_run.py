@@ -171,6 +171,13 @@ def test_what_is_refused_leaves_no_folder(tmp_path, arguments):
     assert not results.exists()
 
 
+def test_fewer_training_examples_than_a_batch_are_refused_without_a_folder(tmp_path):
+    config, folder = make_config(tmp_path, "trainer.batch_size=1500")
+    with pytest.raises(UserError, match="batch_size is 1500, but there are only 1437 training"):
+        run(config)
+    assert not folder.path.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
