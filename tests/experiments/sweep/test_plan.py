@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from experiments.cli import main
 from experiments.config import load
 from experiments.config_files import CONFIG_ROOT, available
 from experiments.errors import UserError
@@ -156,6 +157,26 @@ def test_settings_that_refer_to_the_seed_follow_it(root: Path) -> None:
     sweep = make_sweep(root, optimizers=["adam"], settings={"trainer.max_steps": "${seed}"},
                        seeds=[3, 4, 5])  # fmt: skip
     assert [run.config.trainer.max_steps for run in sweep.comparison_runs()] == [3, 4, 5]
+
+
+def test_main_py_leaves_a_planned_run_in_its_folder_and_tuning_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLS_DATA_ROOT", raising=False)
+    arguments = [f"results_dir={tmp_path}", "optimizers=[adam]", "seeds=[0]", "model.width=4"]
+    arguments += ["trainer.max_steps=2", "logger.console=false"]
+    arguments.append("tuning={optimizers: {adam: {lr: [1e-2, 1e-3]}}}")
+    sweep = load_sweep("smoke", "text", arguments)
+    runs = sweep.tuning_runs()
+    for run in runs:
+        assert run.folder.summary() is None
+        assert main(run.arguments) == 0
+        assert run.folder.config() == run.config.model_dump(mode="json")
+    assert sweep.untuned() == ()
+    summaries = [run.folder.summary() for run in runs]
+    scores = [summary["final"]["accuracy"] for summary in summaries if summary is not None]
+    (winner,) = json.loads(sweep.write_plan().read_text())["winners"]
+    assert (winner["score"], winner["runs"], winner["steps"]) == (max(scores), 2, 4)
 
 
 # ------------------------------------------------------------------------------- plan's file
