@@ -160,7 +160,7 @@ def explain(error: ValidationError, layers: list[Layer]) -> UserError:
             tag = problem["ctx"]["tag"]
             text = f"{short(tag)} is unknown{did_you_mean(tag, _KINDS[key])}"
             return fault(f"{key}.kind", _origin([key, "kind"], layers), text)
-    return fault(key, _origin(location, layers), _complaint(problem))
+    return fault(key, _origin(location, layers), complaint(problem))
 
 
 _MUST_BE = {
@@ -175,7 +175,7 @@ _MUST_BE = {
 }
 
 
-def _complaint(problem: Any) -> str:
+def complaint(problem: Any) -> str:
     """What a value must be, and what it is."""
     value = problem["input"]
     if problem["type"] == "literal_error" and isinstance(value, str):

@@ -1,7 +1,8 @@
 """The files below `config/`: which there are, and YAML read safely. No merging, no torch.
 
 This YAML is plain data: no tags, no anchors, no aliases, no dates, and no key twice. `1e-3` is a
-number, which YAML 1.1 alone would read as text.
+number, which YAML 1.1 alone would read as text; `1:30:00` is text, which YAML 1.1 alone would read
+as 5400.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ GROUPS = ("task", "model", "optimizer", "experiment")
 
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _EXPONENT_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+\Z")
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -35,7 +37,10 @@ class _Loader(yaml.SafeLoader):
     """The safe loader, with less of YAML."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as the base class has it)
-        first: [(tag, pattern) for tag, pattern in entries if tag != _TIMESTAMP]
+        first: [
+            *([("tag:yaml.org,2002:str", _SEXAGESIMAL)] if first in "-+0123456789" else []),
+            *((tag, pattern) for tag, pattern in entries if tag != _TIMESTAMP),
+        ]
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

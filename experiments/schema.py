@@ -15,13 +15,13 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _list_as_tuple(value: object) -> object:
+def list_as_tuple(value: object) -> object:
     """YAML has lists only; strict types want the tuple itself."""
     return tuple(value) if isinstance(value, list) else value
 
 
-Betas = Annotated[tuple[Beta, Beta], BeforeValidator(_list_as_tuple)]
-Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(_list_as_tuple)]
+Betas = Annotated[tuple[Beta, Beta], BeforeValidator(list_as_tuple)]
+Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
 
 
 class Section(BaseModel):

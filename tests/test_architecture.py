@@ -116,6 +116,7 @@ WITHOUT_TORCH = [
     "experiments.run_folder",
     "experiments.schema",
     "experiments.sweep.*",
+    "experiments.sweep_cli",
     "sls.conditions",
     "sls.record",
     "sls.search",

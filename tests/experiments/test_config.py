@@ -15,7 +15,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from experiments.config import config_hash, load, run_path, to_yaml
-from experiments.config_files import CONFIG_ROOT, available, parse
+from experiments.config_files import CONFIG_ROOT, available, dump, parse
 from experiments.errors import UserError
 from experiments.schema import Quirks, RunConfig
 
@@ -454,6 +454,12 @@ def test_float_override_round_trips_through_yaml(value: float) -> None:
     assert config.optimizer.model_dump()["c"] == value
     for read in (yaml.safe_load, parse):
         assert RunConfig.model_validate(read(to_yaml(config))) == config
+
+
+@pytest.mark.parametrize("text", ["2:00:00", "0:30:00", "1:30", "-1:30.5"])
+def test_times_of_day_are_text(text: str) -> None:
+    assert parse(text) == text
+    assert yaml.safe_load(dump({"time": text})) == {"time": text}
 
 
 @pytest.mark.parametrize("text", ["1e-3", "'1e-3'", "'null'", "'5'", "'2001-01-01'", "'a: b'", "é"])

@@ -1,0 +1,102 @@
+"""What `--dry-run` prints: every run of a sweep, its state, and how long it may take. No torch."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.sweep.plan import PlannedRun, Sweep
+from experiments.sweep.state import state_of
+
+_HEADER = ("state", "stage", "row", "label", "seed", "time", "arguments of main.py")
+
+
+def listing(sweep: Sweep) -> str:
+    """A line a run, then the cells that wait for tuning, then the total.
+
+    The time of a run is the mean of those that have ended with the same row and label, else with
+    the same row; `-` for a run that has ended itself, `?` where there is none to go by.
+    """
+    runs = (*sweep.tuning_runs(), *sweep.comparison_runs())
+    seconds = _Seconds(runs)
+    lines: list[tuple[str, ...]] = [_HEADER]
+    estimates: list[float | None] = []
+    states: Counter[str] = Counter()
+    for run in runs:
+        state = state_of(run.folder).kind
+        states[state] += 1
+        time = "-"
+        if state not in ("finished", "diverged"):
+            estimates.append(seconds.of(run))
+            time = duration(estimates[-1])
+        seed = str(run.config.seed)
+        words = shlex.join(run.arguments)
+        lines.append((state, run.stage, run.row, run.label, seed, time, words))
+    waiting = [
+        f"{cell.row} with {cell.label}: its runs are known after tuning ({cell.reason})"
+        for cell in sweep.untuned()
+    ]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    summary = [f"{len(runs)} runs: {counts}"] if runs else ["no runs"]
+    summary.append(_total(estimates, len(waiting) * len(sweep.config.seeds)))
+    return "\n".join([*_aligned(lines), "", *waiting, *summary]) + "\n"
+
+
+class _Seconds:
+    """Mean seconds of the runs that finished, by row and label, and by row."""
+
+    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+        self._known: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for run in runs:
+            seconds = _seconds(run.folder.summary())
+            if seconds is not None:
+                self._known[run.row, run.label].append(seconds)
+                self._known[run.row,].append(seconds)
+
+    def of(self, run: PlannedRun) -> float | None:
+        """The estimate of a run; None where no run of its row has finished."""
+        for key in ((run.row, run.label), (run.row,)):
+            if key in self._known:
+                return sum(self._known[key]) / len(self._known[key])
+        return None
+
+
+def _seconds(summary: Mapping[str, Any] | None) -> float | None:
+    """How long a finished run took; older runs know the time of their steps only."""
+    if summary is None or summary["status"] != "finished":
+        return None
+    seconds: float = summary.get("seconds_total", summary["seconds_training"])
+    return seconds
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`; `?` for None."""
+    if seconds is None:
+        return "?"
+    minutes = round(seconds / 60)
+    if seconds < 99.5:
+        return f"{round(seconds)} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _total(estimates: Sequence[float | None], after_tuning: int) -> str:
+    known = [seconds for seconds in estimates if seconds is not None]
+    text = f"to do: {len(estimates)} runs"
+    if after_tuning:
+        text += f" and {after_tuning} after tuning"
+    if not known:
+        return f"{text}; no run of their rows has finished, so there is no estimate of their time"
+    text += f"; about {duration(sum(known))} one after another"
+    unknown = len(estimates) - len(known) + after_tuning
+    return f"{text}, without {unknown} runs whose time is not known" if unknown else text
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest word; the last is as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
