@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -108,6 +108,6 @@ def _interrupted_when(stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def note(job: Job, text: str) -> None:
-    """Append a line to the job's log, from which a failure is explained."""
-    with Path(job.log_file).open("a", encoding="utf-8") as log:
+    """Append a line to the job's log, from which a failure is explained, if it can be written."""
+    with suppress(OSError), Path(job.log_file).open("a", encoding="utf-8") as log:
         log.write(f"{text}\n")
