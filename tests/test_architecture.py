@@ -80,6 +80,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.run_folder",
         "experiments.schema",
     },
+    "experiments.sweep.launchers.*": {
+        "experiments.sweep.job",
+        "experiments.sweep.launchers.*",
+        "experiments.sweep.process",
+        "experiments.errors",
+    },
     "experiments.optimizers": {
         "experiments.schema",
         "experiments.errors",
