@@ -13,7 +13,7 @@ from experiments.report.document import Document, Picture
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 # Pictures have this many pixels for each of a plain screen, so that text is sharp on fine ones.
-_PIXELS = 2
+_PIXELS = 1.6
 
 
 def to_html(document: Document) -> str:
@@ -39,4 +39,4 @@ def _data_url(picture: Picture) -> str:
 def _size(picture: Picture) -> tuple[int, int]:
     """Width and height on the page, from the head of the PNG."""
     width, height = struct.unpack(">II", picture.png[16:24])
-    return width // _PIXELS, height // _PIXELS
+    return round(width / _PIXELS), round(height / _PIXELS)

@@ -43,6 +43,13 @@ def finite_curve(x: np.ndarray, y: np.ndarray) -> Curve:
     return Curve(x[kept], y[kept])
 
 
+def held_to(curve: Curve, x: float) -> Curve:
+    """The curve with its last value kept until `x`."""
+    if len(curve.x) == 0 or curve.x[-1] >= x:
+        return curve
+    return Curve(np.append(curve.x, x), np.append(curve.y, curve.y[-1]))
+
+
 def thinned(values: np.ndarray) -> np.ndarray:
     """The means of at most `MAX_POINTS` blocks of equal length, the last may be shorter.
 

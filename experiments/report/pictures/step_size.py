@@ -86,7 +86,7 @@ def _log_axis(axes: Axes, drawn: list[Band]) -> None:
     lines = [one.middle[np.isfinite(one.middle)] for one in drawn]
     if not any(len(line) > 0 for line in lines):
         return
-    axes.set_yscale("log")
+    panels.log_axis(axes)
     typical = min(float(np.quantile(line, 0.1)) for line in lines if len(line) > 0)
     lowest = min(float(line.min()) for line in lines if len(line) > 0)
     if lowest < typical / 10:

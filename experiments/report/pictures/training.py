@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from experiments.report.document import Picture
 from experiments.report.palette import LineStyle
 from experiments.report.pictures import panels
-from experiments.report.pictures.bands import Band, Curve, band, smooth_curve
+from experiments.report.pictures.bands import Band, Curve, band, held_to, smooth_curve
 from experiments.report.pictures.cells import (
     Cells,
     any_diverged,
@@ -62,7 +62,7 @@ def _draw_panel(
     drawn = []
     for label, runs in by_label.items():
         curves = [_curve(run, column) for run in runs]
-        drawn.append(band(curves))
+        drawn.append(band(_held(runs, curves) if column == "seconds" else curves))
         panels.draw_band(axes, drawn[-1], styles[label])
         for run, curve in zip(runs, curves, strict=True):
             if run.status == "diverged" and len(curve.x) > 0:
@@ -78,6 +78,18 @@ def _cut_explosions(axes: Axes, drawn: list[Band]) -> None:
         axes.set_ylim(top=100 * np.median(starts))
 
 
+def _held(runs: list[RunRecord], curves: list[Curve]) -> list[Curve]:
+    """The curves, those of finished runs held until the slowest seed is done.
+
+    Otherwise the median would jump each time that a fast seed leaves it.
+    """
+    last = max((curve.x[-1] for curve in curves if len(curve.x) > 0), default=0.0)
+    return [
+        held_to(curve, last) if run.status == "finished" else curve
+        for run, curve in zip(runs, curves, strict=True)
+    ]
+
+
 def _curve(run: RunRecord, column: str) -> Curve:
     loss = run.steps["loss"].to_numpy(dtype=float)
     # What is larger is as good as infinite, and its powers would overflow.
@@ -91,6 +103,8 @@ def _caption(cells: Cells, column: str) -> str:
     ]
     if column == "seconds":
         sentences.append("Evaluation and logging are not counted as time.")
+        if several_seeds(cells):
+            sentences.append("A finished seed keeps its last value until the slowest is done.")
     if any_diverged(cells):
         sentences.append("A cross marks where a run diverged.")
     return " ".join(sentences)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from experiments.report.curves import spans_decades
@@ -58,7 +59,8 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, styles: dict[str, LineStyle]) ->
         if not rates.empty:
             _draw_rates(axes, rates, look)
     if spans_decades(part["score"].to_numpy(dtype=float)):
-        axes.set_yscale("log")
+        panels.log_axis(axes)
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("peak learning rate")
     axes.set_ylabel(f"{score_title(str(part['score_name'].iloc[0]))}, held out")
 

@@ -10,6 +10,7 @@ from experiments.report.pictures.bands import (
     Curve,
     band,
     band_of_columns,
+    held_to,
     smooth_curve,
     thinned,
 )
@@ -59,6 +60,13 @@ def test_a_run_is_not_prolonged_beyond_its_end():
 def test_the_grid_of_seconds_spans_the_slowest_run():
     found = band([curve([1, 50], [1, 1]), curve([2, 80], [1, 1])])
     assert (found.x[0], found.x[-1]) == (1.0, 80.0)
+
+
+def test_a_curve_is_held_at_its_last_value_and_never_cut():
+    found = held_to(curve([0, 4], [1, 3]), 10.0)
+    assert (list(found.x), list(found.y)) == ([0, 4, 10], [1, 3, 3])
+    assert list(held_to(found, 5.0).x) == [0, 4, 10]
+    assert len(held_to(curve([], []), 5.0).x) == 0
 
 
 def test_a_column_without_any_number_is_a_gap():

@@ -12,7 +12,7 @@ import pytest
 from experiments.report.document import Cell, Document, Picture, Section, Table
 from experiments.report.html import to_html
 
-PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 200, 120) + b"more"
+PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 160, 320) + b"more"
 VOID = {"meta", "img", "link", "br", "hr"}
 HOSTILE = "<script>alert('x')</script> & \"quoted\" {{ document }} {% if %} </section> -->"
 
@@ -84,11 +84,11 @@ def test_the_contents_lead_to_every_section():
     assert {"one", "two", "picture-loss", "table-numbers"} <= set(identities)
 
 
-def test_a_picture_is_inside_with_its_text_and_half_its_pixels():
+def test_a_picture_is_inside_with_its_text_and_size():
     (image,) = Page(to_html(full())).all("img")
     source = image["attributes"]["src"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(source) == PNG
-    assert (image["attributes"]["width"], image["attributes"]["height"]) == ("100", "60")
+    assert (image["attributes"]["width"], image["attributes"]["height"]) == ("100", "200")
     assert image["attributes"]["alt"] == "words"
 
 

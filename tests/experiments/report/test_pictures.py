@@ -74,13 +74,13 @@ def two_labels(seeds=(0, 1, 2)):
 def assert_is_png(picture):
     assert picture.png[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", picture.png[16:24])
-    assert 1400 <= width <= 2200
-    assert 600 <= height <= 1000
+    assert 1100 <= width <= 1700
+    assert 500 <= height <= 1000
     assert len(picture.png) < 600_000
 
 
 def test_every_key_has_its_pictures(monkeypatch):
-    monkeypatch.setattr(panels, "DPI", 200)
+    monkeypatch.setattr(panels, "DPI", 160)
     drawn = pictures(two_labels())
     keys = {name: [picture.key for picture in found] for name, found in drawn.items()}
     assert keys == {
@@ -191,41 +191,43 @@ def test_a_run_that_diverged_is_marked_with_a_cross():
     assert count(diverged, colour) > count(ended, colour) + 12
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"steps": steps(1), "evaluations": evaluations(1)},
-        {"steps": steps(13)},
-        {"steps": steps(loss=np.full(60, np.nan)), "status": "diverged"},
-        {"steps": steps(loss=np.full(60, np.inf)), "status": "diverged"},
-        {"steps": steps(loss=np.full(60, 1e300))},
-        {"steps": steps().assign(step_size=0.0)},
-        {"steps": steps().assign(factor=np.linspace(1, 0, 60))},
-        {"steps": steps().assign(seconds=np.nan)},
-        {"steps": steps().assign(loss=[1] * 60, step=np.arange(60))},
-        {"evaluations": evaluations().assign(accuracy=np.nan)},
-        {"evaluations": pd.concat([evaluations(), evaluations()])},
-    ],
-    ids=[
-        "one step",
-        "shorter",
-        "never finite",
-        "infinite",
-        "huge",
-        "no step",
-        "annealed to zero",
-        "no clock",
-        "integers",
-        "score never finite",
-        "evaluated twice",
-    ],
-)
-def test_odd_runs_can_be_drawn_alone_and_beside_others(odd):
-    runs = [run(**odd), *(run(row="smoke", seed=seed, label="alsals") for seed in (0, 1))]
-    runs += [run(row="smoke", **odd), run(row="smoke", seed=1)]
-    for draw in (training_pictures, validation_pictures, step_size_pictures):
-        for picture in draw(results(*runs)):
-            assert pixels(picture.png).std() > 5
+ODD = {
+    "one step": {"steps": steps(1), "evaluations": evaluations(1)},
+    "shorter": {"steps": steps(13)},
+    "never finite": {"steps": steps(loss=np.full(60, np.nan)), "status": "diverged"},
+    "infinite": {"steps": steps(loss=np.full(60, np.inf)), "status": "diverged"},
+    "huge": {"steps": steps(loss=np.full(60, 1e300))},
+    "negative": {"steps": steps(loss=np.linspace(1, -1, 60))},
+    "no step": {"steps": steps().assign(step_size=0.0)},
+    "annealed to zero": {"steps": steps().assign(factor=np.linspace(1, 0, 60))},
+    "no clock": {"steps": steps().assign(seconds=np.nan)},
+    "integers": {"steps": steps().assign(loss=[1] * 60)},
+    "score never finite": {"evaluations": evaluations().assign(accuracy=np.nan)},
+    "evaluated twice": {"evaluations": pd.concat([evaluations(), evaluations()])},
+}
+
+
+@pytest.mark.parametrize("draw", [training_pictures, validation_pictures, step_size_pictures])
+def test_odd_runs_can_be_drawn_alone(draw):
+    for picture in draw(results(*(run(row=name, **odd) for name, odd in ODD.items()))):
+        assert all(name in picture.alternative for name in ODD)
+        assert pixels(picture.png).std() > 5
+
+
+def test_odd_runs_can_be_drawn_beside_others():
+    others = [run(row=name, seed=1) for name in ODD]
+    odd = [run(row=name, **changes) for name, changes in ODD.items()]
+    for picture in training_pictures(results(*odd, *others)):
+        assert all(name in picture.alternative for name in ODD)
+
+
+def test_a_fast_seed_that_is_finished_counts_until_the_slowest_is_done(figures):
+    # A low loss in 30 s and a high one in 60 s; over the last 30 s both make the median.
+    low, high = (steps(loss=np.full(60, loss), seconds_a_step=s) for loss, s in ((1, 0.5), (3, 1)))
+    for status, expected in (("finished", 2.0), ("unfinished", 3.0)):
+        training_pictures(results(run(steps=low, status=status), run(seed=1, steps=high)))
+        (line,) = figures[-1].axes[0].lines
+        assert (line.get_xdata()[-1], line.get_ydata()[-1]) == (60.0, expected)
 
 
 def test_a_loss_that_explodes_does_not_squeeze_the_other_lines(figures):
