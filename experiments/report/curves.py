@@ -9,11 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.report.palette import BLUE, GREEN, GREY, ORANGE
 from experiments.run_folder import RunFolder, atomic_file
-
-# From the palette of Okabe and Ito, which colour-blind readers can tell apart.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-GREY = "#6E6E6E"
 
 # The statuses of a line search's step that moved the parameters.
 MOVED = frozenset(("accepted", "floor", "fallback", "repeated"))
@@ -64,7 +61,7 @@ def _draw_losses(axes: Axes, steps: Rows, evaluations: Rows) -> None:
         label="validation loss",
     )
     _rug(axes, x[~np.isfinite(loss)], "loss not finite", ORANGE)
-    if _spans_decades(loss):
+    if spans_decades(loss):
         axes.set_yscale("log")
     axes.set_ylabel("loss")
     axes.legend(frameon=False, loc="upper right")
@@ -122,7 +119,7 @@ def _column(rows: Rows, name: str) -> np.ndarray:
     return np.array([np.nan if row.get(name) is None else row[name] for row in rows], dtype=float)
 
 
-def _spans_decades(values: np.ndarray) -> bool:
+def spans_decades(values: np.ndarray) -> bool:
     """True for positive values that a linear axis would flatten."""
     finite = values[np.isfinite(values)]
     return bool(len(finite) > 0 and finite.min() > 0 and finite.max() > 30 * finite.min())

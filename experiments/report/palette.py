@@ -1,0 +1,63 @@
+"""The colours of all pictures, and the line that stands for each label in every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Literal
+
+# From the palette of Okabe and Ito, which colour-blind readers can tell apart; the last two, for
+# labels beyond it, are from Paul Tol's.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+SKY, PURPLE, AMBER = "#56B4E9", "#CC79A7", "#E69F00"
+WINE, INDIGO = "#882255", "#332288"
+BLACK, GREY, LIGHT_GREY = "#222222", "#6E6E6E", "#9A9A9A"
+
+Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
+SOLID: Dashes = "-"
+DASHED: Dashes = (0.0, (4.5, 1.6))
+DOTTED: Dashes = (0.0, (1.2, 1.2))
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How a label is drawn. `order` is the z-order: what is higher lies above."""
+
+    colour: str
+    width: float
+    dashes: Dashes
+    marker: str
+    order: float
+
+
+# The baselines are black and grey, the line searches coloured, and the subject of it all in front.
+_BY_OPTIMIZER = {
+    "adam": LineStyle(BLACK, 1.7, SOLID, "o", 3.0),
+    "adamw": LineStyle(GREY, 1.6, DOTTED, "P", 2.6),
+    "sgd": LineStyle(LIGHT_GREY, 1.6, DASHED, "v", 2.5),
+    "alsals": LineStyle(ORANGE, 2.5, SOLID, "D", 4.0),
+    "adam_sls": LineStyle(BLUE, 1.6, SOLID, "s", 2.9),
+    "salsa": LineStyle(GREEN, 1.6, SOLID, "^", 2.8),
+    "sls": LineStyle(SKY, 1.6, SOLID, "<", 2.7),
+}
+_SPARE_COLOURS = (PURPLE, AMBER, WINE, INDIGO)
+_SPARE_DASHES = (SOLID, DASHED, DOTTED)
+_SPARE_MARKERS = ("X", "h", ">", "p")
+
+
+def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
+    """The line of each label, given its optimizer's kind, in the order of the tables.
+
+    The first label of a kind has the kind's own line; further ones of it, and kinds that have
+    none, take what is left, which repeats after twelve.
+    """
+    free = dict(_BY_OPTIMIZER)
+    spare = cycle(
+        LineStyle(colour, 1.6, dashes, marker, 2.4)
+        for dashes in _SPARE_DASHES
+        for colour, marker in zip(_SPARE_COLOURS, _SPARE_MARKERS, strict=True)
+    )
+    return {
+        label: free.pop(kind) if kind in free else next(spare) for label, kind in optimizers.items()
+    }

@@ -1,0 +1,31 @@
+"""The report's pictures, by the section that they belong to."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from experiments.report.document import Picture
+from experiments.report.pictures.profiles import profile_pictures
+from experiments.report.pictures.step_size import step_size_pictures
+from experiments.report.pictures.training import training_pictures
+from experiments.report.pictures.tuning import tuning_pictures
+from experiments.report.pictures.validation import validation_pictures
+from experiments.report.records import Results
+
+
+def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
+    """All pictures under `training`, `validation`, `step_size`, `tuning` and `profiles`.
+
+    Where there is nothing to draw the tuple is empty. The first three show the runs of the
+    comparison only. The same results give the same bytes.
+    """
+    # Imported late: these two read much that a single picture does without.
+    sensitivity = import_module("experiments.report.tuning").sensitivity
+    profiles = import_module("experiments.report.cost").profiles
+    return {
+        "training": training_pictures(results),
+        "validation": validation_pictures(results),
+        "step_size": step_size_pictures(results),
+        "tuning": tuning_pictures(results, sensitivity(results)),
+        "profiles": profile_pictures(results, profiles(results)),
+    }

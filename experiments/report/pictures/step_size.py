@@ -1,0 +1,137 @@
+"""The steps that were taken, and the trials that the line searches needed for them."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.report.document import Picture
+from experiments.report.palette import LineStyle
+from experiments.report.pictures import panels
+from experiments.report.pictures.bands import Band, Curve, band, smooth_curve
+from experiments.report.pictures.cells import (
+    Cells,
+    comparison_cells,
+    labels_of,
+    several_seeds,
+    styles_of,
+)
+from experiments.report.records import Results, RunRecord
+
+
+def step_size_pictures(results: Results) -> tuple[Picture, ...]:
+    """Step sizes and, if a line search is among the runs, trials; none without runs."""
+    cells = comparison_cells(results)
+    if not cells:
+        return ()
+    styles = styles_of(results)
+    searching = _with_trials(cells)
+    step_sizes = _step_sizes(cells, styles)
+    return (step_sizes, _trials(searching, styles)) if searching else (step_sizes,)
+
+
+def taken_steps(run: RunRecord) -> np.ndarray:
+    """`step_size · factor`, the step that was taken; the factor is 1 where there is none."""
+    factor = run.steps["factor"].to_numpy(dtype=float)
+    taken: np.ndarray = run.steps["step_size"].to_numpy(dtype=float) * np.where(
+        np.isnan(factor), 1.0, factor
+    )
+    return taken
+
+
+# -------------------------------------------------------------------------------- step sizes
+
+
+def _step_sizes(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
+    with panels.style():
+        figure, grid = panels.small_multiples(list(cells))
+        for axes, by_label in zip(grid, cells.values(), strict=True):
+            drawn = []
+            for label, runs in by_label.items():
+                drawn.append(_powers(band([_log_step_curve(run) for run in runs])))
+                panels.draw_band(axes, drawn[-1], styles[label])
+            _log_axis(axes, drawn)
+            panels.step_axis(axes, "step")
+            axes.set_ylabel("step size")
+        panels.legend(figure, styles, labels_of(cells))
+        image = panels.png(figure)
+    caption = (
+        "The step size times the annealing factor, as a geometric mean over a fiftieth of the run. "
+    )
+    return Picture(
+        key="step-size",
+        title="Step size against steps",
+        caption=caption + panels.seeds_explained(several=several_seeds(cells)),
+        alternative=panels.described("Step size against steps", [*cells], labels_of(cells)),
+        png=image,
+    )
+
+
+def _log_step_curve(run: RunRecord) -> Curve:
+    taken = taken_steps(run)
+    logarithm = np.full(len(taken), np.nan)
+    np.log10(taken, out=logarithm, where=taken > 0)
+    return smooth_curve(run.steps["step"].to_numpy(), logarithm)
+
+
+def _powers(logarithms: Band) -> Band:
+    low, middle, high = (
+        10.0**part for part in (logarithms.low, logarithms.middle, logarithms.high)
+    )
+    return Band(logarithms.x, middle, low, high)
+
+
+def _log_axis(axes: Axes, drawn: list[Band]) -> None:
+    """Logarithmic, and cut below: the last annealed steps would squeeze all others together."""
+    lines = [one.middle[np.isfinite(one.middle)] for one in drawn]
+    if not any(len(line) > 0 for line in lines):
+        return
+    panels.log_axis(axes)
+    typical = min(float(np.quantile(line, 0.1)) for line in lines if len(line) > 0)
+    lowest = min(float(line.min()) for line in lines if len(line) > 0)
+    if lowest < typical / 10:
+        axes.set_ylim(bottom=typical / 10)
+
+
+# ------------------------------------------------------------------------------------ trials
+
+
+def _with_trials(cells: Cells) -> Cells:
+    """The cells of optimizers that count trials."""
+    searching = {
+        row: {
+            label: runs
+            for label, runs in by_label.items()
+            if any(run.steps["trials"].notna().any() for run in runs)
+        }
+        for row, by_label in cells.items()
+    }
+    return {row: by_label for row, by_label in searching.items() if by_label}
+
+
+def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
+    with panels.style():
+        figure, grid = panels.small_multiples(list(cells))
+        for axes, by_label in zip(grid, cells.values(), strict=True):
+            for label, runs in by_label.items():
+                curves = [
+                    smooth_curve(run.steps["step"].to_numpy(), run.steps["trials"].to_numpy())
+                    for run in runs
+                ]
+                panels.draw_band(axes, band(curves), styles[label])
+            panels.step_axis(axes, "step")
+            axes.set_ylabel("trials a step")
+            axes.set_ylim(bottom=0)
+        panels.legend(figure, styles, labels_of(cells))
+        image = panels.png(figure)
+    caption = (
+        "How many step sizes a line search tried before it took one, as a mean over a fiftieth of "
+        "the run; a step that repeats the last one without a search counts zero. "
+    )
+    return Picture(
+        key="trials",
+        title="Trials a step",
+        caption=caption + panels.seeds_explained(several=several_seeds(cells)),
+        alternative=panels.described("Trials a step", [*cells], labels_of(cells)),
+        png=image,
+    )

@@ -1,0 +1,125 @@
+"""What the baselines' rates do to the score, and the line search without one across it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+from matplotlib.transforms import blended_transform_factory
+
+from experiments.report.curves import spans_decades
+from experiments.report.document import Picture
+from experiments.report.palette import LineStyle
+from experiments.report.pictures import panels
+from experiments.report.pictures.cells import styles_of
+from experiments.report.records import Results
+from experiments.report.titles import score_title
+
+
+def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Picture, ...]:
+    """One picture, or none where nothing was tuned.
+
+    `sensitivity` has a line a rate: `row`, `label`, `lr` (NaN for a line search, which has none),
+    `score`, `score_name`, `score_is_loss` and `winner`.
+    """
+    tuned = sensitivity[sensitivity["lr"].notna()]
+    if tuned.empty:
+        return ()
+    rows = list(dict.fromkeys(tuned["row"]))
+    shown = sensitivity[sensitivity["row"].isin(rows)]
+    labels = list(dict.fromkeys(shown["label"]))
+    styles = styles_of(results)
+    with panels.style():
+        figure, grid = panels.small_multiples(rows)
+        for axes, row in zip(grid, rows, strict=True):
+            _draw_panel(axes, shown[shown["row"] == row], styles)
+        panels.legend(figure, styles, labels)
+        image = panels.png(figure)
+    picture = Picture(
+        key="tuning",
+        title="Sensitivity to the learning rate",
+        caption=_caption(shown),
+        alternative=panels.described(
+            "The score on held-out training examples against the peak learning rate", rows, labels
+        ),
+        png=image,
+    )
+    return (picture,)
+
+
+def _draw_panel(axes: Axes, part: pd.DataFrame, styles: dict[str, LineStyle]) -> None:
+    axes.set_xscale("log")
+    axes.margins(x=0.05, y=0.09)
+    for label, lines in part.groupby("label", sort=False):
+        look = styles[str(label)]
+        rates = lines[lines["lr"].notna()].sort_values("lr")
+        for score in lines.loc[lines["lr"].isna(), "score"].dropna():
+            axes.axhline(score, color=look.colour, linewidth=look.width, zorder=look.order)
+        if not rates.empty:
+            _draw_rates(axes, rates, look)
+    if spans_decades(part["score"].to_numpy(dtype=float)):
+        panels.log_axis(axes)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("peak learning rate")
+    axes.set_ylabel(f"{score_title(str(part['score_name'].iloc[0]))}, held out")
+
+
+def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
+    lr, score = rates["lr"].to_numpy(dtype=float), rates["score"].to_numpy(dtype=float)
+    axes.plot(
+        lr,
+        score,
+        color=look.colour,
+        linestyle=look.dashes,
+        linewidth=look.width,
+        marker=look.marker,
+        markersize=5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        zorder=look.order,
+    )
+    best = rates["winner"].to_numpy(dtype=bool)
+    axes.plot(
+        lr[best],
+        score[best],
+        "*",
+        color=look.colour,
+        markersize=15,
+        markeredgecolor="white",
+        markeredgewidth=1.0,
+        zorder=look.order + 2,
+    )
+    lost = lr[~np.isfinite(score)]
+    foot = blended_transform_factory(axes.transData, axes.transAxes)
+    axes.plot(
+        lost,
+        np.full(len(lost), 0.04),
+        "x",
+        color=look.colour,
+        markersize=7,
+        markeredgewidth=1.8,
+        transform=foot,
+        zorder=look.order,
+    )
+
+
+def _caption(shown: pd.DataFrame) -> str:
+    sentences = [
+        "A point is a run, or the mean of several, trained without the held-out examples at that "
+        "peak rate; a star is the rate taken for the comparison.",
+    ]
+    if shown["lr"].isna().any():
+        sentences.append(
+            "A horizontal line is a line search trained the same way: it has no rate to tune."
+        )
+    if shown.loc[shown["lr"].notna(), "score"].isna().any():
+        sentences.append("A cross at the foot is a rate that diverged.")
+    directions = shown.groupby("row", sort=False)["score_is_loss"].first()
+    if directions.all():
+        sentences.append("Lower is better.")
+    elif not directions.any():
+        sentences.append("Higher is better.")
+    else:
+        sentences.append("Losses are better lower, all other scores higher.")
+    return " ".join(sentences)

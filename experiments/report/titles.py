@@ -1,0 +1,79 @@
+"""Names of files as people write them: `cpu_mrpc_bert` is MRPC · BERT (cpu)."""
+
+from __future__ import annotations
+
+_MODELS = {
+    "bert": "BERT",
+    "distilbert": "DistilBERT",
+    "efficientnet": "EfficientNet",
+    "gpt2": "GPT-2",
+    "mlp": "MLP",
+    "resnet": "ResNet",
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "roberta": "RoBERTa",
+    "vit": "ViT",
+}
+_TASKS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "cola": "CoLA",
+    "covertype": "Covertype",
+    "digits": "Digits",
+    "imagenet": "ImageNet",
+    "mnist": "MNIST",
+    "mnli": "MNLI",
+    "mrpc": "MRPC",
+    "openwebtext": "OpenWebText",
+    "qnli": "QNLI",
+    "qqp": "QQP",
+    "rte": "RTE",
+    "shakespeare": "Shakespeare",
+    "sst2": "SST-2",
+    "stsb": "STS-B",
+    "wikitext": "WikiText",
+    "wnli": "WNLI",
+}
+_LABELS = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "sgd": "SGD",
+    "alsals": "ALSALS",
+    "alsals_paper": "ALSALS (paper)",
+    "adam_sls": "Adam-SLS",
+    "salsa": "SaLSa",
+    "salsa_paper": "SaLSa (paper)",
+    "salsa_sgd": "SGD-SaLSa",
+    "sls": "SGD-SLS",
+    "sls_paper": "SGD-SLS (paper)",
+}
+_SCORES = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "mcc": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "val_loss": "validation loss",
+}
+
+
+def row_title(row: str) -> str:
+    """`[cpu_]<task>[_small]_<model>` in words; any other name as it is."""
+    words = row.replace("-", "_").split("_")
+    place = " (cpu)" if words[0] == "cpu" else ""
+    size = " (500 examples)" if "small" in words[1:-1] else ""
+    named = [word for word in words[1 if place else 0 :] if word != "small"]
+    if len(named) != 2 or named[0] not in _TASKS or named[1] not in _MODELS:
+        return row
+    return f"{_TASKS[named[0]]}{size} · {_MODELS[named[1]]}{place}"
+
+
+def label_title(label: str) -> str:
+    """An optimizer's name as the papers write it; any other label as it is."""
+    return _LABELS.get(label, label)
+
+
+def score_title(score: str) -> str:
+    """A metric's name in words; any other as it is, without underscores."""
+    return _SCORES.get(score, score.replace("_", " "))
