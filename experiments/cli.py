@@ -15,9 +15,9 @@ from pathlib import Path
 from experiments.config_files import CONFIG_ROOT, GROUPS, available
 from experiments.errors import MissingError, UserError, did_you_mean
 
-OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, INTERRUPTED = 0, 1, 130
 _FLAGS = ("--help", "--print-config")
-_COMMANDS = ("prefetch",)
+_COMMANDS = ("prefetch", "status")
 _PREFETCH = "python -m experiments prefetch"
 
 _HELP = """\
@@ -43,7 +43,8 @@ main keys:
   logger.wandb=disabled   online, offline, disabled
 --print-config shows all keys of a run as YAML and starts nothing.
 
-exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data, 130 interrupted
+exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data,
+            3 another process works in the run's folder, 130 interrupted
 
 examples:
   python main.py
@@ -54,6 +55,9 @@ examples:
 
 _COMMANDS_HELP = """\
 usage: python -m experiments prefetch [key=value ...] [--help]
+       python -m experiments status FOLDER [--watch]
+
+status    shows how far the runs below FOLDER are, as results/cpu; --watch goes on until Ctrl-C
 
 prefetch  fetches what a run of `python main.py key=value ...` needs: the data, the model, the
           tokenizer, tokens. Each goes to where the run looks: below data_root, into cache_dir, into
@@ -75,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; `argv` is without the program's name.
 
     Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
-    stderr), 130 interrupted. Every other exception is a bug and goes on.
+    stderr), 3 another process works in the run's folder, 130 interrupted. Every
+    other exception is a bug and goes on.
     """
     return _guarded(_run, list(sys.argv[1:] if argv is None else argv))
 
@@ -91,7 +96,7 @@ def _guarded(answer: Callable[[list[str]], int], arguments: list[str]) -> int:
         return answer(arguments)
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return USER_ERROR
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -138,6 +143,10 @@ def _command(arguments: list[str]) -> int:
     name, *pairs = words
     if name not in _COMMANDS:
         raise UserError(f"{name!r} (command line): unknown command{did_you_mean(name, _COMMANDS)}")
+    if name == "status":
+        from experiments.sweep.status_command import status
+
+        return status(pairs, flags)
     _require_known(flags, ("--help",))
     return _prefetch(pairs)
 

@@ -21,6 +21,8 @@ from experiments.errors import BusyError, UserError
 # `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
+# A file among the folders above is no folder that has been made, as far as reading goes.
+_MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @contextmanager
@@ -113,7 +115,7 @@ class RunFolder:
         try:
             with self._lock_file.open("r+b") as file:
                 return _is_locked(file)
-        except FileNotFoundError:
+        except _MISSING:
             return False
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
@@ -181,7 +183,7 @@ class RunFolder:
         """The JSON object of a file, None without the file."""
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except _MISSING:
             return None
         except ValueError as error:
             raise UserError(
@@ -239,7 +241,7 @@ class RunFolder:
                 start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
                 file.seek(start)
                 lines = file.read().split(b"\n")[:-1]
-        except FileNotFoundError:
+        except _MISSING:
             return None
         for line in reversed(lines if start == 0 else lines[1:]):
             # Somebody writes while this reads: a line that is none yet is no reason to stop.

@@ -67,6 +67,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.run_folder",
         "experiments.schema",
     },
+    "experiments.sweep.conduct": {
+        "experiments.sweep.*",
+        "experiments.errors",
+        "experiments.report.build",
+        "experiments.run_folder",
+    },
     "experiments.optimizers": {
         "experiments.schema",
         "experiments.errors",

@@ -58,13 +58,19 @@ def run_job(job: Job) -> Outcome:
 
     SIGINT and SIGTERM, where they have their default action here, are passed on as SIGINT: the
     job writes its checkpoint, and its outcome is returned as always. That works in the main thread
-    only, as the signals of a process do.
+    only, as the signals of a process do. A handler of the caller's own stays; if it raises, the job
+    is interrupted and waited for too, and the exception goes on.
     """
     started = time.monotonic()
     with _forwarding() as forward_to:
         process = start(job)
         forward_to(process)
-        exit_code = process.wait()
+        try:
+            exit_code = process.wait()
+        except BaseException:
+            interrupt(process)
+            process.wait()
+            raise
     return Outcome(exit_code, time.monotonic() - started)
 
 

@@ -94,6 +94,29 @@ def test_a_signal_reaches_the_job_as_an_interrupt_and_its_end_is_waited_for(tmp_
     assert said(tmp_path) == ["here", "checkpoint"]
 
 
+def test_a_handler_of_the_callers_own_stays_and_the_job_is_waited_for(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(_number, _frame):
+        raise StopError
+
+    def send() -> None:
+        wait_for("here", tmp_path / "output.log")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, stop)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with pytest.raises(StopError):
+            run_job(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
+    finally:
+        sender.join()
+        signal.signal(signal.SIGINT, before)
+    assert said(tmp_path) == ["here", "checkpoint"]
+
+
 def test_a_job_can_be_interrupted_where_its_parent_ignores_it(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
