@@ -24,10 +24,10 @@ def overview(entries: Sequence[Entry], workers: int | None) -> str:
         for kind in KINDS
         if counts[kind] or kind in ("finished", "running", "waiting")
     ]
-    left = seconds_left(entries, workers)
-    if left:
-        told.append(f"about {duration(left)} left")
-    elif left is None:
+    seconds, of_all = seconds_left(entries, workers)
+    if seconds:
+        told.append(f"{'about' if of_all else 'more than'} {duration(seconds)} left")
+    elif not of_all:
         told.append("time left not known yet")
     return ", ".join(told)
 
@@ -80,8 +80,10 @@ def _names(entry: Entry) -> tuple[Text, Text]:
     return Text(row), Text(entry.label)
 
 
-def seconds_left(entries: Sequence[Entry], workers: int | None) -> float | None:
-    """How long the sweep may still take; None if nothing like one of its runs has been seen.
+def seconds_left(entries: Sequence[Entry], workers: int | None) -> tuple[float, bool]:
+    """How long the sweep may still take, and whether that is all of it.
+
+    It is not if nothing like one of its runs has been seen; such runs are left out.
 
     A run takes as long as the mean of the finished ones of its row and label, else of its row, else
     as its own pace or that of a running one of its row says. Failed runs are not counted. With
@@ -90,11 +92,9 @@ def seconds_left(entries: Sequence[Entry], workers: int | None) -> float | None:
     unfinished = [e for e in entries if e.state.kind in ("running", "waiting", "stopped")]
     seconds = [_seconds_left(entry, entries) for entry in unfinished]
     known = [number for number in seconds if number is not None]
-    if len(known) < len(seconds):
-        return None
     if workers is None:
         workers = max(1, sum(entry.state.kind == "running" for entry in entries))
-    return max([sum(known) / workers, *known], default=0.0)
+    return max([sum(known) / workers, *known]), len(known) == len(seconds)
 
 
 def _seconds_left(entry: Entry, entries: Sequence[Entry]) -> float | None:

@@ -66,33 +66,46 @@ def test_a_tuning_run_is_told_from_the_one_that_is_compared():
 @pytest.mark.parametrize(
     ("entries", "workers", "expected"),
     [
-        ([], 1, 0.0),
-        ([entry(WAITING)], 1, None),
+        ([], 1, (0.0, True)),
+        ([entry(WAITING)], 1, (0.0, False)),
         # Two more like the finished one, one after the other or at once.
-        ([done(50.0), entry(WAITING, seed=1), entry(WAITING, seed=2)], 1, 100.0),
-        ([done(50.0), entry(WAITING, seed=1), entry(WAITING, seed=2)], 2, 50.0),
+        ([done(50.0), entry(WAITING, seed=1), entry(WAITING, seed=2)], 1, (100.0, True)),
+        ([done(50.0), entry(WAITING, seed=1), entry(WAITING, seed=2)], 2, (50.0, True)),
         # One run cannot be shared among workers.
-        ([done(50.0), entry(WAITING, seed=1)], 8, 50.0),
+        ([done(50.0), entry(WAITING, seed=1)], 8, (50.0, True)),
         # 60 of the 100 steps of one that takes 80 s are left.
-        ([done(80.0), entry(RUNNING, seed=1)], 1, 48.0),
+        ([done(80.0), entry(RUNNING, seed=1)], 1, (48.0, True)),
         # The same optimizer's finished run counts, not another's of the row.
-        ([done(50.0), done(10.0, label="sgd"), entry(WAITING, seed=1)], 1, 50.0),
+        ([done(50.0), done(10.0, label="sgd"), entry(WAITING, seed=1)], 1, (50.0, True)),
         # Else the row's: (50 + 10) / 2.
-        ([done(50.0), done(10.0, label="sgd"), entry(WAITING, label="sls")], 1, 30.0),
+        ([done(50.0), done(10.0, label="sgd"), entry(WAITING, label="sls")], 1, (30.0, True)),
         # A running one by its own pace, and one like it as long as its whole: 30 + 50.
-        ([entry(RUNNING), entry(WAITING, seed=1)], 1, 80.0),
-        # Another row says nothing.
-        ([done(50.0), entry(WAITING, row="other")], 1, None),
+        ([entry(RUNNING), entry(WAITING, seed=1)], 1, (80.0, True)),
+        # Another row says nothing, and what it takes is left out.
+        ([done(50.0), entry(WAITING, row="other")], 1, (0.0, False)),
+        ([done(50.0), entry(WAITING, seed=1), entry(WAITING, row="other")], 1, (50.0, False)),
         # What failed is not waited for.
-        ([done(50.0), entry(RunState("failed"), seed=1)], 1, 0.0),
+        ([done(50.0), entry(RunState("failed"), seed=1)], 1, (0.0, True)),
         # Without a number of workers, as many as are running.
-        ([done(50.0), *(entry(RUNNING, seed=s) for s in (1, 2)), entry(WAITING, seed=3)], None, 55),
+        (
+            [done(50.0), *(entry(RUNNING, seed=s) for s in (1, 2)), entry(WAITING, seed=3)],
+            None,
+            (55, True),
+        ),
     ],
 )
 def test_the_time_left_of_a_sweep(entries, workers, expected):
-    assert seconds_left(entries, workers) == (
-        expected if expected is None else pytest.approx(expected)
-    )
+    seconds, of_all = seconds_left(entries, workers)
+    assert of_all == expected[1]
+    assert seconds == pytest.approx(expected[0])
+
+
+def test_the_overview_says_how_sure_the_time_left_is():
+    like_it, unlike = entry(WAITING, seed=1), entry(WAITING, row="other")
+    assert overview([done(50.0), like_it], 1).endswith(", about 50 s left")
+    assert overview([done(50.0), like_it, unlike], 1).endswith(", more than 50 s left")
+    assert overview([unlike], 1).endswith(", time left not known yet")
+    assert overview([done(50.0)], 1).endswith("0 waiting")
 
 
 @pytest.mark.parametrize(
