@@ -40,7 +40,8 @@ main keys:
   logger.wandb=disabled   online, offline, disabled
 --print-config shows all keys of a run as YAML and starts nothing.
 
-exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data, 130 interrupted
+exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data,
+            3 another process works in the run's folder, 130 interrupted
 
 examples:
   python main.py
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; `argv` is without the program's name.
 
     Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
-    stderr), 130 interrupted. Every other exception is a bug and goes on.
+    stderr), 3 another process works in the run's folder, 130 interrupted. Every
+    other exception is a bug and goes on.
     """
     return guarded(_run, argv)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from experiments.errors import UserError, did_you_mean
 
-OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:
@@ -20,7 +20,7 @@ def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> i
         return answer(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return USER_ERROR
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED

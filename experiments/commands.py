@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from experiments.command_line import OK, asks_for_help, guarded, require_known, split
 from experiments.errors import UserError, did_you_mean
+from experiments.sweep.status_command import HELP as STATUS_HELP
 
 _PREFETCH_HELP = """\
 usage: python -m experiments prefetch [key=value ...] [--help]
@@ -89,6 +90,15 @@ def _prefetch(arguments: list[str]) -> int:
     return OK
 
 
+def _status(arguments: list[str]) -> int:
+    flags, words = split(arguments)
+
+    from experiments.sweep.status_command import status
+
+    return status(words, flags)
+
+
 COMMANDS = {
     "prefetch": Command("fetch and check what a run needs", _PREFETCH_HELP, _prefetch),
+    "status": Command("show how far the runs of a sweep are", STATUS_HELP, _status),
 }

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something that the user can mend: what is wrong, where, and the nearest right thing.
 
-    The command line prints its message on one line and leaves with exit code 2.
+    The command line prints its message on one line and leaves with the class's exit code.
     """
+
+    exit_code = 2
 
 
 class MissingError(UserError):
@@ -18,6 +20,12 @@ class MissingError(UserError):
 
     The command line adds the command that fetches it.
     """
+
+
+class BusyError(UserError):
+    """A run's folder that another process works in; to wait helps."""
+
+    exit_code = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -44,9 +44,8 @@ def run(config: RunConfig) -> bool:
     tell = say if config.logger.console else _silence
     summary = folder.summary()
     if summary is not None:
-        tell(f"already run, nothing to do: {folder.path}")
-        tell(summary_table(summary))
-        return _is_finished(summary)
+        return _already_run(folder, summary, tell)
+    folder.refuse_if_locked()
     # All that can be refused is refused before the folder is made, and leaves no trace.
     device = pick_device(config.device)
     task = _build_task(config, device)
@@ -61,14 +60,25 @@ def run(config: RunConfig) -> bool:
     Grouping.of(task.train, batch_size=plan.batch_size, window=plan.group_by_length)
     folder.create()
     with folder.lock():
+        # Another process may have finished the run while this one was getting ready.
+        summary = folder.summary()
+        if summary is not None:
+            return _already_run(folder, summary, tell)
         folder.write_config(to_yaml(config))
         folder.write_env(describe(device))
+        folder.write_plan(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
         training = Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
         summary = _train(config, training)
         draw_curves(folder)
         tell(summary_table(summary))
         tell(f"folder: {folder.path}\ncurves: {folder.curves_file}")
         folder.write_summary(summary)
+    return _is_finished(summary)
+
+
+def _already_run(folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
+    tell(f"already run, nothing to do: {folder.path}")
+    tell(summary_table(summary))
     return _is_finished(summary)
 
 
@@ -160,11 +170,13 @@ def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
         "steps": progress.step,
         "epochs": progress.step / training.plan.steps_per_epoch,
         "seconds_training": progress.seconds,
+        "seconds_total": progress.seconds + progress.seconds_evaluation,
         "forward_passes": progress.passes.forward,
         "backward_passes": progress.passes.backward,
         "diverged": training.diverged,
         "parameters": sum(parameter.numel() for parameter in training.task.model.parameters()),
         "score": training.task.score,
+        "score_is_loss": training.task.score_is_loss,
         "final": progress.final,
         "best": progress.best,
     }

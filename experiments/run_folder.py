@@ -7,14 +7,22 @@ import fcntl
 import json
 import math
 import os
+import struct
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
 
-from experiments.errors import UserError
+from experiments.errors import BusyError, UserError
+
+# `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
+_FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
+_TAIL_BYTES = 16_384
+# A file among the folders above is no folder that has been made, as far as reading goes.
+_MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @contextmanager
@@ -59,6 +67,9 @@ class RunFolder:
         self.best_file = self.path / "best.pt"
         self.curves_file = self.path / "curves.png"
         self.summary_file = self.path / "summary.json"
+        self.plan_file = self.path / "plan.json"
+        self.failure_file = self.path / "failure.json"
+        self.output_file = self.path / "output.log"
         self._lock_file = self.path / ".lock"
 
     def create(self) -> None:
@@ -79,7 +90,7 @@ class RunFolder:
         """Keep other processes out of the folder; a process that dies gives the lock back.
 
         Raises:
-            UserError: if another process holds it.
+            BusyError: if another process holds it.
         """
         with self._lock_file.open("wb") as file:
             # A POSIX record lock and not flock: a data worker that outlives its killed parent
@@ -88,13 +99,36 @@ class RunFolder:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
-                    raise UserError(
-                        f"{self.path} is in use by another process; wait for it or stop it"
-                    ) from error
+                    raise self._busy() from error
                 if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
                     raise
                 # This file system has no locks, which is no reason not to train on it.
             yield
+
+    def is_locked(self) -> bool:
+        """True while another process holds the lock, which this call never takes.
+
+        F_GETLK tells it; where its layout is not known (neither Linux nor macOS), the lock is
+        taken for an instant, in which a run that starts would find the folder in use. Not for the
+        process that holds the lock: closing any handle of a file gives up its POSIX locks.
+        """
+        try:
+            with self._lock_file.open("r+b") as file:
+                return _is_locked(file)
+        except _MISSING:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                raise
+            return False
+
+    def refuse_if_locked(self) -> None:
+        """Raise BusyError while another process holds the lock."""
+        if self.is_locked():
+            raise self._busy()
+
+    def _busy(self) -> BusyError:
+        return BusyError(f"{self.path} is in use by another process; wait for it or stop it")
 
     # ------------------------------------------------------------------- what is written once
 
@@ -109,8 +143,18 @@ class RunFolder:
             self._write_text(self.env_file, json_text(env, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write `summary.json`; from then on the run counts as done."""
+        """Write `summary.json`; from then on the run counts as done and not as failed."""
         self._write_text(self.summary_file, json_text(summary, indent=2) + "\n")
+        self.failure_file.unlink(missing_ok=True)
+
+    def write_plan(self, *, total_steps: int, steps_per_epoch: int) -> None:
+        """Write `plan.json`: how long the run is going to be."""
+        plan = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+        self._write_text(self.plan_file, json_text(plan) + "\n")
+
+    def write_failure(self, failure: Mapping[str, Any]) -> None:
+        """Write `failure.json`: how the last attempt ended; a summary removes it."""
+        self._write_text(self.failure_file, json_text(failure, indent=2) + "\n")
 
     def _write_text(self, path: Path, text: str) -> None:
         with atomic_file(path) as file:
@@ -125,17 +169,29 @@ class RunFolder:
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a run that is done, None for any other."""
-        if not self.summary_file.exists():
-            return None
+        return self._object(self.summary_file)
+
+    def plan(self) -> dict[str, Any] | None:
+        """`total_steps` and `steps_per_epoch`; None before they are known."""
+        return self._object(self.plan_file)
+
+    def failure(self) -> dict[str, Any] | None:
+        """How the last attempt failed, None if none has or a later one finished."""
+        return self._object(self.failure_file)
+
+    def _object(self, path: Path) -> dict[str, Any] | None:
+        """The JSON object of a file, None without the file."""
         try:
-            summary = json.loads(self.summary_file.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except _MISSING:
+            return None
         except ValueError as error:
             raise UserError(
-                f"{self.summary_file} is not valid JSON ({error}); delete it to run again"
+                f"{path} is not valid JSON ({error}); delete it to run again"
             ) from error
-        if not isinstance(summary, dict):
-            raise UserError(f"{self.summary_file} holds no summary; delete it to run again")
-        return summary
+        if not isinstance(value, dict):
+            raise UserError(f"{path} is not a JSON object; delete it to run again")
+        return value
 
     # ------------------------------------------------------------------------- metrics.jsonl
 
@@ -175,6 +231,26 @@ class RunFolder:
         lines = self.metrics_file.read_bytes().split(b"\n")[:-1]
         return [self._row(number, line) for number, line in enumerate(lines, start=1)]
 
+    def last_step(self) -> dict[str, Any] | None:
+        """The last whole row of a training step, None if there is none; reads only the end.
+
+        A row has some 500 bytes, and at most one evaluation's comes after it.
+        """
+        try:
+            with self.metrics_file.open("rb") as file:
+                start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
+                file.seek(start)
+                lines = file.read().split(b"\n")[:-1]
+        except _MISSING:
+            return None
+        for line in reversed(lines if start == 0 else lines[1:]):
+            # Somebody writes while this reads: a line that is none yet is no reason to stop.
+            with suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and row.get("event") == "step":
+                    return row
+        return None
+
     def _row(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             row = json.loads(line)
@@ -183,3 +259,23 @@ class RunFolder:
         if not isinstance(row, dict):
             raise UserError(f"{self.metrics_file}:{number}: not a JSON object")
         return row
+
+
+def _is_locked(file: BinaryIO) -> bool:
+    if sys.platform not in _FLOCK:
+        return _is_locked_by_trying(file)
+    layout, place = _FLOCK[sys.platform]
+    fields = [0] * 5
+    fields[place] = fcntl.F_WRLCK
+    answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *fields))
+    return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
+
+
+def _is_locked_by_trying(file: BinaryIO) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return True
+        raise
+    return False

@@ -86,6 +86,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.sweep.process",
         "experiments.errors",
     },
+    "experiments.sweep.conduct": {
+        "experiments.sweep.*",
+        "experiments.errors",
+        "experiments.report.build",
+        "experiments.run_folder",
+    },
     "experiments.optimizers": {
         "experiments.schema",
         "experiments.errors",

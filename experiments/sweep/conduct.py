@@ -1,12 +1,261 @@
-"""Run a sweep's stages. No torch."""
+"""Conducts a sweep: which runs to start, what became of them, and the exit code. No torch.
+
+What a run is, is read from its folder: nothing is remembered between two starts of a sweep, and
+several conductors can work on one folder.
+"""
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
 from experiments.errors import UserError
-from experiments.sweep.plan import Sweep
+from experiments.run_folder import RunFolder
+from experiments.sweep.display import Display, open_display
+from experiments.sweep.failures import Failure, failed_before, failure_of
+from experiments.sweep.job import Job, Launcher, Outcome
+from experiments.sweep.launchers.choose import environment_of, launcher_of
+from experiments.sweep.state import RunState, state_of
+from experiments.sweep.status import Watch, planned_runs
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+_MAIN = Path(__file__).resolve().parents[2] / "main.py"
+_LINES_SHOWN = 5
+_PAUSE_SECONDS = 1.0
 
 
-def conduct(sweep: Sweep, *, retry_failed: bool) -> int:
-    """Refuse to start: there is no launcher yet, only `--dry-run`."""
-    again = " --retry-failed" if retry_failed else ""
-    raise UserError(f"{sweep.name}: runs cannot be started yet; list them by --dry-run{again}")
+class PlannedRun(Protocol):
+    """What is needed of a run of the plan."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of `main.py`."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where it runs."""
+
+
+class UntunedCell(Protocol):
+    """What is told of a cell whose rate is not known."""
+
+    @property
+    def row(self) -> str:
+        """The experiment, or task and model."""
+
+    @property
+    def label(self) -> str:
+        """The optimizer."""
+
+    @property
+    def reason(self) -> str:
+        """Why there is no rate."""
+
+
+class Sweep(Protocol):
+    """What is needed of a sweep; `plan.Sweep` is one."""
+
+    name: str
+    results_dir: Path
+    launcher: Any
+    """The launcher's settings."""
+
+    def tuning_runs(self) -> Sequence[PlannedRun]:
+        """Those of the first stage."""
+
+    def comparison_runs(self) -> Sequence[PlannedRun]:
+        """Those of the second stage whose rates are known."""
+
+    def untuned(self) -> Sequence[UntunedCell]:
+        """The cells whose rates are not known."""
+
+    def write_plan(self) -> Path:
+        """Write what is planned, and say where."""
+
+
+def build_report(results_dir: Path) -> Path:
+    """Write the report on all results below a folder; returns its path."""
+    # Late: pictures and tables take seconds to import.
+    from experiments.report.build import (  # type: ignore[import-not-found, unused-ignore]
+        write_report,
+    )
+
+    path: Path = write_report(results_dir)
+    return path
+
+
+def conduct(
+    sweep: Sweep,
+    *,
+    retry_failed: bool,
+    write_report: Callable[[Path], Path] = build_report,
+) -> int:
+    """Run a sweep to its end: tuning, then the comparison, then the report.
+
+    Returns:
+        The exit code: 0 if every run has finished or diverged, which is a result too; 1 if one
+        failed or has no rate; 130 if it was interrupted, then there is no report.
+
+    Raises:
+        UserError: if the launcher cannot work here.
+    """
+    try:
+        with _terminated_as_interrupted():
+            with open_display(sweep.launcher.workers) as display:
+                failures = _run_stages(sweep, display, retry_failed=retry_failed)
+            untuned = sweep.untuned()
+            report = write_report(sweep.results_dir)
+    except KeyboardInterrupt:
+        _say("interrupted; runs keep their checkpoints, and the same command goes on from there")
+        return INTERRUPTED
+    _say(*(line for cell in untuned for line in _about_untuned(cell)))
+    _say(*(line for failure in failures for line in _about(failure)))
+    if failures:
+        count = f"{len(failures)} run{'s' if len(failures) > 1 else ''}"
+        _say(f"{count} failed; --retry-failed starts those again that would be skipped")
+    _say(f"report: {report}")
+    return FAILED if failures or untuned else OK
+
+
+def _run_stages(sweep: Sweep, display: Display, *, retry_failed: bool) -> list[Failure]:
+    launcher = launcher_of(sweep.launcher, sweep.results_dir / "launcher")
+    environment = environment_of(sweep.launcher)
+    failures = []
+    for runs_of_stage in (sweep.tuning_runs, sweep.comparison_runs):
+        # Before each: what is compared is known once the tuning has ended.
+        watch = Watch(planned_runs(sweep.write_plan(), sweep.results_dir))
+        tick = _tick(display, watch)
+        tick()
+        failures += run_all(
+            runs_of_stage(),
+            launcher,
+            retry_failed=retry_failed,
+            tick=tick,
+            environment=environment,
+        )
+        tick()
+    return failures
+
+
+def _tick(display: Display, watch: Watch) -> Callable[[], None]:
+    return lambda: display.show(watch.entries())
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    launcher: Launcher,
+    *,
+    retry_failed: bool,
+    tick: Callable[[], None] = lambda: None,
+    environment: tuple[tuple[str, str], ...] = (),
+    pause: float = _PAUSE_SECONDS,
+) -> list[Failure]:
+    """Bring every run to its end, by this process's launcher or by whoever works on it.
+
+    Finished and diverged runs are left alone, failed ones too unless `retry_failed`. Runs that
+    another process holds are waited for, `pause` seconds between two looks, and taken over if they
+    are left unfinished. No run fails twice in one call. Returns the failures, in the runs' order.
+    """
+    failures: dict[Path, Failure] = {}
+    pending = list(runs)
+    while pending:
+        ready, held = _sort(pending, failures, retry_failed=retry_failed)
+        if ready:
+            _launch(ready, launcher, failures, tick, environment)
+        elif held:
+            tick()
+            time.sleep(pause)
+        # What was just tried is looked at again: it may have been held by somebody else.
+        pending = [run for run in (*ready, *held) if run.folder.path not in failures]
+    return [failures[run.folder.path] for run in runs if run.folder.path in failures]
+
+
+def _sort(
+    runs: Sequence[PlannedRun], failures: dict[Path, Failure], *, retry_failed: bool
+) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """Those to start and those that somebody else holds; failed ones go to `failures`."""
+    ready, held = [], []
+    for run in runs:
+        state = state_of(run.folder)
+        if state.kind == "running":
+            held.append(run)
+        elif state.kind == "failed" and not retry_failed:
+            failures[run.folder.path] = failed_before(run.folder, state)
+        elif state.kind not in ("finished", "diverged"):
+            ready.append(run)
+    return ready, held
+
+
+def _launch(
+    runs: Sequence[PlannedRun],
+    launcher: Launcher,
+    failures: dict[Path, Failure],
+    tick: Callable[[], None],
+    environment: tuple[tuple[str, str], ...],
+) -> None:
+    """Start runs and wait for their ends; what failed is written down at once."""
+    jobs: dict[str, tuple[PlannedRun, Job]] = {}
+    for run in runs:
+        try:
+            run.folder.create()
+        except UserError as error:
+            state = RunState("failed", reason=str(error))
+            failures[run.folder.path] = failed_before(run.folder, state)
+        else:
+            job = _job(run, environment)
+            jobs[job.folder] = (run, job)
+
+    def ended(job: Job, outcome: Outcome) -> None:
+        run, _ = jobs[job.folder]
+        failure = failure_of(run.folder, outcome)
+        if failure is not None:
+            failures[run.folder.path] = failure
+
+    if jobs:
+        launcher.launch([job for _, job in jobs.values()], ended=ended, tick=tick)
+
+
+def _job(run: PlannedRun, environment: tuple[tuple[str, str], ...]) -> Job:
+    folder = run.folder
+    return Job(
+        name="/".join(folder.path.parts[-4:]),
+        command=(sys.executable, str(_MAIN), *run.arguments),
+        folder=str(folder.path.absolute()),
+        log_file=str(folder.output_file.absolute()),
+        # Where relative paths among the arguments start.
+        working_directory=str(Path.cwd()),
+        environment=environment,
+    )
+
+
+def _about(failure: Failure) -> list[str]:
+    last = [f"    {line}" for line in failure.output[-_LINES_SHOWN:]]
+    return [f"failed: {failure.folder}: {failure.reason}", *last]
+
+
+def _about_untuned(cell: UntunedCell) -> list[str]:
+    return [f"not compared: {cell.row} {cell.label}: {cell.reason}"]
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Within, SIGTERM is a Ctrl-C: runs write their checkpoints before the conductor goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

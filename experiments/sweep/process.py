@@ -1,36 +1,123 @@
-"""Start the process of a job and see it to its end."""
+"""Starting a job's process, and ending it so that it leaves a checkpoint. No torch."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shlex
 import signal
 import subprocess
+import sys
+import threading
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Any
 
 from experiments.sweep.job import Job, Outcome
 
+_PR_SET_PDEATHSIG = 1
 
-def run_job(job: Job) -> Outcome:
-    """Run the job's process to its end; its output is appended to the job's log file.
 
-    On KeyboardInterrupt the process gets SIGINT, is waited for, and the exception goes on.
+def start(job: Job) -> subprocess.Popen[bytes]:
+    """Start a job's process; its output is appended to `job.log_file`, after a line that says when.
+
+    It is in a session of its own, so that a terminal's Ctrl-C reaches only who started it. On Linux
+    it gets SIGINT when its parent dies, so that a parent killed by SIGKILL leaves no orphans. The
+    kernel means by parent the thread that started it: other threads than the main one often end
+    long before their process, so children of those are not tied.
     """
-    began = time.monotonic()
-    with Path(job.log_file).open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603
+    environment = {**os.environ, **dict(job.environment)}
+    with open(job.log_file, "ab") as log:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        command = " ".join(shlex.join(job.command).split())
+        log.write(f"--- started {now}: {command}\n".encode())
+        log.flush()
+        return subprocess.Popen(  # noqa: S603
             job.command,
             cwd=job.working_directory,
-            env={**os.environ, **dict(job.environment)},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_preparation(),
         )
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to write its checkpoint and to end."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+
+
+def run_job(job: Job) -> Outcome:
+    """Run a job here and wait for its end: what a worker of parsl or a task of SLURM calls.
+
+    SIGINT and SIGTERM, where they have their default action here, are passed on as SIGINT: the
+    job writes its checkpoint, and its outcome is returned as always. That works in the main thread
+    only, as the signals of a process do. A handler of the caller's own stays; if it raises, the job
+    is interrupted and waited for too, and the exception goes on.
+    """
+    started = time.monotonic()
+    with _forwarding() as forward_to:
+        process = start(job)
+        forward_to(process)
         try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+            exit_code = process.wait()
+        except BaseException:
+            interrupt(process)
             process.wait()
             raise
-    return Outcome(code, time.monotonic() - began)
+    return Outcome(exit_code, time.monotonic() - started)
+
+
+@contextmanager
+def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Within, signals go to the process that is named to what this yields, also earlier ones."""
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        early.append(number)
+        for child in children:
+            interrupt(child)
+
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        if early:
+            interrupt(child)
+
+    replaced: dict[signal.Signals, Any] = {}
+    if _in_main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                replaced[number] = signal.signal(number, handle)
+    try:
+        yield forward_to
+    finally:
+        for number, previous in replaced.items():
+            signal.signal(number, previous)
+
+
+def _preparation() -> Callable[[], None]:
+    """What a child does between fork and exec; everything it needs is loaded before."""
+    tied = sys.platform == "linux" and _in_main_thread()
+    libc = ctypes.CDLL(None) if tied else None
+    parent = os.getpid()
+
+    def prepare() -> None:
+        # A conductor in the background of a script has SIGINT ignored, which is inherited.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT.value)
+            if os.getppid() != parent:  # it died before it could be tied to
+                os._exit(128 + signal.SIGINT)
+
+    return prepare
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

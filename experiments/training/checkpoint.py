@@ -29,6 +29,7 @@ class Progress:
     evaluated_step: int = 0
     final: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
+    seconds_evaluation: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,7 @@ class Training:
 
     def _evaluate(self, log: Log, interrupt: Interrupt) -> None:
         progress = self.progress
+        start = time.perf_counter()
         results: Row = {
             "train_loss": progress.loss_sum / progress.weight_sum,
             **self._judge(self.task.validation, interrupt),
@@ -201,6 +202,7 @@ class Training:
         for suffix, source in self.task.also_validation.items():
             numbers = self._judge(source, interrupt)
             results |= {f"{name}_{suffix}": number for name, number in numbers.items()}
+        progress.seconds_evaluation += time.perf_counter() - start
         log.evaluation({**self._where("evaluation"), **results})
         progress.final = {"step": progress.step, **results}
         if self._is_best(results):

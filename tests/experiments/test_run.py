@@ -41,6 +41,7 @@ FILES = [
     "curves.png",
     "env.json",
     "metrics.jsonl",
+    "plan.json",
     "summary.json",
 ]
 
@@ -75,7 +76,8 @@ def test_the_summary_has_what_reports_need(finished):
     assert summary["seconds_training"] > 0
     assert summary["forward_passes"] > summary["backward_passes"] == 46
     assert summary["parameters"] > 0
-    assert summary["score"] == "accuracy"
+    assert summary["seconds_total"] > summary["seconds_training"]
+    assert (summary["score"], summary["score_is_loss"]) == ("accuracy", False)
     for which in ("final", "best"):
         assert {"step", "train_loss", "val_loss", "accuracy"} == summary[which].keys()
 
@@ -262,7 +264,7 @@ def end_it(process, folder, step, number, delay):
 
 def without_time(value):
     if isinstance(value, dict):
-        timed = ("seconds", "seconds_training")
+        timed = ("seconds", "seconds_training", "seconds_evaluation", "seconds_total")
         return {k: without_time(v) for k, v in value.items() if k not in timed}
     return [without_time(item) for item in value] if isinstance(value, list) else value
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.errors import UserError
+from experiments.errors import BusyError, UserError
 from experiments.run_folder import RunFolder, atomic_file
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -121,9 +121,52 @@ def test_a_second_process_is_kept_out_until_the_first_is_killed(folder):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "locked\n"
-        with pytest.raises(UserError, match="in use by another process"), folder.lock():
+        with pytest.raises(BusyError, match="in use by another process"), folder.lock():
             pass
         first.kill()
         first.wait()
     with folder.lock():
         pass
+
+
+@pytest.mark.parametrize("platform", [sys.platform, "a platform without a known F_GETLK"])
+def test_whether_it_is_locked_is_told_without_taking_the_lock(folder, monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert not folder.is_locked(), "a folder that was never locked"
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        assert folder.is_locked()
+        with pytest.raises(BusyError, match="in use"):
+            folder.refuse_if_locked()
+        holder.kill()
+        holder.wait()
+    assert not folder.is_locked(), "its holder is dead"
+    folder.refuse_if_locked()
+
+
+def test_a_summary_removes_the_failure_before_it(folder):
+    failure = {"exit_code": 1, "attempts": 2}
+    folder.write_failure(failure)
+    assert folder.failure() == failure
+    folder.write_summary({"status": "finished"})
+    assert folder.failure() is None
+
+
+def test_the_plan_comes_back(folder):
+    assert folder.plan() is None
+    folder.write_plan(total_steps=30, steps_per_epoch=7)
+    assert folder.plan() == {"total_steps": 30, "steps_per_epoch": 7}
+
+
+def test_the_last_step_is_found_before_an_evaluation_and_a_half_written_line(folder):
+    assert folder.last_step() is None
+    for step in range(1, 301):  # more than the end that is read
+        folder.append_row({"event": "step", "step": step, "padding": "x" * 100})
+    folder.append_row({"event": "evaluation", "step": 300})
+    with folder.metrics_file.open("ab") as file:
+        file.write(b'{"event": "step", "step": 301')
+    row = folder.last_step()
+    assert row is not None
+    assert row["step"] == 300

@@ -1,0 +1,103 @@
+"""Processes on this machine, a few at a time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from experiments.sweep.launchers.local import LocalLauncher
+from tests.experiments.sweep.runs import REPOSITORY
+from tests.experiments.sweep.test_process import make_job, said, wait_for
+
+
+def make_jobs(tmp_path, codes):
+    folders = [tmp_path / str(number) for number in range(len(codes))]
+    for folder in folders:
+        folder.mkdir()
+    return [make_job(folder, code) for folder, code in zip(folders, codes, strict=True)]
+
+
+def nothing():
+    """Neither shown nor told."""
+
+
+def test_every_job_ends_once_and_a_failing_one_stops_no_other(tmp_path):
+    codes = ["import sys; sys.exit(0)", "import sys; sys.exit(5)", "import sys; sys.exit(0)"]
+    jobs = make_jobs(tmp_path, codes)
+    ended = []
+    LocalLauncher(2).launch(
+        jobs, ended=lambda job, outcome: ended.append((job, outcome.exit_code)), tick=nothing
+    )
+    assert sorted(ended, key=lambda pair: pair[0].folder) == list(zip(jobs, [0, 5, 0], strict=True))
+
+
+def test_as_many_run_at_once_as_there_are_workers(tmp_path):
+    code = "import time; print(time.monotonic()); time.sleep(0.6); print(time.monotonic())"
+    jobs = make_jobs(tmp_path, [code] * 4)
+    LocalLauncher(2).launch(jobs, ended=lambda *_: None, tick=nothing)
+    spans = [tuple(map(float, said(tmp_path / str(number)))) for number in range(4)]
+    at_once = [sum(start <= at < end for start, end in spans) for at, _ in spans]
+    assert max(at_once) == 2
+
+
+def test_a_tick_comes_while_jobs_run(tmp_path):
+    ticks = []
+    jobs = make_jobs(tmp_path, ["import time; time.sleep(1.6)"])
+    LocalLauncher(1).launch(jobs, ended=lambda *_: None, tick=lambda: ticks.append(1))
+    assert len(ticks) >= 2
+
+
+def test_an_exception_of_the_caller_leaves_no_process(tmp_path):
+    def fail():
+        wait_for("here", tmp_path / "0" / "output.log")
+        raise RuntimeError("in the table")
+
+    code = "import time; print('here', flush=True); time.sleep(60)"
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="in the table"):
+        LocalLauncher(1).launch(make_jobs(tmp_path, [code]), ended=lambda *_: None, tick=fail)
+    assert time.monotonic() - start < 30, "the job was waited for instead of interrupted"
+
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGINT, lambda *_: print("asked", flush=True))
+print("here", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    time.sleep(0.1)
+"""
+
+
+def test_a_second_interrupt_kills_what_does_not_end(tmp_path):
+    launch = textwrap.dedent(f"""
+        import signal, sys
+        from pathlib import Path
+        from experiments.sweep.launchers.local import LocalLauncher
+        from tests.experiments.sweep.launchers.test_local import STUBBORN, make_jobs
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        jobs = make_jobs(Path({str(tmp_path)!r}), [STUBBORN, STUBBORN])
+        try:
+            LocalLauncher(1).launch(jobs, ended=lambda *_: None, tick=lambda: None)
+        except KeyboardInterrupt:
+            sys.exit(42)
+    """)
+    log = tmp_path / "0" / "output.log"
+    with subprocess.Popen([sys.executable, "-c", launch], cwd=REPOSITORY) as conductor:
+        wait_for("here", log)
+        conductor.send_signal(signal.SIGINT)
+        wait_for("asked", log)
+        assert conductor.poll() is None, "a job that has not ended is waited for"
+        conductor.send_signal(signal.SIGINT)
+        assert conductor.wait(20) == 42
+    assert not (tmp_path / "1" / "output.log").exists(), "the second job must not have started"
+
+
+def test_no_worker_is_refused():
+    with pytest.raises(ValueError, match="workers"):
+        LocalLauncher(0)
