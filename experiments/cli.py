@@ -17,7 +17,7 @@ from experiments.errors import MissingError, UserError, did_you_mean
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _FLAGS = ("--help", "--print-config")
-_COMMANDS = ("prefetch",)
+_COMMANDS = ("prefetch", "landscape")
 _PREFETCH = "python -m experiments prefetch"
 
 _HELP = """\
@@ -54,6 +54,7 @@ examples:
 
 _COMMANDS_HELP = """\
 usage: python -m experiments prefetch [key=value ...] [--help]
+       python -m experiments landscape <run folder> [key=value ...] [--help]
 
 prefetch  fetches what a run of `python main.py key=value ...` needs: the data, the model, the
           tokenizer, tokens. Each goes to where the run looks: below data_root, into cache_dir, into
@@ -61,13 +62,20 @@ prefetch  fetches what a run of `python main.py key=value ...` needs: the data, 
           Afterwards the same run needs no network (HF_HUB_OFFLINE=1 keeps libraries from trying).
           Where nothing has to be fetched it only checks, without a network.
 
-keys and choices are those of `python main.py --help`; task.download is as if true.
+          Keys and choices are those of `python main.py --help`; task.download is as if true.
 
-exit codes: 0 all is there, 2 wrong arguments, or what is missing or broken, 130 interrupted
+landscape <run folder> [steps=[1,10,100]] [points=41] [reach=3] [data_root=PATH]
+          repeats a run and looks, at chosen steps, at the loss along the direction of the step, up
+          to three times as far as was accepted: landscape.png and landscape.json in the folder.
+          Takes as long as the run took up to the last of these steps; the default is six steps
+          from the first to the last.
+
+exit codes: 0 done, 2 wrong arguments, or what is missing or broken, 130 interrupted
 
 examples:
   python -m experiments prefetch task=mnist data_root=data
   python -m experiments prefetch task=glue/mrpc task.source=hub model=bert
+  python -m experiments landscape results/default/digits-resnet/alsals/s0-0f5a0f2c steps=[1,10,100]
 """
 
 
@@ -139,7 +147,18 @@ def _command(arguments: list[str]) -> int:
     if name not in _COMMANDS:
         raise UserError(f"{name!r} (command line): unknown command{did_you_mean(name, _COMMANDS)}")
     _require_known(flags, ("--help",))
-    return _prefetch(pairs)
+    return _landscape(pairs) if name == "landscape" else _prefetch(pairs)
+
+
+def _landscape(words: list[str]) -> int:
+    from experiments.landscape_request import read_request
+
+    request = read_request(words)
+
+    from experiments.landscape import landscape
+
+    landscape(request)
+    return OK
 
 
 def _prefetch(pairs: list[str]) -> int:

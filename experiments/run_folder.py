@@ -59,6 +59,8 @@ class RunFolder:
         self.best_file = self.path / "best.pt"
         self.curves_file = self.path / "curves.png"
         self.summary_file = self.path / "summary.json"
+        self.landscape_file = self.path / "landscape.json"
+        self.landscape_picture = self.path / "landscape.png"
         self._lock_file = self.path / ".lock"
 
     def create(self) -> None:
