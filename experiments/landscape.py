@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.assembly import assemble
+from experiments.config import config_hash
 from experiments.landscape_request import Request
 from experiments.loggers.base import RunInfo
 from experiments.loggers.console import console_logger, say
@@ -22,6 +23,7 @@ from experiments.report.landscape import (
     summary_lines,
 )
 from experiments.run_folder import RunFolder, atomic_file, json_text
+from experiments.training.evaluation import losses_of
 from experiments.training.loop import Row, Training
 
 
@@ -110,6 +112,9 @@ def _info(request: Request, training: Training) -> RunInfo:
         **request.config.choices.model_dump(),
         seed=request.config.seed,
         config=request.config.model_dump(),
+        config_hash=config_hash(request.config),
+        hold_out=request.config.trainer.hold_out,
+        lower_is_better=losses_of(training.task),
         total_steps=request.steps[-1],
         steps_per_epoch=training.plan.steps_per_epoch,
         first_step=0,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.assembly import assemble
-from experiments.config import run_path, to_yaml
+from experiments.config import config_hash, run_path, to_yaml
 from experiments.loggers.base import Logger, Loggers, RunInfo
 from experiments.loggers.console import console_logger, say
 from experiments.loggers.jsonl import JsonlLogger
@@ -16,6 +16,7 @@ from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
+from experiments.training.evaluation import losses_of
 from experiments.training.loop import Training
 
 Say = Callable[[str], None]
@@ -96,6 +97,9 @@ def _info(config: RunConfig, training: Training) -> RunInfo:
         **config.choices.model_dump(),
         seed=config.seed,
         config=config.model_dump(),
+        config_hash=config_hash(config),
+        hold_out=config.trainer.hold_out,
+        lower_is_better=losses_of(training.task),
         total_steps=training.plan.total_steps,
         steps_per_epoch=training.plan.steps_per_epoch,
         first_step=training.progress.step,

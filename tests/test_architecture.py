@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.landscape": {
         "experiments.assembly",
+        "experiments.config",
         "experiments.landscape_request",
         "experiments.looking",
         "experiments.run_folder",
