@@ -22,7 +22,7 @@ class WandbLogger:
     It never asks anything: online without a key becomes offline. It never ends a run: the first
     exception from wandb is one line on standard error, and wandb sees nothing more of the run.
 
-    wandb's own step is the number of the training step, so that it drops what it has already. A
+    wandb's own step is the number of the training step, so that rows it has are known. A
     resumed run hands all earlier rows over once more: wandb's offline folder of each process then
     holds the run from its start, and what was never uploaded is not lost.
     """
@@ -101,7 +101,8 @@ class WandbLogger:
             self._defined.add(name)
 
     def _log(self, prefix: str, row: Row) -> None:
-        if self._run is None:
+        # What a server has of a resumed run already it would refuse, with a warning a row.
+        if self._run is None or row["step"] < self._run.starting_step:
             return
         values = {
             name if name in AXES else f"{prefix}/{name}": value
