@@ -33,6 +33,21 @@ examples:
 """
 
 
+_LANDSCAPE_HELP = """\
+usage: python -m experiments landscape <run folder> [steps=[1,10,100]] [points=41] [reach=3]
+                                       [data_root=PATH] [--help]
+
+Repeats a run and looks, at chosen steps, at the loss along the direction of the step, up to three
+times as far as was accepted: landscape.png and landscape.json in the folder. Takes as long as the
+run took up to the last of these steps; the default is six steps from the first to the last.
+
+exit codes: 0 done, 2 wrong arguments, or what is missing or broken, 130 interrupted
+
+example:
+  python -m experiments landscape results/default/digits-resnet/alsals/s0-0f5a0f2c steps=[1,10,100]
+"""
+
+
 @dataclass(frozen=True)
 class Command:
     """One word after `python -m experiments`."""
@@ -90,6 +105,20 @@ def _prefetch(arguments: list[str]) -> int:
     return OK
 
 
+def _landscape(arguments: list[str]) -> int:
+    flags, words = split(arguments)
+    require_known(flags, ("--help",))
+
+    from experiments.landscape_request import read_request
+
+    request = read_request(words)
+
+    from experiments.landscape import landscape
+
+    landscape(request)
+    return OK
+
+
 def _status(arguments: list[str]) -> int:
     flags, words = split(arguments)
 
@@ -100,5 +129,6 @@ def _status(arguments: list[str]) -> int:
 
 COMMANDS = {
     "prefetch": Command("fetch and check what a run needs", _PREFETCH_HELP, _prefetch),
+    "landscape": Command("look at the loss along a run's steps", _LANDSCAPE_HELP, _landscape),
     "status": Command("show how far the runs of a sweep are", STATUS_HELP, _status),
 }

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from experiments.config import run_path, to_yaml
+from experiments.assembly import assemble
+from experiments.config import config_hash, run_path, to_yaml
 from experiments.loggers.base import Logger, Loggers, RunInfo
 from experiments.loggers.console import console_logger, say
 from experiments.loggers.jsonl import JsonlLogger
 from experiments.loggers.wandb import WandbLogger
-from experiments.machine import describe, pick_device
-from experiments.optimizers import build_optimizer
+from experiments.machine import describe
 from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
-from experiments.schema import DigitsTask, GlueTask, ImageFolderTask, RunConfig, TorchvisionTask
-from experiments.tasks.base import Task
-from experiments.tasks.build import build_task
-from experiments.tasks.hold_out import hold_out
-from experiments.tasks.places import roots_of
-from experiments.training.batches import Grouping, require_full_batch
-from experiments.training.loop import Plan, Training
+from experiments.schema import RunConfig
+from experiments.training.evaluation import losses_of
+from experiments.training.loop import Training
 
 Say = Callable[[str], None]
-
-# What `quirks.one_seed` seeds everything with.
-THE_ONE_SEED = 42
 
 
 def run(config: RunConfig) -> bool:
@@ -47,17 +38,7 @@ def run(config: RunConfig) -> bool:
         return _already_run(folder, summary, tell)
     folder.refuse_if_locked()
     # All that can be refused is refused before the folder is made, and leaves no trace.
-    device = pick_device(config.device)
-    task = _build_task(config, device)
-    plan = _plan(config, examples=len(task.train))
-    optimizer, scheduler = build_optimizer(
-        config.optimizer,
-        [parameter for parameter in task.model.parameters() if parameter.requires_grad],
-        total_steps=plan.total_steps,
-        steps_per_epoch=plan.steps_per_epoch,
-    )
-    require_full_batch(len(task.train), plan.batch_size)
-    Grouping.of(task.train, batch_size=plan.batch_size, window=plan.group_by_length)
+    parts = assemble(config)
     folder.create()
     with folder.lock():
         # Another process may have finished the run while this one was getting ready.
@@ -65,9 +46,18 @@ def run(config: RunConfig) -> bool:
         if summary is not None:
             return _already_run(folder, summary, tell)
         folder.write_config(to_yaml(config))
-        folder.write_env(describe(device))
-        folder.write_plan(total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
-        training = Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
+        folder.write_env(describe(parts.device))
+        folder.write_plan(
+            total_steps=parts.plan.total_steps, steps_per_epoch=parts.plan.steps_per_epoch
+        )
+        training = Training(
+            parts.task,
+            parts.optimizer,
+            parts.scheduler,
+            plan=parts.plan,
+            folder=folder,
+            device=parts.device,
+        )
         summary = _train(config, training)
         draw_curves(folder)
         tell(summary_table(summary))
@@ -80,42 +70,6 @@ def _already_run(folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
     tell(f"already run, nothing to do: {folder.path}")
     tell(summary_table(summary))
     return _is_finished(summary)
-
-
-def _seed(config: RunConfig) -> int:
-    return THE_ONE_SEED if config.quirks.one_seed else config.seed
-
-
-def _plan(config: RunConfig, *, examples: int) -> Plan:
-    """The trainer's plan, with the quirks that concern this task."""
-    quirks = config.quirks
-    pictures = isinstance(config.task, DigitsTask | ImageFolderTask | TorchvisionTask)
-    return Plan(
-        examples=examples,
-        seed=_seed(config),
-        **config.trainer.model_dump(exclude={"hold_out"}),
-        evaluation_mode=quirks.evaluation_mode and isinstance(config.task, GlueTask),
-        fixed_order=quirks.fixed_order,
-        metrics_of_one_batch=quirks.accuracy_of_one_batch and pictures,
-    )
-
-
-def _build_task(config: RunConfig, device: torch.device) -> Task:
-    torch.manual_seed(_seed(config))
-    # cuDNN's fastest kernels add in an order that changes from run to run.
-    torch.backends.cudnn.deterministic = True
-    data_root, cache = roots_of(config.data_root, config.cache_dir)
-    task = build_task(
-        config.task,
-        config.model,
-        data_root=data_root,
-        cache=cache,
-        bytes_as_text=config.quirks.bytes_as_text,
-    )
-    if config.trainer.hold_out is not None:
-        hold_out(task, config.trainer.hold_out)
-    task.model.to(device)
-    return task
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:
@@ -155,6 +109,9 @@ def _info(config: RunConfig, training: Training) -> RunInfo:
         **config.choices.model_dump(),
         seed=config.seed,
         config=config.model_dump(),
+        config_hash=config_hash(config),
+        hold_out=config.trainer.hold_out,
+        lower_is_better=losses_of(training.task),
         total_steps=training.plan.total_steps,
         steps_per_epoch=training.plan.steps_per_epoch,
         first_step=training.progress.step,

@@ -70,6 +70,8 @@ class RunFolder:
         self.plan_file = self.path / "plan.json"
         self.failure_file = self.path / "failure.json"
         self.output_file = self.path / "output.log"
+        self.landscape_file = self.path / "landscape.json"
+        self.landscape_picture = self.path / "landscape.png"
         self._lock_file = self.path / ".lock"
 
     def create(self) -> None:

@@ -24,6 +24,10 @@ class Condition(Protocol):
         """Whether the trial is accepted."""
         ...
 
+    def largest_loss(self, step_size: float, loss: float) -> float:
+        """The largest loss after the step that is accepted, with `loss` before it."""
+        ...
+
     def memory_after(self, decrease: float) -> Memory:
         """What to remember once the trial with this decrease is kept."""
         ...
@@ -42,6 +46,10 @@ class Armijo:
     def holds(self, step_size: float, decrease: float) -> bool:
         """Whether the decrease is large enough."""
         return decrease >= self.c * step_size * self.slope
+
+    def largest_loss(self, step_size: float, loss: float) -> float:
+        """Armijo's line `f(w) − c·η·p`."""
+        return loss - self.c * step_size * self.slope
 
     def memory_after(self, decrease: float) -> Memory:
         """Nothing."""
@@ -76,12 +84,21 @@ class SmoothedArmijo:
 
     def holds(self, step_size: float, decrease: float) -> bool:
         """Whether the smoothed decrease is large enough."""
-        c = self.c if self.s > 0 else 1 / self.c
-        return running_mean(self.h, decrease, self.beta3) >= c * step_size * self.s
+        smoothed = running_mean(self.h, decrease, self.beta3)
+        return smoothed >= self._share() * step_size * self.s
+
+    def largest_loss(self, step_size: float, loss: float) -> float:
+        """The line `f(w) + (β₃·h − c'·η·s)/(1−β₃)`; the first trials of a run move it far up."""
+        wanted = self._share() * step_size * self.s
+        return loss + (self.beta3 * self.h - wanted) / (1 - self.beta3)
 
     def memory_after(self, decrease: float) -> Memory:
         """Both means; h with the decrease of the trial that is kept."""
         return Memory(running_mean(self.h, decrease, self.beta3), self.s)
+
+    def _share(self) -> float:
+        """The c' of the condition."""
+        return self.c if self.s > 0 else 1 / self.c
 
 
 def running_mean(mean: float, value: float, beta: float) -> float:

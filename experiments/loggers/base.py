@@ -23,6 +23,11 @@ class RunInfo:
     optimizer: str
     seed: int
     config: Mapping[str, Any]
+    config_hash: str
+    hold_out: float | None
+    """The share of training examples that validation is made of, in a run that tunes."""
+    lower_is_better: frozenset[str]
+    """Those of an evaluation's numbers that ought to fall; the others ought to rise."""
     total_steps: int
     steps_per_epoch: int
     first_step: int

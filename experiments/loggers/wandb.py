@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from experiments.loggers.base import Row, RunInfo
+from experiments.run_folder import RunFolder
 
 Mode = Literal["online", "offline"]
+
+
+# The horizontal axes; every metric may be drawn against each of them.
+AXES = ("step", "epoch", "seconds", "forward_passes")
 
 
 class WandbLogger:
@@ -16,6 +21,10 @@ class WandbLogger:
 
     It never asks anything: online without a key becomes offline. It never ends a run: the first
     exception from wandb is one line on standard error, and wandb sees nothing more of the run.
+
+    wandb's own step is the number of the training step, so that rows it has are known. A
+    resumed run hands all earlier rows over once more: wandb's offline folder of each process then
+    holds the run from its start, and what was never uploaded is not lost.
     """
 
     def __init__(self, mode: Mode, *, project: str, entity: str | None) -> None:
@@ -23,10 +32,14 @@ class WandbLogger:
         self._project = project
         self._entity = entity
         self._run: Any = None
+        self._lower_is_better: frozenset[str] = frozenset()
+        self._defined: set[str] = set()
 
     def start(self, info: RunInfo) -> None:
         """Begin the wandb run, or go on with the one of the same hash."""
         self._guarded(lambda: self._start(info))
+        if info.first_step > 0:
+            self._hand_over(info.folder)
 
     def step(self, row: Row) -> None:
         """Log the row under `train/`."""
@@ -34,6 +47,7 @@ class WandbLogger:
 
     def evaluation(self, row: Row) -> None:
         """Log the row under `evaluation/`."""
+        self._guarded(lambda: self._define(row))
         self._log("evaluation", row)
 
     def finish(self, summary: Row) -> None:
@@ -57,27 +71,48 @@ class WandbLogger:
             id=info.identifier,
             resume="allow" if self._mode == "online" else None,
             reinit="finish_previous",
-            group=f"{info.experiment}/{info.task}-{info.model}",
+            group=f"{info.experiment}/{info.task}/{info.model}",
             job_type=info.optimizer,
             name=info.name,
+            tags=[info.config_hash, "comparison" if info.hold_out is None else "tuning"],
             config=dict(info.config),
             settings=wandb.Settings(silent=True, console="off", init_timeout=30.0),
         )
-        self._run.define_metric("step")
-        self._run.define_metric("*", step_metric="step")
+        self._lower_is_better = info.lower_is_better
+        for axis in AXES:
+            self._run.define_metric(axis)
+        self._run.define_metric("train/*", step_metric="step")
+        self._run.define_metric("train/loss", step_metric="step", summary="last,min")
 
-    def _log(self, prefix: str, row: Row) -> None:
+    def _hand_over(self, folder: RunFolder) -> None:
+        log = {"step": self.step, "evaluation": self.evaluation}
+        for row in folder.rows():
+            log[row["event"]](row)
+
+    def _define(self, row: Row) -> None:
+        """Let the summary have the last and the best of each of an evaluation's numbers."""
         if self._run is None:
             return
+        for name in sorted(row.keys() - {"event", "backward_passes", *AXES} - self._defined):
+            best = "min" if name in self._lower_is_better else "max"
+            self._run.define_metric(
+                f"evaluation/{name}", step_metric="step", summary=f"last,{best}"
+            )
+            self._defined.add(name)
+
+    def _log(self, prefix: str, row: Row) -> None:
+        # What a server has of a resumed run already it would refuse, with a warning a row.
+        if self._run is None or row["step"] < self._run.starting_step:
+            return
         values = {
-            f"{prefix}/{name}": value
+            name if name in AXES else f"{prefix}/{name}": value
             for name, value in row.items()
-            if name not in ("event", "step") and value is not None
+            if name != "event" and value is not None
         }
-        self._guarded(lambda: self._run.log({"step": row["step"], **values}))
+        self._guarded(lambda: self._run.log(values, step=row["step"]))
 
     def _finish(self, summary: Row, exit_code: int) -> None:
-        self._run.summary.update(summary)
+        self._run.summary.update(_flat(summary))
         self._run.finish(exit_code=exit_code)
 
     def _guarded(self, call: Callable[[], object]) -> None:
@@ -87,6 +122,17 @@ class WandbLogger:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             warn(f"wandb failed ({reason}); training goes on without it")
             self._run = None
+
+
+def _flat(summary: Row) -> Row:
+    """`{"best": {"accuracy": 1}}` as `{"best/accuracy": 1}`, a column of wandb's tables."""
+    flat: Row = {}
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}/{inner}": number for inner, number in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def warn(text: str) -> None:

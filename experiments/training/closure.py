@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
@@ -77,6 +78,12 @@ class BatchClosure:
             self.task.model.zero_grad(set_to_none=True)
         # Trials without gradients add in the same order: their losses are compared bit for bit.
         return reduce(torch.add, (self._part(part, share) for part, share in self.parts))
+
+    def uncounted(self) -> BatchClosure:
+        """The same closure, whose passes are nobody's: for looking at the loss of this batch."""
+        twin = copy.copy(self)
+        twin.passes = Passes()
+        return twin
 
     def _part(self, part: Batch, share: float) -> Tensor:
         """What a part adds to the loss; with gradients enabled, to the gradients too."""

@@ -55,3 +55,10 @@ def evaluate(
     # Plain floats: a checkpoint holds them and is loaded without numpy's types.
     numbers = {name: float(value) for name, value in metrics.items()}
     return {"val_loss": loss, **numbers}
+
+
+def losses_of(task: Task) -> frozenset[str]:
+    """Those of an evaluation's numbers that ought to fall, further splits included."""
+    names = ("val_loss", *task.loss_metrics(1.0))
+    further = {f"{name}_{suffix}" for name in names for suffix in task.also_validation}
+    return frozenset({"train_loss", *names, *further})

@@ -50,6 +50,19 @@ class Log(Protocol):
         """Take the row of an evaluation."""
 
 
+class TakeStep(Protocol):
+    """Lets the optimizer take one step on one batch; returns the loss before it."""
+
+    def __call__(self, optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
+        """Take the step."""
+
+
+def take_step(optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
+    """The step itself, and nothing else."""
+    # torch's types know only closures that return a float; its optimizers take any scalar.
+    return float(optimizer.step(closure))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long, how large, how often. The last batch of an epoch may be smaller, and is kept.
@@ -94,7 +107,8 @@ class Training:
     """One run of `task` under `plan`; made from the folder's checkpoint if there is one.
 
     `run()` trains to the end, or raises KeyboardInterrupt after a checkpoint. `progress` says how
-    far the run has come, before and after.
+    far the run has come, before and after. Whoever wants to look at steps while they are taken
+    gives a `step` of its own, which must leave everything as `take_step` would.
     """
 
     def __init__(
@@ -106,6 +120,7 @@ class Training:
         plan: Plan,
         folder: RunFolder,
         device: torch.device,
+        step: TakeStep = take_step,
     ) -> None:
         self.task = task
         self.optimizer = optimizer
@@ -113,6 +128,7 @@ class Training:
         self.plan = plan
         self.folder = folder
         self.device = device
+        self.take_step = step
         self.parts = Parts(task.model, optimizer, scheduler, device)
         self.progress: Progress = load_checkpoint(folder, self.parts)
 
@@ -177,8 +193,7 @@ class Training:
             precision=self.plan.precision,
             micro_batches=self.plan.micro_batches,
         )
-        # torch's types know only closures that return a float; its optimizers take any scalar.
-        loss = float(self.optimizer.step(closure))  # type: ignore[arg-type]
+        loss = self.take_step(self.optimizer, closure)
         step_size = float(self.optimizer.param_groups[0]["lr"])
         if self.scheduler is not None:
             self.scheduler.step()

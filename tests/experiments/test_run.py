@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.assembly import make_plan
 from experiments.config import load, run_path
 from experiments.errors import UserError
-from experiments.run import _plan, run
+from experiments.run import run
 from experiments.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -197,7 +198,7 @@ def test_the_cache_is_here_and_never_among_the_data_unless_it_is_wanted_there(
         found.append(cache)
         raise UserError("enough")
 
-    monkeypatch.setattr("experiments.run.build_task", build)
+    monkeypatch.setattr("experiments.assembly.build_task", build)
     config, _ = make_config(tmp_path, *arguments)
     with pytest.raises(UserError, match="enough"):
         run(config)
@@ -339,7 +340,7 @@ def test_with_one_seed_every_seed_is_42(tmp_path):
 
 
 def plan_of(*arguments):
-    return _plan(load(["profile=paper", *arguments], environ={}), examples=100)
+    return make_plan(load(["profile=paper", *arguments], environ={}), examples=100)
 
 
 def test_quirks_of_the_plan_concern_the_tasks_that_they_were_made_in():

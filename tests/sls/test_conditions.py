@@ -55,3 +55,15 @@ def test_armijo_remembers_nothing() -> None:
 def test_mean_of_slopes_starts_at_zero_without_bias_correction(beta3: float) -> None:
     condition = SmoothedArmijo.with_slope(0.3, beta3, Memory(), slope=10.0)
     assert condition.s == pytest.approx((1 - beta3) * 10.0)
+
+
+@pytest.mark.parametrize("s_before", [1.0, -1.0])
+@given(eta=st.floats(1e-3, 10), slope=st.floats(-5, 5), h=st.floats(-1, 1))
+def test_the_largest_loss_is_where_the_condition_turns(
+    s_before: float, eta: float, slope: float, h: float
+) -> None:
+    smoothed = SmoothedArmijo.with_slope(0.3, 0.9, Memory(h, s_before), slope)
+    for condition in (Armijo(0.1, slope), smoothed):
+        limit = condition.largest_loss(eta, 2.0)
+        assert condition.holds(eta, 2.0 - (limit - 1e-6))
+        assert not condition.holds(eta, 2.0 - (limit + 1e-6))
