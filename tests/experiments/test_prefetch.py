@@ -169,9 +169,9 @@ def test_help_names_the_command(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "error: a command is missing (command line); known: prefetch\n"),
+        ([], "error: a command is missing (command line); known: prefetch, status\n"),
         (["prefetsch"], "unknown command; did you mean 'prefetch'?\n"),
-        (["task=mnist"], "error: 'task=mnist' (command line): unknown command; known: prefetch\n"),
+        (["task=mnist"], "'task=mnist' (command line): unknown command; known: prefetch, status\n"),
         (["prefetch", "--hlp"], "unknown flag; did you mean '--help'?\n"),
         (["prefetch", "taks=mnist"], "did you mean 'task'?\n"),
     ],
