@@ -26,7 +26,7 @@ def write_run(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     scores: Sequence[float] = (0.5, 0.6),
-    train_losses: Sequence[float] = (0.9, 0.8),
+    train_losses: Sequence[float] | None = None,
     val_losses: Sequence[float] | None = None,
     score: str = "accuracy",
     status: str | None = "finished",
@@ -38,6 +38,7 @@ def write_run(
 ) -> Path:
     """One run: an evaluation after every two steps, with the scores and losses given.
 
+    Without losses, the training loss is 0.5 throughout and the validation loss 1 - score.
     `status` None: no summary. Returns the folder, whose hash is made of the settings and `tag`.
     """
     kind = optimizer if kind is None else kind
@@ -58,10 +59,11 @@ def write_run(
     env = {"torch": "2.14.1", "sls": "0.1.0", "git": {"commit": commit, "dirty": False}}
     (folder / "env.json").write_text(json.dumps({**env, "device_name": "a machine"}))
 
+    trained = [0.5] * len(scores) if train_losses is None else list(train_losses)
     losses = [1.0 - s for s in scores] if val_losses is None else list(val_losses)
     rows: list[dict[str, Any]] = []
     evaluations = []
-    for epoch, (value, train, val) in enumerate(zip(scores, train_losses, losses, strict=True)):
+    for epoch, (value, train, val) in enumerate(zip(scores, trained, losses, strict=True)):
         for step in range(epoch * STEPS_AN_EPOCH + 1, (epoch + 1) * STEPS_AN_EPOCH + 1):
             where = _where(step, forward_a_step, seconds_a_step)
             rows.append({"event": "step", **where, "loss": train, "step_size": 0.1})
