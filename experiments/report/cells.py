@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -214,14 +214,28 @@ def shown(
     return Cell(text, bold=bold, note=notes)
 
 
+def without_repeats(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
+    """The rows of a long table, the first cell empty where it is the same as the one above."""
+    names = [None, *(row[0] for row in rows)]
+    return tuple(
+        (Cell(""), *row[1:]) if row[0] == above else row
+        for above, row in zip(names, rows, strict=False)
+    )
+
+
 def spread_text(mean: str, deviation: float) -> str:
-    """The deviation with the mean's decimals, or with two digits where these would hide it."""
+    """The deviation with two digits, or with the mean's decimals where these are fewer.
+
+    What would be rounded to nothing keeps its two digits.
+    """
     decimals = mean.partition(".")[2]
-    if decimals.isdigit():
-        rounded = f"{deviation:.{len(decimals)}f}"
-        if deviation == 0 or float(rounded) > 0:
-            return rounded
-    return f"{deviation:.2g}"
+    if deviation == 0:
+        return "0"
+    if not decimals.isdigit():
+        return f"{deviation:.2g}"
+    two_digits = max(0, 1 - math.floor(math.log10(deviation)))
+    fewer = f"{deviation:.{min(two_digits, len(decimals))}f}"
+    return fewer if float(fewer) > 0 else f"{deviation:.2g}"
 
 
 def _notes(sample: Sample, usual: int) -> str:

@@ -40,14 +40,14 @@ def _how_many(comparison: Comparison) -> list[str]:
 
 def _what(comparison: Comparison) -> list[str]:
     said = [
-        _most_wins(comparison, FINAL_SCORE, "The best mean final score"),
-        _most_wins(comparison, FINAL_TRAIN_LOSS, "The lowest mean final training loss"),
+        _most_wins(comparison, FINAL_SCORE, "Best mean final score"),
+        _most_wins(comparison, FINAL_TRAIN_LOSS, "Lowest mean final training loss"),
     ]
     return [sentence for sentence in said if sentence] + _ratios(comparison)
 
 
 def _most_wins(comparison: Comparison, measure: Measure, what: str) -> str:
-    """`… is alsals's in 3 of 5 rows, adam's in 2`, over rows with at least two results."""
+    """`…: alsals in 3 of 5 rows, adam in 2`, over rows with at least two results."""
     winners = []
     for row in comparison.rows:
         labels = [x for x in comparison.labels if comparison.sample(row, x, measure).n]
@@ -56,9 +56,10 @@ def _most_wins(comparison: Comparison, measure: Measure, what: str) -> str:
     if not winners:
         return ""
     ranked = sorted(Counter(winners).items(), key=lambda item: (-item[1], str(item[0])))
-    listed = ", ".join(f"of {label} in {count}" for label, count in ranked)
     rows = "1 row" if len(winners) == 1 else f"{len(winners)} rows"
-    return f"{what}, of {rows}: that {listed}."
+    (first, most), *others = ranked
+    listed = [f"{first} in {most} of {rows}", *(f"{label} in {count}" for label, count in others)]
+    return f"{what}: {', '.join(listed)}."
 
 
 def _ratios(comparison: Comparison) -> list[str]:
@@ -113,7 +114,7 @@ def _rows(comparison: Comparison) -> list[str]:
             found = difference(values)
             said.setdefault(verdict(found, higher_is_better=False, unit="row"), []).append(label)
     return [
-        f"Over rows, in training loss against Adam, {', '.join(labels)}: {words}."
+        f"Training loss against Adam over all rows ({', '.join(labels)}): {words}."
         for words, labels in said.items()
     ]
 

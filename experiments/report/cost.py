@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.report.cells import DASH, FINAL_SCORE, Comparison, loss_text
+from experiments.report.cells import DASH, FINAL_SCORE, Comparison, loss_text, without_repeats
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
 
@@ -70,7 +70,7 @@ def step_cost_table(comparison: Comparison) -> Table:
             "× Adam",
             "backward passes a step",
         ),
-        rows=tuple(rows),
+        rows=without_repeats(rows),
     )
 
 
@@ -156,17 +156,17 @@ def time_to_target_table(comparison: Comparison) -> Table:
         "the first evaluation that is at least as good, medians over seeds; a run that never gets "
         "there counts as infinitely long. Adam itself may miss its own mean. " + NOISY,
         columns=("row", "optimizer", "reached by", "steps", "epochs", "forward passes", "seconds"),
-        rows=tuple(rows),
+        rows=without_repeats(rows),
     )
 
 
 def _reached_cells(reached: Reached) -> tuple[Cell, ...]:
     texts = [f"{reached.reached} of {reached.runs}"]
+    if math.isinf(reached.medians["step"]):
+        return tuple(map(Cell, (*texts, "not reached", *[DASH] * (len(UNITS) - 1))))
     for unit in UNITS:
         value = reached.medians[unit]
-        if math.isinf(value):
-            texts.append("not reached")
-        elif unit in ("step", "forward_passes"):
+        if unit in ("step", "forward_passes"):
             texts.append(f"{value:.0f}")
         else:
             texts.append(f"{value:.3g}" if unit == "epoch" else f"{value:.1f}")

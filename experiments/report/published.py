@@ -19,6 +19,8 @@ from experiments.report.cells import (
     best,
     final,
     loss_text,
+    spread_text,
+    without_repeats,
 )
 from experiments.report.document import Cell, Table
 from experiments.report.records import RunRecord
@@ -183,13 +185,14 @@ def _pairs(comparison: Comparison, quantity: Quantity, twins: dict[str, str]) ->
 
 
 def _difference_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
+    digits = "+.3g" if quantity == "final_training_loss" else "+.4f"
     rows = [
         (
             Cell(pair.row),
             Cell(pair.label),
             _ours(quantity, pair),
             _theirs(quantity, pair),
-            Cell(f"{pair.ours.mean - pair.theirs.value:+.4g}"),
+            Cell(f"{pair.ours.mean - pair.theirs.value:{digits}}"),
             Cell(str(pair.theirs.source)),
         )
         for pair in pairs
@@ -200,7 +203,7 @@ def _difference_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
         caption="Our mean ± sample standard deviation, the published number, and ours less the "
         "published.",
         columns=("row", "optimizer", "ours", "published", "difference", "source"),
-        rows=tuple(rows),
+        rows=without_repeats(rows),
     )
 
 
@@ -222,14 +225,14 @@ def _twin_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
         caption="Another scale: not comparable. Ours is a small model trained for minutes, theirs "
         "a large one; only the order of the optimizers could be looked at.",
         columns=("row", "optimizer", "ours", "the papers' row", "published", "source"),
-        rows=tuple(rows),
+        rows=without_repeats(rows),
     )
 
 
 def _ours(quantity: Quantity, pair: _Pair) -> Cell:
     text = _MEASURES[quantity].text(pair.run, pair.ours.mean)
     if math.isfinite(pair.ours.deviation):
-        text = f"{text} ± {pair.ours.deviation:.2g}"
+        text = f"{text} ± {spread_text(text, pair.ours.deviation)}"
     return Cell(text, note="1 seed" if pair.ours.n == 1 else f"{pair.ours.n} seeds")
 
 

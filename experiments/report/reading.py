@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,14 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     plans = read_plans(folder)
     warnings = list(plans.warnings)
-    found = [_read(path, folder, warnings) for path in run_folders(folder)]
+    paths = run_folders(folder)
+    # Most of the time goes into metrics.jsonl, and pyarrow lets other threads run meanwhile.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        metrics = pool.map(read_metrics, (RunFolder(path).metrics_file for path in paths))
+        found = [
+            _read(path, folder, of_run, warnings)
+            for path, of_run in zip(paths, metrics, strict=True)
+        ]
     runs = _settled([run for run in found if run is not None], plans, folder, warnings)
     warnings += _mixed_versions(runs)
     return Results(folder, tuple(runs), plans.cells, tuple(warnings))
@@ -62,7 +71,7 @@ class _Files:
     metrics: Metrics
 
 
-def _read(path: Path, root: Path, warnings: list[str]) -> RunRecord | None:
+def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunRecord | None:
     """The run with a provisional place; None, and a warning, if its config cannot be read."""
     folder = RunFolder(path)
     where = path.relative_to(root)
@@ -78,7 +87,6 @@ def _read(path: Path, root: Path, warnings: list[str]) -> RunRecord | None:
     if summary is not None and not _is_summary(summary):
         warnings.append(f"{where}/summary.json is no summary; the run counts as unfinished.")
         summary = None
-    metrics = read_metrics(folder.metrics_file)
     warnings += [f"{where}/metrics.jsonl: {fault}." for fault in metrics.faults]
     files = _Files(folder, config, env if env is not None else {}, summary, metrics)
     return _record(files, *identity)

@@ -17,6 +17,7 @@ from experiments.report.cells import (
     Comparison,
     Measure,
     loss_text,
+    without_repeats,
 )
 from experiments.report.document import Cell, Table
 
@@ -65,6 +66,11 @@ def verdict(found: Difference, *, higher_is_better: bool, unit: str = "seed") ->
     if found.p > ALPHA:
         return "no difference shown"
     return "better" if (found.mean > 0) == higher_is_better else "worse"
+
+
+def short_verdict(found: Difference, *, higher_is_better: bool) -> str:
+    """The verdict without its reason, for a table whose section gives that."""
+    return verdict(found, higher_is_better=higher_is_better).partition(":")[0]
 
 
 def cannot_decide(n: int, unit: str = "seed") -> str:
@@ -169,21 +175,14 @@ def _paired_table(comparison: Comparison, measure: Measure, key: str, title: str
         baseline = comparison.baseline(row)
         if baseline is None:
             continue
+        better = comparison.higher_is_better(row, measure)
+        name = Cell(row, note="" if better else "lower is better")
         for label in comparison.labels:
             values = paired_by_seed(comparison, row, label, baseline, measure)
             if label != baseline and values:
                 found = difference(values)
-                better = comparison.higher_is_better(row, measure)
-                said = verdict(found, higher_is_better=better)
-                rows.append(
-                    (
-                        Cell(row),
-                        Cell(label),
-                        Cell(baseline),
-                        *_cells(found),
-                        Cell(said),
-                    )
-                )
+                said = short_verdict(found, higher_is_better=better)
+                rows.append((name, Cell(label), Cell(baseline), *_cells(found), Cell(said)))
     return Table(
         key=key,
         title=title,
@@ -200,8 +199,20 @@ def _paired_table(comparison: Comparison, measure: Measure, key: str, title: str
             "p",
             "verdict",
         ),
-        rows=tuple(rows),
+        rows=without_repeats(rows),
     )
+
+
+def too_few(comparison: Comparison) -> tuple[str, ...]:
+    """A sentence for each number of pairs by seed that cannot decide."""
+    numbers = {
+        len(paired_by_seed(comparison, row, label, baseline, FINAL_TRAIN_LOSS))
+        for row in comparison.rows
+        if (baseline := comparison.baseline(row)) is not None
+        for label in comparison.labels
+        if label != baseline
+    }
+    return tuple(f"{cannot_decide(n)}." for n in sorted(numbers) if n > 0 and smallest_p(n) > ALPHA)
 
 
 def over_rows_table(comparison: Comparison) -> Table:
@@ -229,6 +240,6 @@ def over_rows_table(comparison: Comparison) -> Table:
 
 
 def _cells(found: Difference) -> tuple[Cell, ...]:
-    interval = DASH if found.n == 1 else f"{found.low:+.4g} to {found.high:+.4g}"
-    texts = (str(found.n), f"{found.mean:+.4g}", interval, f"{found.p:.3g}")
+    interval = DASH if found.n == 1 else f"{found.low:+.3g} to {found.high:+.3g}"
+    texts = (str(found.n), f"{found.mean:+.3g}", interval, f"{found.p:.3g}")
     return tuple(Cell(text) for text in texts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiments.report.cells import DASH, final, loss_text, score_text
+from experiments.report.cells import DASH, final, loss_text, score_text, without_repeats
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
 from experiments.report.tables import metric_name
@@ -143,7 +143,7 @@ def grid_table(results: Results) -> Table:
         "final score among rates whose runs all ended without diverging. Line searches have no "
         "rate and were not tuned; they are shown for reference.",
         columns=("row", "optimizer", "rate", "n", "score", "training loss", "held-out loss"),
-        rows=tuple(_grid_row(point) for point in grid(results)),
+        rows=without_repeats([_grid_row(point) for point in grid(results)]),
     )
 
 

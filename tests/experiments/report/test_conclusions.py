@@ -53,8 +53,8 @@ def test_who_is_best_where(tmp_path: Path) -> None:
             tmp_path, row=row, optimizer="alsals", scores=(0.0, alsals), train_losses=(1, 0.1)
         )
     text = said(tmp_path)
-    assert "The best mean final score, of 3 rows: that of alsals in 2, of adam in 1." in text
-    assert "The lowest mean final training loss, of 3 rows: that of alsals in 3." in text
+    assert "Best mean final score: alsals in 2 of 3 rows, adam in 1." in text
+    assert "Lowest mean final training loss: alsals in 3 of 3 rows." in text
     assert "Adam's (which was not tuned here)" in text
     assert "alsals 0.25." in text
 

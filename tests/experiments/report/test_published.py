@@ -85,7 +85,7 @@ def test_ours_published_and_difference(tmp_path: Path) -> None:
     paper = "SaLSa (arXiv 2407.20650, IJCNN 2024)"
     # MRPC with Adam: published 0.828 and 0.01312.
     assert texts(found["published-final-score"]) == [
-        ["mrpc_bert", "adam", "0.8400 ± 0.014", "0.828", "+0.012", f"{paper}; plot, ±0.002"]
+        ["mrpc_bert", "adam", "0.8400 ± 0.014", "0.828", "+0.0120", f"{paper}; plot, ±0.002"]
     ]
     assert texts(found["published-final-training-loss"]) == [
         ["mrpc_bert", "adam", "0.02312 ± 0", "0.01312", "+0.01", f"{paper}; table"]
