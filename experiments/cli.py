@@ -17,7 +17,7 @@ from experiments.errors import MissingError, UserError, did_you_mean
 
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 _FLAGS = ("--help", "--print-config")
-_COMMANDS = ("prefetch",)
+_COMMANDS = ("prefetch", "report")
 _PREFETCH = "python -m experiments prefetch"
 
 _HELP = """\
@@ -54,6 +54,9 @@ examples:
 
 _COMMANDS_HELP = """\
 usage: python -m experiments prefetch [key=value ...] [--help]
+       python -m experiments report FOLDER
+
+report    writes FOLDER/report/ (report.html, report.md, tables.tex, runs.csv) from the runs there.
 
 prefetch  fetches what a run of `python main.py key=value ...` needs: the data, the model, the
           tokenizer, tokens. Each goes to where the run looks: below data_root, into cache_dir, into
@@ -139,6 +142,10 @@ def _command(arguments: list[str]) -> int:
     if name not in _COMMANDS:
         raise UserError(f"{name!r} (command line): unknown command{did_you_mean(name, _COMMANDS)}")
     _require_known(flags, ("--help",))
+    if name == "report":
+        from experiments.report.command import report_command
+
+        return report_command(pairs)
     return _prefetch(pairs)
 
 
