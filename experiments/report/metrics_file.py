@@ -59,14 +59,14 @@ def read_metrics(path: Path) -> Metrics:
         data = data[:end]
     lines = data.split(b"\n")[:-1]
     table = _parsed(data, len(lines))
-    if table is None:
+    evaluations = None if table is None else _evaluation_rows(table, lines)
+    if table is None or evaluations is None:
         rows, broken = _parsed_singly(lines)
         if broken:
             faults.append(_told(broken))
         return Metrics(_steps_of(rows), _evaluations_of(rows), tuple(faults))
-    events = table.column("event")
-    evaluations = [json.loads(lines[i]) for i in _where(events, "evaluation")]
-    chosen = table.filter(pa.compute.equal(events, "step")).drop_columns("event")
+    is_step = pa.compute.equal(table.column("event"), "step")
+    chosen = table.filter(is_step).drop_columns("event")
     return Metrics(_frame(chosen), _evaluations_of(evaluations), tuple(faults))
 
 
@@ -88,9 +88,13 @@ def _parsed(data: bytes, lines: int) -> pa.Table | None:
     return table if whole else None
 
 
-def _where(events: pa.ChunkedArray, name: str) -> list[int]:
-    indices: list[int] = np.flatnonzero(pa.compute.equal(events, name).to_numpy()).tolist()
-    return indices
+def _evaluation_rows(table: pa.Table, lines: Sequence[bytes]) -> list[Row] | None:
+    """The rows of evaluations, whose metrics the schema does not know; None if one is broken."""
+    where = pa.compute.equal(table.column("event"), "evaluation").to_numpy()
+    try:
+        return [json.loads(lines[i]) for i in np.flatnonzero(where).tolist()]
+    except ValueError:
+        return None
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -25,6 +25,7 @@ _PATTERN = "*/*/*/s*-*/config.yaml"
 _NO_EXPERIMENT = "default"
 # libyaml reads a config ten times as fast; it is not on every machine.
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COSTS = ("steps", "seconds_training", "forward_passes", "backward_passes")
 _KNOWN_LOSSES = ("val_loss", "train_loss", "perplexity")
 
 
@@ -82,13 +83,16 @@ def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunR
         told = f"{where}/config.yaml cannot be read ({_short(error)}); the run is left out."
         warnings.append(told)
         return None
-    env = _json_object(folder.env_file, where, warnings)
+    env = _json_object(folder.env_file, where, warnings) or {}
+    if not isinstance(env.get("git", {}), dict):
+        warnings.append(f"{where}/env.json does not say the commit.")
+        env["git"] = {}
     summary = _json_object(folder.summary_file, where, warnings)
     if summary is not None and not _is_summary(summary):
         warnings.append(f"{where}/summary.json is no summary; the run counts as unfinished.")
         summary = None
     warnings += [f"{where}/metrics.jsonl: {fault}." for fault in metrics.faults]
-    files = _Files(folder, config, env if env is not None else {}, summary, metrics)
+    files = _Files(folder, config, env, summary, metrics)
     return _record(files, *identity)
 
 
@@ -104,8 +108,7 @@ def _identity(config: Any) -> tuple[str, str, str, int]:
 
 def _record(files: _Files, row: str, label: str, optimizer: str, seed: int) -> RunRecord:
     score, is_loss = _score(files)
-    held_out = (files.config.get("trainer") or {}).get("hold_out") is not None
-    stage: Stage = "tuning" if held_out else "other"
+    stage: Stage = "tuning" if _holds_out(files.config) else "other"
     return RunRecord(
         folder=files.folder.path,
         stage=stage,
@@ -123,6 +126,11 @@ def _record(files: _Files, row: str, label: str, optimizer: str, seed: int) -> R
         steps=files.metrics.steps,
         evaluations=files.metrics.evaluations,
     )
+
+
+def _holds_out(config: Mapping[str, Any]) -> bool:
+    trainer = config.get("trainer")
+    return isinstance(trainer, Mapping) and trainer.get("hold_out") is not None
 
 
 def _status(summary: Mapping[str, Any] | None) -> Status:
@@ -152,6 +160,7 @@ def _is_summary(summary: Mapping[str, Any]) -> bool:
         and isinstance(summary.get("score"), str)
         and isinstance(summary.get("final"), dict)
         and isinstance(summary.get("best"), dict)
+        and all(isinstance(summary.get(name), int | float | None) for name in _COSTS)
     )
 
 

@@ -111,6 +111,15 @@ def test_a_broken_line_in_the_middle_is_left_out_and_told(tmp_path: Path, broken
     assert found.faults == ("line 2 cannot be read and was left out",)
 
 
+def test_bytes_that_are_no_text_are_a_broken_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    evaluation = json.dumps({**EVALUATION, "note": "?"}).encode().replace(b"?", b"\xff")
+    path.write_bytes(json.dumps(STEP).encode() + b"\n" + evaluation + b"\n")
+    found = read_metrics(path)
+    assert (len(found.steps), len(found.evaluations)) == (1, 0)
+    assert found.faults == ("line 2 cannot be read and was left out",)
+
+
 def test_both_ways_of_reading_give_the_same(tmp_path: Path) -> None:
     whole = read(tmp_path, STEP, {**STEP, "step": 2, "loss": None}, EVALUATION)
     singly = read(tmp_path, STEP, {**STEP, "step": 2, "loss": None}, EVALUATION, "broken")

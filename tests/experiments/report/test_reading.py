@@ -94,7 +94,10 @@ def test_status(tmp_path: Path, status: str | None, expected: str) -> None:
     assert run.status == expected
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"status": "finished"}'])
+NO_COST = {"status": "finished", "score": "accuracy", "final": {}, "best": {}, "steps": "many"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"status": "finished"}', json.dumps(NO_COST)])
 def test_a_broken_summary_makes_the_run_unfinished(tmp_path: Path, text: str) -> None:
     folder = write_run(tmp_path)
     (folder / "summary.json").write_text(text)
@@ -121,6 +124,14 @@ def test_a_broken_env_leaves_the_run_in(tmp_path: Path) -> None:
     results = read_results(tmp_path)
     assert [(run.status, run.env) for run in results.runs] == [("finished", {})]
     assert "env.json cannot be read" in results.warnings[0]
+
+
+def test_a_commit_that_is_none_leaves_the_run_in(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    (folder / "env.json").write_text('{"git": "main"}')
+    results = read_results(tmp_path)
+    assert results.runs[0].env["git"] == {}
+    assert "env.json does not say the commit" in results.warnings[0]
 
 
 def test_a_half_written_line_is_a_warning_with_the_file(tmp_path: Path) -> None:
