@@ -58,7 +58,7 @@ def read_metrics(path: Path) -> Metrics:
         faults.append("its last line is only half written and was left out")
         data = data[:end]
     lines = data.split(b"\n")[:-1]
-    table = _parsed(data, len(lines))
+    table = _parsed(data, lines)
     evaluations = None if table is None else _evaluation_rows(table, lines)
     if table is None or evaluations is None:
         rows, broken = _parsed_singly(lines)
@@ -70,9 +70,10 @@ def read_metrics(path: Path) -> Metrics:
     return Metrics(_frame(chosen), _evaluations_of(evaluations), tuple(faults))
 
 
-def _parsed(data: bytes, lines: int) -> pa.Table | None:
+def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
     """All lines at once, or None if one of them is not what it should be."""
-    if lines == 0:
+    # pyarrow 26 does not refuse a first value that is null: it ends the process.
+    if not lines or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
         return None
     # In one block and one thread: the order of the rows is that of the lines.
     reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1)
@@ -82,7 +83,7 @@ def _parsed(data: bytes, lines: int) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-    whole = table.num_rows == lines and all(
+    whole = table.num_rows == len(lines) and all(
         table.column(name).null_count == 0 for name in ("event", *_INTEGERS)
     )
     return table if whole else None

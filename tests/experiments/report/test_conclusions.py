@@ -135,3 +135,23 @@ def everything(results: Results) -> list[object]:
 def test_the_order_of_the_runs_changes_nothing(some: Results, order: random.Random) -> None:
     shuffled = order.sample(some.runs, len(some.runs))
     assert everything(replace(some, runs=tuple(shuffled))) == everything(some)
+
+
+JUNK = (b"", b"\n", b"\x00", b"\xff", b'"', b"{", b"[]", b"null")
+
+
+@settings(max_examples=25, deadline=None)
+@given(choice=st.randoms(use_true_random=False))
+def test_no_broken_file_stops_the_report(
+    tmp_path_factory: pytest.TempPathFactory, choice: random.Random
+) -> None:
+    root = tmp_path_factory.mktemp("broken")
+    for optimizer in ("adam", "alsals"):
+        write_run(root, optimizer=optimizer)
+    write_run(root, hold_out=0.1)
+    path = choice.choice(sorted(p for p in root.rglob("*") if p.is_file()))
+    whole = path.read_bytes()
+    at = int(choice.random() * len(whole))
+    rest = choice.choice([b"", whole[at:], whole[at + 1 :]])
+    path.write_bytes(whole[:at] + choice.choice(JUNK) + rest)
+    everything(read_results(root))

@@ -111,6 +111,13 @@ def test_a_broken_line_in_the_middle_is_left_out_and_told(tmp_path: Path, broken
     assert found.faults == ("line 2 cannot be read and was left out",)
 
 
+@pytest.mark.parametrize("broken", ["null", 'null{"event": "step"}', "null null"])
+def test_a_null_in_the_first_line_does_not_end_the_process(tmp_path: Path, broken: str) -> None:
+    found = read(tmp_path, broken, STEP)
+    assert list(found.steps["step"]) == [1]
+    assert found.faults == ("line 1 cannot be read and was left out",)
+
+
 def test_bytes_that_are_no_text_are_a_broken_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     evaluation = json.dumps({**EVALUATION, "note": "?"}).encode().replace(b"?", b"\xff")
