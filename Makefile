@@ -25,6 +25,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from experiments.command_line import OK, asks_for_help, guarded, require_known, split
 from experiments.errors import UserError, did_you_mean
+from experiments.report.command import HELP as REPORT_HELP
+from experiments.report.command import SUMMARY as REPORT_SUMMARY
 from experiments.sweep.status_command import HELP as STATUS_HELP
 
 _PREFETCH_HELP = """\
@@ -127,8 +129,18 @@ def _status(arguments: list[str]) -> int:
     return status(words, flags)
 
 
+def _report(arguments: list[str]) -> int:
+    flags, words = split(arguments)
+    require_known(flags, ("--help",))
+
+    from experiments.report.command import report_command
+
+    return report_command(words)
+
+
 COMMANDS = {
     "prefetch": Command("fetch and check what a run needs", _PREFETCH_HELP, _prefetch),
     "landscape": Command("look at the loss along a run's steps", _LANDSCAPE_HELP, _landscape),
+    "report": Command(REPORT_SUMMARY, REPORT_HELP, _report),
     "status": Command("show how far the runs of a sweep are", STATUS_HELP, _status),
 }

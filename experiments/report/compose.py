@@ -1,0 +1,150 @@
+"""`Results` → `Document`: what comes where."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.report.cells import Comparison
+from experiments.report.conclusions import summary
+from experiments.report.cost import profiles, step_cost_table, time_to_target_table
+from experiments.report.document import Document, Picture, Section, Table
+from experiments.report.outcomes import counts, not_finished_table, not_started, versions_table
+from experiments.report.pictures import pictures
+from experiments.report.published import over_rows_table as published_over_rows_table
+from experiments.report.published import published_tables
+from experiments.report.records import Results, RunRecord
+from experiments.report.statistics import over_rows_table, paired_tables, too_few
+from experiments.report.tables import loss_table, score_tables
+from experiments.report.tuning import budget, grid_table
+
+Drawn = Mapping[str, tuple[Picture, ...]]
+
+
+def compose(results: Results) -> Document:
+    """The report of a folder: the summary first, then pictures, tables, and how to get there."""
+    comparison = Comparison(results)
+    drawn: Drawn = pictures(results)
+    return Document(
+        title=f"Report on {_name(results.folder)}",
+        summary=summary(comparison),
+        warnings=results.warnings,
+        sections=(
+            _curves(drawn),
+            _tables(comparison),
+            _statistics(comparison),
+            _cost(comparison, drawn),
+            _tuning(results, drawn),
+            _published(comparison),
+            _runs(comparison),
+            _reproduce(results),
+        ),
+    )
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name
+
+
+def _curves(drawn: Drawn) -> Section:
+    shown = tuple(p for key in ("training", "validation", "step_size") for p in drawn.get(key, ()))
+    nothing = () if shown else ("No run of the comparison has steps to draw yet.",)
+    return Section("curves", "Training at a glance", nothing, shown)
+
+
+def _tables(comparison: Comparison) -> Section:
+    return Section(
+        "results",
+        "Results",
+        ("Rows are experiments, columns are optimizers.",),
+        tables=(*score_tables(comparison), loss_table(comparison)),
+    )
+
+
+def _statistics(comparison: Comparison) -> Section:
+    tables = (*paired_tables(comparison), over_rows_table(comparison))
+    tested = sum(len(table.rows) for table in tables)
+    if tested == 0:
+        told: tuple[str, ...] = (
+            "Adam has no finished run, or nothing has one beside it: no test.",
+        )
+    else:
+        told = (
+            "Every optimizer is compared with Adam, its pairs are the runs with the same seed: the "
+            "same first weights and the same order of the data.",
+            f"{tested} comparisons are made here; if there were no differences at all, one in "
+            "twenty of those that can decide would still show one.",
+            *too_few(comparison),
+        )
+    return Section("statistics", "How sure is it?", told, tables=_filled(tables))
+
+
+def _cost(comparison: Comparison, drawn: Drawn) -> Section:
+    told = []
+    if not len(profiles(comparison.results)):
+        told.append("There is no time to Adam's result: Adam has no finished run.")
+    tables = (step_cost_table(comparison), time_to_target_table(comparison))
+    return Section("cost", "Cost", tuple(told), drawn.get("profiles", ()), _filled(tables))
+
+
+def _tuning(results: Results, drawn: Drawn) -> Section:
+    tables = _filled((grid_table(results),))
+    return Section("tuning", "Tuning", budget(results), drawn.get("tuning", ()), tables)
+
+
+def _published(comparison: Comparison) -> Section:
+    tables = published_tables(comparison)
+    if not tables:
+        told = "No row here has published numbers, nor is the small twin of one that has."
+        return Section("published", "Beside the published numbers", (told,))
+    told = (
+        "The ALSALS paper's own tables could not be had; these are the numbers of the SaLSa and "
+        "PLASLS papers, from tables, or read off plots with the uncertainty given."
+    )
+    return Section(
+        "published",
+        "Beside the published numbers",
+        (told,),
+        tables=(*tables, published_over_rows_table()),
+    )
+
+
+def _runs(comparison: Comparison) -> Section:
+    results = comparison.results
+    told = f"{counts(results.runs, not_started(comparison))}. All of them, with all their numbers, "
+    told += "are in runs.csv."
+    tables = (not_finished_table(results), versions_table(results))
+    return Section(
+        "runs", "Runs and versions", (told,), tables=tuple(t for t in tables if t is not None)
+    )
+
+
+def _reproduce(results: Results) -> Section:
+    sweeps = sorted(path.stem for path in (results.folder / "plans").glob("*.json"))
+    told = [
+        f"The sweep {name}: python run_multiple.py --sweep {shlex.quote(name)}" for name in sweeps
+    ]
+    run = next((run for run in results.runs if run.stage == "comparison"), None)
+    if run is not None:
+        told.append(
+            f"A single run: python main.py {_arguments(run)}, and the settings by which its "
+            "config.yaml differs from what --print-config says."
+        )
+    told.append(
+        "This report: python -m experiments report, followed by the folder. It is a function of "
+        "the files of that folder alone."
+    )
+    return Section("reproduce", "How to get these numbers", tuple(told))
+
+
+def _arguments(run: RunRecord) -> str:
+    choices = dict(run.config["choices"])
+    if choices.get("experiment") == "default":
+        del choices["experiment"]
+    pairs = [f"{key}={value}" for key, value in choices.items()]
+    return shlex.join([*pairs, f"seed={run.seed}"])
+
+
+def _filled(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.rows)

@@ -1,0 +1,111 @@
+"""The plans that sweeps leave in `<folder>/plans/`: which runs belong to which cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from experiments.report.records import PlannedCell
+
+
+class _Cell(BaseModel):
+    row: str
+    label: str
+    optimizer: str
+    seeds: tuple[int, ...]
+    folders: tuple[str | None, ...]
+
+
+class _TuningRun(BaseModel):
+    row: str
+    label: str
+    folder: str
+
+
+class _Plan(BaseModel):
+    """What the report needs of a plan's file; other keys are left alone."""
+
+    sweep: str
+    cells: tuple[_Cell, ...]
+    tuning: tuple[_TuningRun, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the tables a run belongs."""
+
+    row: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All plans of a folder; the folders of runs are relative to it."""
+
+    there_are_any: bool
+    cells: tuple[PlannedCell, ...]
+    comparison: Mapping[str, Place]
+    tuning: Mapping[str, Place]
+    warnings: tuple[str, ...]
+
+
+def read_plans(folder: Path) -> Plans:
+    """The plans below `folder`, in the order of their names; what is broken is a warning.
+
+    Where a later plan has other runs for a row, label and seed of an earlier one, its name is
+    put to its label, so that both are shown and neither is averaged with the other.
+    """
+    plans, warnings = [], []
+    for path in sorted((folder / "plans").glob("*.json")):
+        try:
+            plans.append(_Plan.model_validate_json(path.read_bytes()))
+        except ValidationError as error:
+            where = path.relative_to(folder)
+            warnings.append(f"{where} is not a plan and was left out: {_first(error)}.")
+    cells: dict[Place, PlannedCell] = {}
+    comparison: dict[str, Place] = {}
+    tuning: dict[str, Place] = {}
+    taken: dict[tuple[Place, int], str] = {}
+    for plan in plans:
+        for cell in plan.cells:
+            place = _place(cell, plan.sweep, taken)
+            if place.label != cell.label:
+                warnings.append(
+                    f"Sweep {plan.sweep} has other runs for {cell.row} with {cell.label} than "
+                    f"another sweep of this folder; they are shown as “{place.label}”."
+                )
+            cells[place] = _joined(cells.get(place), cell, place)
+            for seed, run in zip(cell.seeds, cell.folders, strict=False):
+                if run is not None:
+                    taken[place, seed] = run
+                    comparison[run] = place
+        tuning |= {_below_tuning(run.folder): Place(run.row, run.label) for run in plan.tuning}
+    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuple(warnings))
+
+
+def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:
+    place = Place(cell.row, cell.label)
+    clash = any(
+        run is not None and taken.get((place, seed), run) != run
+        for seed, run in zip(cell.seeds, cell.folders, strict=False)
+    )
+    return Place(cell.row, f"{cell.label} ({sweep})") if clash else place
+
+
+def _joined(before: PlannedCell | None, cell: _Cell, place: Place) -> PlannedCell:
+    seeds = set(cell.seeds) | (set() if before is None else set(before.seeds))
+    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)))
+
+
+def _below_tuning(folder: str) -> str:
+    """Tuning runs lie below `tuning/`, whether the plan names that or not."""
+    return folder if folder.startswith("tuning/") else f"tuning/{folder}"
+
+
+def _first(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    return f"{key}: {fault['msg']}" if key else str(fault["msg"])
