@@ -135,7 +135,7 @@ def change(before: RunState, entry: Entry) -> str | None:
         return None
     match state.kind:
         case "running":
-            return f"{'goes on' if state.step else 'started'}: {entry.name}"
+            return f"{'goes on' if before.kind == 'stopped' else 'started'}: {entry.name}"
         case "finished" | "diverged":
             took = "" if state.seconds is None else f" in {duration(state.seconds)}"
             loss = f", training loss {loss_text(state.loss)}"
