@@ -9,6 +9,7 @@ from typing import Any
 
 from experiments.sweep.plan import PlannedRun, Sweep
 from experiments.sweep.state import state_of
+from experiments.sweep.table import duration
 
 _HEADER = ("state", "stage", "row", "label", "seed", "time", "arguments of main.py")
 
@@ -30,7 +31,7 @@ def listing(sweep: Sweep) -> str:
         time = "-"
         if state not in ("finished", "diverged"):
             estimates.append(seconds.of(run))
-            time = duration(estimates[-1])
+            time = "?" if estimates[-1] is None else duration(estimates[-1])
         seed = str(run.config.seed)
         words = shlex.join(run.arguments)
         lines.append((state, run.stage, run.row, run.label, seed, time, words))
@@ -69,16 +70,6 @@ def _seconds(summary: Mapping[str, Any] | None) -> float | None:
         return None
     seconds: float = summary.get("seconds_total", summary["seconds_training"])
     return seconds
-
-
-def duration(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`; `?` for None."""
-    if seconds is None:
-        return "?"
-    minutes = round(seconds / 60)
-    if seconds < 99.5:
-        return f"{round(seconds)} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _total(estimates: Sequence[float | None], after_tuning: int) -> str:

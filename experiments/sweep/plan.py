@@ -20,7 +20,7 @@ from experiments.run_folder import RunFolder, atomic_file, json_text
 from experiments.schema import RunConfig
 from experiments.sweep.compose import CellConfig, Composer
 from experiments.sweep.overrides import read_sweep
-from experiments.sweep.schema import Grid, Launcher, SweepConfig, Tuning
+from experiments.sweep.schema import Grid, LauncherSettings, SweepConfig, Tuning
 from experiments.sweep.tuning import Best, Trial, UntunedError, best_rate
 
 TUNING_FOLDER = "tuning"
@@ -90,7 +90,7 @@ class Sweep:
         self.name = name
         self.config = config
         self.results_dir = Path(config.results_dir)
-        self.launcher: Launcher = config.launcher
+        self.launcher: LauncherSettings = config.launcher
         self._composer = composer
         self._cells = composer.cells()
         for cell in self._cells:

@@ -54,7 +54,7 @@ def state_of(folder: RunFolder) -> RunState:
         return RunState("failed", reason=" ".join(str(error).split()))
 
 
-def was_interrupted(exit_code: int) -> bool:
+def ended_from_outside(exit_code: int) -> bool:
     """True for an exit code that says: ended from outside, by a signal or by Ctrl-C.
 
     A shell tells death by signal n as 128 + n, `subprocess` as -n; a run's own Ctrl-C is 130.
@@ -93,7 +93,7 @@ def _not_done(folder: RunFolder, *, running: bool) -> RunState:
 def _kind(folder: RunFolder, failure: dict[str, Any], *, running: bool) -> Kind:
     if running:
         return "running"
-    if failure and not was_interrupted(failure.get("exit_code", 1)):
+    if failure and not ended_from_outside(failure.get("exit_code", 1)):
         return "failed"
     return "stopped" if folder.checkpoint_file.exists() else "waiting"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep.listing import duration, listing
+from experiments.sweep.listing import listing
 from tests.experiments.sweep.sweeps import copy_config, end, make_sweep
 
 
@@ -55,11 +55,3 @@ def test_arguments_are_ready_for_a_shell(root: Path) -> None:
     place = root.parent / "results"
     words = "task=digits model=resnet optimizer=adam trainer.epochs=2"
     assert f"{words} 'data_root=a b' results_dir={place} seed=3\n" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "?"), (0.4, "0 s"), (99.0, "99 s"), (150.0, "2 min"), (11100.0, "3 h 05 min")],
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text

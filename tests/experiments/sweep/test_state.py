@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments.run_folder import RunFolder
-from experiments.sweep.state import RunState, state_of, was_interrupted
+from experiments.sweep.state import RunState, ended_from_outside, state_of
 from tests.experiments.sweep.runs import REPOSITORY
 
 HOLD_THE_LOCK = """
@@ -105,7 +105,7 @@ def test_what_was_ended_from_outside_can_go_on(folder, exit_code):
 
 
 def test_only_signals_are_from_outside():
-    assert [code for code in (-9, -2, 0, 1, 2, 3, 128, 130, 137) if was_interrupted(code)] == [
+    assert [code for code in (-9, -2, 0, 1, 2, 3, 128, 130, 137) if ended_from_outside(code)] == [
         -9,
         -2,
         130,
