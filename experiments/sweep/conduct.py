@@ -65,7 +65,7 @@ def conduct(
     _say(*(line for failure in failures for line in _about(failure)))
     if failures:
         count = f"{len(failures)} run{'s' if len(failures) > 1 else ''}"
-        _say(f"{count} failed; --retry-failed starts those again that would be skipped")
+        _say(f"{count} failed; with --retry-failed, the same command tries failed runs again")
     _say(f"report: {report}")
     return FAILED if failures or untuned else OK
 
@@ -182,7 +182,11 @@ def _job(run: PlannedRun, environment: tuple[tuple[str, str], ...]) -> Job:
 
 
 def _about(failure: Failure) -> list[str]:
-    last = [f"    {line}" for line in failure.output[-_LINES_SHOWN:]]
+    said = list(failure.output)
+    # The reason mostly is the last line.
+    if said and said[-1].removeprefix("error: ") == failure.reason:
+        said.pop()
+    last = [f"    {line}" for line in said[-_LINES_SHOWN:]]
     return [f"failed: {failure.folder}: {failure.reason}", *last]
 
 
