@@ -21,6 +21,8 @@ from experiments.errors import BusyError, UserError
 # `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
+# What the summary of a run that is done says of it.
+_ENDS = ("finished", "diverged")
 # A file among the folders above is no folder that has been made, as far as reading goes.
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
@@ -170,8 +172,17 @@ class RunFolder:
         return config
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a run that is done, None for any other."""
-        return self._object(self.summary_file)
+        """The summary of a run that is done, None for any other.
+
+        Raises:
+            UserError: if the file is broken, or does not say how the run ended.
+        """
+        summary = self._object(self.summary_file)
+        if summary is not None and summary.get("status") not in _ENDS:
+            raise UserError(
+                f"{self.summary_file} does not say how the run ended; delete it to run again"
+            )
+        return summary
 
     def plan(self) -> dict[str, Any] | None:
         """`total_steps` and `steps_per_epoch`; None before they are known."""

@@ -84,15 +84,16 @@ def _sweep(family: Family, arguments: list[str]) -> int:
     from experiments.sweep.plan import load_sweep
 
     sweep = load_sweep(asked.sweep, family, asked.pairs)
+    retry_failed = "--retry-failed" in asked.flags
     if "--dry-run" in asked.flags:
         from experiments.sweep.listing import listing
 
-        sys.stdout.write(listing(sweep))
+        sys.stdout.write(listing(sweep, retry_failed=retry_failed))
         return OK
 
     from experiments.sweep.conduct import conduct
 
-    return conduct(sweep, retry_failed="--retry-failed" in asked.flags)
+    return conduct(sweep, retry_failed=retry_failed)
 
 
 def _read(arguments: list[str]) -> _Asked:

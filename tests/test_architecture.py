@@ -103,6 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.sweep.*": {
         "experiments.sweep.*",
+        "experiments.command_line",
         "experiments.config",
         "experiments.config_faults",
         "experiments.config_files",
@@ -114,10 +115,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.sweep.job",
         "experiments.sweep.launchers.*",
         "experiments.sweep.process",
+        "experiments.sweep.schema",
         "experiments.errors",
     },
     "experiments.sweep.conduct": {
         "experiments.sweep.*",
+        "experiments.command_line",
         "experiments.errors",
         "experiments.report.build",
         "experiments.run_folder",

@@ -13,81 +13,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
+from experiments.command_line import FAILED, INTERRUPTED, OK
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
 from experiments.sweep.display import Display, open_display
 from experiments.sweep.failures import Failure, failed_before, failure_of
 from experiments.sweep.job import Job, Launcher, Outcome
 from experiments.sweep.launchers.choose import environment_of, launcher_of
+from experiments.sweep.plan import Cell, PlannedRun, Sweep
 from experiments.sweep.state import RunState, state_of
 from experiments.sweep.status import Watch, planned_runs
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
 _MAIN = Path(__file__).resolve().parents[2] / "main.py"
 _LINES_SHOWN = 5
 _PAUSE_SECONDS = 1.0
 
 
-class PlannedRun(Protocol):
-    """What is needed of a run of the plan."""
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """Of `main.py`."""
-
-    @property
-    def folder(self) -> RunFolder:
-        """Where it runs."""
-
-
-class UntunedCell(Protocol):
-    """What is told of a cell whose rate is not known."""
-
-    @property
-    def row(self) -> str:
-        """The experiment, or task and model."""
-
-    @property
-    def label(self) -> str:
-        """The optimizer."""
-
-    @property
-    def reason(self) -> str:
-        """Why there is no rate."""
-
-
-class Sweep(Protocol):
-    """What is needed of a sweep; `plan.Sweep` is one."""
-
-    name: str
-    results_dir: Path
-    launcher: Any
-    """The launcher's settings."""
-
-    def tuning_runs(self) -> Sequence[PlannedRun]:
-        """Those of the first stage."""
-
-    def comparison_runs(self) -> Sequence[PlannedRun]:
-        """Those of the second stage whose rates are known."""
-
-    def untuned(self) -> Sequence[UntunedCell]:
-        """The cells whose rates are not known."""
-
-    def write_plan(self) -> Path:
-        """Write what is planned, and say where."""
-
-
 def build_report(results_dir: Path) -> Path:
     """Write the report on all results below a folder; returns its path."""
     # Late: pictures and tables take seconds to import.
-    from experiments.report.build import (  # type: ignore[import-not-found, unused-ignore]
-        write_report,
-    )
+    from experiments.report.build import write_report
 
-    path: Path = write_report(results_dir)
-    return path
+    return write_report(results_dir)
 
 
 def conduct(
@@ -118,7 +65,7 @@ def conduct(
     _say(*(line for failure in failures for line in _about(failure)))
     if failures:
         count = f"{len(failures)} run{'s' if len(failures) > 1 else ''}"
-        _say(f"{count} failed; --retry-failed starts those again that would be skipped")
+        _say(f"{count} failed; with --retry-failed, the same command tries failed runs again")
     _say(f"report: {report}")
     return FAILED if failures or untuned else OK
 
@@ -235,11 +182,15 @@ def _job(run: PlannedRun, environment: tuple[tuple[str, str], ...]) -> Job:
 
 
 def _about(failure: Failure) -> list[str]:
-    last = [f"    {line}" for line in failure.output[-_LINES_SHOWN:]]
+    said = list(failure.output)
+    # The reason mostly is the last line.
+    if said and said[-1].removeprefix("error: ") == failure.reason:
+        said.pop()
+    last = [f"    {line}" for line in said[-_LINES_SHOWN:]]
     return [f"failed: {failure.folder}: {failure.reason}", *last]
 
 
-def _about_untuned(cell: UntunedCell) -> list[str]:
+def _about_untuned(cell: Cell) -> list[str]:
     return [f"not compared: {cell.row} {cell.label}: {cell.reason}"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.errors import BusyError, UserError
 from experiments.run_folder import RunFolder
 from experiments.sweep.job import Outcome
-from experiments.sweep.state import RunState, was_interrupted
+from experiments.sweep.state import RunState, ended_from_outside
 
 _TAIL_BYTES = 16_384
 _LINES_KEPT = 20
@@ -80,7 +80,7 @@ def last_lines(file: Path) -> list[str]:
 
 
 def _reason(exit_code: int, output: list[str]) -> str:
-    if was_interrupted(exit_code):
+    if ended_from_outside(exit_code):
         number = -exit_code if exit_code < 0 else exit_code - 128
         memory = ", perhaps out of memory" if number == signal.SIGKILL else ""
         return f"ended from outside by {_signal_name(number)}{memory}; the next start goes on"

@@ -8,29 +8,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.sweep.plan import PlannedRun, Sweep
-from experiments.sweep.state import state_of
+from experiments.sweep.state import state_of, summary_of
+from experiments.sweep.table import duration
 
 _HEADER = ("state", "stage", "row", "label", "seed", "time", "arguments of main.py")
 
 
-def listing(sweep: Sweep) -> str:
-    """A line a run, then the cells that wait for tuning, then the total.
+def listing(sweep: Sweep, *, retry_failed: bool) -> str:
+    """A line a run, then why runs have failed and which cells wait for tuning, then the total.
 
     The time of a run is the mean of those that have ended with the same row and label, else with
-    the same row; `-` for a run that has ended itself, `?` where there is none to go by.
+    the same row; `-` for one that would not be started, which without `retry_failed` is a failed
+    one too; `?` where there is none to go by.
     """
+    left_alone = {"finished", "diverged"} if retry_failed else {"finished", "diverged", "failed"}
     runs = (*sweep.tuning_runs(), *sweep.comparison_runs())
     seconds = _Seconds(runs)
     lines: list[tuple[str, ...]] = [_HEADER]
     estimates: list[float | None] = []
     states: Counter[str] = Counter()
+    failed = []
     for run in runs:
-        state = state_of(run.folder).kind
+        now = state_of(run.folder)
+        state = now.kind
         states[state] += 1
         time = "-"
-        if state not in ("finished", "diverged"):
+        if state == "failed":
+            failed.append(f"failed: {run.folder.path}: {now.reason}")
+        if state not in left_alone:
             estimates.append(seconds.of(run))
-            time = duration(estimates[-1])
+            time = "?" if estimates[-1] is None else duration(estimates[-1])
         seed = str(run.config.seed)
         words = shlex.join(run.arguments)
         lines.append((state, run.stage, run.row, run.label, seed, time, words))
@@ -39,9 +46,11 @@ def listing(sweep: Sweep) -> str:
         for cell in sweep.untuned()
     ]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    summary = [f"{len(runs)} runs: {counts}"] if runs else ["no runs"]
+    summary = [f"{_runs(len(runs))}: {counts}"] if runs else ["no runs"]
     summary.append(_total(estimates, len(waiting) * len(sweep.config.seeds)))
-    return "\n".join([*_aligned(lines), "", *waiting, *summary]) + "\n"
+    if failed and not retry_failed:
+        summary.append(f"{_runs(len(failed))} that failed would be left alone; see --retry-failed")
+    return "\n".join([*_aligned(lines), "", *failed, *waiting, *summary]) + "\n"
 
 
 class _Seconds:
@@ -50,7 +59,7 @@ class _Seconds:
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self._known: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for run in runs:
-            seconds = _seconds(run.folder.summary())
+            seconds = _seconds(summary_of(run.folder))
             if seconds is not None:
                 self._known[run.row, run.label].append(seconds)
                 self._known[run.row,].append(seconds)
@@ -71,26 +80,22 @@ def _seconds(summary: Mapping[str, Any] | None) -> float | None:
     return seconds
 
 
-def duration(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`; `?` for None."""
-    if seconds is None:
-        return "?"
-    minutes = round(seconds / 60)
-    if seconds < 99.5:
-        return f"{round(seconds)} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _total(estimates: Sequence[float | None], after_tuning: int) -> str:
     known = [seconds for seconds in estimates if seconds is not None]
-    text = f"to do: {len(estimates)} runs"
+    text = f"to do: {_runs(len(estimates))}"
     if after_tuning:
         text += f" and {after_tuning} after tuning"
+    if not estimates and not after_tuning:
+        return "nothing to do"
     if not known:
         return f"{text}; no run of their rows has finished, so there is no estimate of their time"
     text += f"; about {duration(sum(known))} one after another"
     unknown = len(estimates) - len(known) + after_tuning
     return f"{text}, without {unknown} runs whose time is not known" if unknown else text
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:

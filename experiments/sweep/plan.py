@@ -20,7 +20,8 @@ from experiments.run_folder import RunFolder, atomic_file, json_text
 from experiments.schema import RunConfig
 from experiments.sweep.compose import CellConfig, Composer
 from experiments.sweep.overrides import read_sweep
-from experiments.sweep.schema import Grid, Launcher, SweepConfig, Tuning
+from experiments.sweep.schema import Grid, LauncherSettings, SweepConfig, Tuning
+from experiments.sweep.state import summary_of
 from experiments.sweep.tuning import Best, Trial, UntunedError, best_rate
 
 TUNING_FOLDER = "tuning"
@@ -90,7 +91,7 @@ class Sweep:
         self.name = name
         self.config = config
         self.results_dir = Path(config.results_dir)
-        self.launcher: Launcher = config.launcher
+        self.launcher: LauncherSettings = config.launcher
         self._composer = composer
         self._cells = composer.cells()
         for cell in self._cells:
@@ -228,7 +229,7 @@ class Sweep:
         if self._grid(cell) is None:
             return None
         trials = [
-            Trial(tried.lr, tried.run.folder.summary())
+            Trial(tried.lr, summary_of(tried.run.folder))
             for tried in self._tried
             if tried.cell is cell and tried.lr is not None
         ]

@@ -110,21 +110,21 @@ class Tuning(Section):
         return self
 
 
-class LocalLauncher(Section):
+class LocalSettings(Section):
     """Processes on this machine."""
 
     kind: Literal["local"] = "local"
     workers: PositiveInt = Field(1, description="runs at a time")
 
 
-class GpusLauncher(Section):
+class GpusSettings(Section):
     """Processes on this machine, a GPU each (parsl)."""
 
     kind: Literal["gpus"] = "gpus"
     workers: PositiveInt | None = Field(None, description="null: as many as there are GPUs")
 
 
-class SlurmLauncher(Section):
+class SlurmSettings(Section):
     """Jobs of a SLURM cluster (submitit)."""
 
     kind: Literal["slurm"] = "slurm"
@@ -151,11 +151,13 @@ class SlurmLauncher(Section):
         return hours * 60 + minutes + math.ceil(seconds / 60)
 
 
-Launcher = Annotated[LocalLauncher | GpusLauncher | SlurmLauncher, Field(discriminator="kind")]
+LauncherSettings = Annotated[
+    LocalSettings | GpusSettings | SlurmSettings, Field(discriminator="kind")
+]
 LAUNCHERS: dict[str, type[Section]] = {
-    "local": LocalLauncher,
-    "gpus": GpusLauncher,
-    "slurm": SlurmLauncher,
+    "local": LocalSettings,
+    "gpus": GpusSettings,
+    "slurm": SlurmSettings,
 }
 
 Column = Annotated[OptimizerEntry, BeforeValidator(_name_as_entry)]
@@ -171,7 +173,7 @@ class SweepConfig(Section):
     seeds: Seeds
     settings: Settings = Field(default_factory=dict, description="of every run")
     tuning: Tuning | None = None
-    launcher: Launcher = LocalLauncher()
+    launcher: LauncherSettings = LocalSettings()
 
     @property
     def rows(self) -> tuple[str, ...]:

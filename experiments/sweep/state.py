@@ -54,7 +54,18 @@ def state_of(folder: RunFolder) -> RunState:
         return RunState("failed", reason=" ".join(str(error).split()))
 
 
-def was_interrupted(exit_code: int) -> bool:
+def summary_of(folder: RunFolder) -> dict[str, Any] | None:
+    """The summary of a run that is done, None for any other.
+
+    Among these is one whose summary is broken: `state_of` says that it failed, and why.
+    """
+    try:
+        return folder.summary()
+    except UserError:
+        return None
+
+
+def ended_from_outside(exit_code: int) -> bool:
     """True for an exit code that says: ended from outside, by a signal or by Ctrl-C.
 
     A shell tells death by signal n as 128 + n, `subprocess` as -n; a run's own Ctrl-C is 130.
@@ -64,12 +75,12 @@ def was_interrupted(exit_code: int) -> bool:
 
 def _done(summary: dict[str, Any]) -> RunState:
     steps = summary.get("steps", 0)
-    final = summary.get("final") or {}
+    final = summary.get("final")
     return RunState(
-        "diverged" if summary.get("status") == "diverged" else "finished",
+        "diverged" if summary["status"] == "diverged" else "finished",
         step=steps,
         total_steps=steps,
-        loss=_number(final.get("train_loss")),
+        loss=_number(final.get("train_loss") if isinstance(final, dict) else None),
         # Runs of earlier versions say only how long their training took.
         seconds=summary.get("seconds_total", summary.get("seconds_training")),
     )
@@ -93,7 +104,7 @@ def _not_done(folder: RunFolder, *, running: bool) -> RunState:
 def _kind(folder: RunFolder, failure: dict[str, Any], *, running: bool) -> Kind:
     if running:
         return "running"
-    if failure and not was_interrupted(failure.get("exit_code", 1)):
+    if failure and not ended_from_outside(failure.get("exit_code", 1)):
         return "failed"
     return "stopped" if folder.checkpoint_file.exists() else "waiting"
 

@@ -111,7 +111,8 @@ def planned_runs(file: Path, results_dir: Path) -> list[Known]:
         tuning = [_tuning_run(run, results_dir) for run in plan["tuning"]]
         return tuning + [run for cell in plan["cells"] for run in _cell(cell, results_dir)]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no plan of a sweep ({error!r}); delete it") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{file} is no plan of a sweep ({reason}); delete it") from error
 
 
 def _tuning_run(run: Mapping[str, Any], results_dir: Path) -> Known:

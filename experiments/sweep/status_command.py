@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.errors import UserError, did_you_mean
+from experiments.command_line import OK, require_known
+from experiments.errors import UserError
 
 HELP = """\
 usage: python -m experiments status FOLDER [--watch] [--help]
@@ -32,9 +33,7 @@ def status(words: Sequence[str], flags: Sequence[str]) -> int:
     Raises:
         UserError: for other arguments, or a folder that is not there.
     """
-    for flag in flags:
-        if flag not in _FLAGS:
-            raise UserError(f"{flag!r} (command line): unknown flag{did_you_mean(flag, _FLAGS)}")
+    require_known(flags, _FLAGS)
     if len(words) != 1:
         raise UserError(
             f"status (command line): takes one folder, as in results/cpu, not {len(words)}"
@@ -50,7 +49,7 @@ def status(words: Sequence[str], flags: Sequence[str]) -> int:
         _watch(folder)
     else:
         _print(folder)
-    return 0
+    return OK
 
 
 def _print(folder: Path) -> None:

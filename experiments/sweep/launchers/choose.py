@@ -5,40 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from experiments.sweep.job import Launcher
 from experiments.sweep.launchers.local import LocalLauncher
+from experiments.sweep.schema import GpusSettings, LauncherSettings, LocalSettings
 
 
-def launcher_of(settings: Any, scratch: Path) -> Launcher:
-    """The launcher that `settings.kind` says; `scratch` is for what it leaves itself.
+def launcher_of(settings: LauncherSettings, scratch: Path) -> Launcher:
+    """The launcher that the settings are of; `scratch` is for what it leaves itself.
 
     Raises:
         UserError: if it cannot work here.
     """
-    match settings.kind:
-        case "local":
-            return LocalLauncher(settings.workers)
-        case "gpus":
-            from experiments.sweep.launchers.gpus import (  # type: ignore[import-not-found, unused-ignore]
-                GpusLauncher,
-            )
+    if isinstance(settings, LocalSettings):
+        return LocalLauncher(settings.workers)
+    if isinstance(settings, GpusSettings):
+        from experiments.sweep.launchers.gpus import GpusLauncher
 
-            gpus: Launcher = GpusLauncher(settings.workers, scratch)
-            return gpus
-        case "slurm":
-            from experiments.sweep.launchers.slurm import (  # type: ignore[import-not-found, unused-ignore]
-                SlurmLauncher,
-            )
+        return GpusLauncher(settings.workers, scratch)
+    from experiments.sweep.launchers.slurm import SlurmLauncher
 
-            slurm: Launcher = SlurmLauncher(settings, scratch)
-            return slurm
-    raise ValueError(f"no launcher is called {settings.kind!r}")
+    return SlurmLauncher(settings, scratch)
 
 
 def environment_of(
-    settings: Any, environ: Mapping[str, str] = os.environ
+    settings: LauncherSettings, environ: Mapping[str, str] = os.environ
 ) -> tuple[tuple[str, str], ...]:
     """What a job's process has besides the conductor's variables.
 
@@ -46,8 +37,9 @@ def environment_of(
     """
     # A process that is killed has written its last lines.
     variables = [("PYTHONUNBUFFERED", "1")]
-    if settings.kind == "local" and settings.workers > 1 and "OMP_NUM_THREADS" not in environ:
-        threads = max(1, _cores() // settings.workers)
+    workers = settings.workers if isinstance(settings, LocalSettings) else 1
+    if workers > 1 and "OMP_NUM_THREADS" not in environ:
+        threads = max(1, _cores() // workers)
         variables.append(("OMP_NUM_THREADS", str(threads)))
     return tuple(variables)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from experiments.errors import UserError
 from experiments.sweep.job import Ended, Job, Outcome, Tick
@@ -22,6 +22,7 @@ from experiments.sweep.launchers.orders import (
     run_until,
     was_interrupted,
 )
+from experiments.sweep.schema import SlurmSettings
 
 # Between the warning that the time is up and the end: a step, a checkpoint and the requeue.
 _WARNING_SECONDS = 120
@@ -30,40 +31,6 @@ _WARNING_SHARE = 0.25  # of the time at most, so that a job of few minutes does 
 _REQUEUES = 100
 # A process that SLURM told to leave waits this long for SLURM to end it.
 _PATIENCE = 600
-
-
-class SlurmSettings(Protocol):
-    """What a sweep says of the cluster."""
-
-    @property
-    def partition(self) -> str | None:
-        """The partition, None for the cluster's default."""
-        ...
-
-    @property
-    def time(self) -> int:
-        """Minutes that a job has before it is requeued and resumed."""
-        ...
-
-    @property
-    def workers(self) -> int | None:
-        """How many jobs run at a time, None for as many as the cluster gives."""
-        ...
-
-    @property
-    def gpus(self) -> int | None:
-        """GPUs of a job; None or 0 asks for none."""
-        ...
-
-    @property
-    def cpus(self) -> int:
-        """Cores of a job."""
-        ...
-
-    @property
-    def memory_gb(self) -> int | None:
-        """Memory of a job in GiB, None for the cluster's default."""
-        ...
 
 
 class SlurmLauncher:
@@ -131,10 +98,12 @@ class SlurmLauncher:
         workers = count if settings.workers is None else settings.workers
         parameters: dict[str, Any] = {
             "name": "sls-sweep",
-            "timeout_min": settings.time,
+            "timeout_min": settings.minutes,
             "cpus_per_task": settings.cpus,
             "slurm_array_parallelism": workers,
-            "slurm_signal_delay_s": min(_WARNING_SECONDS, int(_WARNING_SHARE * 60 * settings.time)),
+            "slurm_signal_delay_s": min(
+                _WARNING_SECONDS, int(_WARNING_SHARE * 60 * settings.minutes)
+            ),
             "slurm_setup": [
                 f"export PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{PYTHONPATH:+:$PYTHONPATH}}"
             ],

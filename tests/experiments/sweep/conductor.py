@@ -10,10 +10,11 @@ import json
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 from experiments.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
+from experiments.sweep.plan import Cell
+from experiments.sweep.schema import LocalSettings
 from tests.experiments.sweep.runs import Run, make_run
 
 
@@ -24,9 +25,9 @@ class FixedSweep:
 
     def __init__(self, results_dir: Path, runs: list[Run], workers: int) -> None:
         self.results_dir = results_dir
-        self.launcher = SimpleNamespace(kind="local", workers=workers)
+        self.launcher = LocalSettings(workers=workers)
         self.runs = tuple(runs)
-        self.cells: list[SimpleNamespace] = []
+        self.cells: list[Cell] = []
 
     def tuning_runs(self) -> tuple[Run, ...]:
         """None."""
@@ -36,7 +37,7 @@ class FixedSweep:
         """All."""
         return self.runs
 
-    def untuned(self) -> list[SimpleNamespace]:
+    def untuned(self) -> list[Cell]:
         """Those that a test puts there."""
         return self.cells
 

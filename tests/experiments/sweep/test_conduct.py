@@ -19,6 +19,8 @@ from experiments.run import run as run_here
 from experiments.sweep.conduct import conduct, run_all
 from experiments.sweep.job import Outcome
 from experiments.sweep.launchers.choose import environment_of
+from experiments.sweep.plan import Cell
+from experiments.sweep.schema import GpusSettings, LocalSettings
 from experiments.sweep.state import state_of
 from tests.experiments.sweep.conductor import FixedSweep, write_report
 from tests.experiments.sweep.runs import (
@@ -99,7 +101,8 @@ def test_the_end_lists_the_failure_and_names_the_report(with_a_failure):
     reason = with_a_failure.runs[1].folder.failure()["reason"]
     folder = with_a_failure.runs[1].folder.path
     at = lines.index(f"failed: {folder}: {reason}")
-    assert lines[at + 1] == f"    error: {reason}"
+    # Its only line of output is the reason, which is not said twice.
+    assert lines[at + 1].startswith("1 run failed; with --retry-failed, ")
     assert lines[-1] == f"report: {with_a_failure.results / 'report.md'}"
 
 
@@ -181,7 +184,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
 
 def test_an_untuned_cell_is_told_with_its_reason_and_by_the_exit_code(tmp_path, capsys):
     sweep = FixedSweep(tmp_path, [], workers=1)
-    sweep.cells = [SimpleNamespace(row="a_row", label="adam", reason="all its runs diverged")]
+    sweep.cells = [Cell("a_row", "adam", "all its runs diverged")]
     assert conduct(sweep, retry_failed=False, write_report=write_report) == 1
     assert "not compared: a_row adam: all its runs diverged" in capsys.readouterr().out
 
@@ -200,16 +203,16 @@ def test_a_launcher_that_does_not_work_here_is_told_before_anything_runs(tmp_pat
 @pytest.mark.parametrize(
     ("settings", "environ", "expected"),
     [
-        ({"kind": "local", "workers": 2}, {}, "2"),
-        ({"kind": "local", "workers": 64}, {}, "1"),
-        ({"kind": "local", "workers": 1}, {}, None),
-        ({"kind": "local", "workers": 2}, {"OMP_NUM_THREADS": "7"}, None),
-        ({"kind": "gpus", "workers": None}, {}, None),
+        (LocalSettings(workers=2), {}, "2"),
+        (LocalSettings(workers=64), {}, "1"),
+        (LocalSettings(workers=1), {}, None),
+        (LocalSettings(workers=2), {"OMP_NUM_THREADS": "7"}, None),
+        (GpusSettings(), {}, None),
     ],
 )
 def test_local_workers_share_the_cores(monkeypatch, settings, environ, expected):
     monkeypatch.setattr("experiments.sweep.launchers.choose._cores", lambda: 5)
-    variables = dict(environment_of(SimpleNamespace(**settings), environ))
+    variables = dict(environment_of(settings, environ))
     assert variables.get("OMP_NUM_THREADS") == expected
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.sweep.overrides import ReadSweep, read_sweep
-from experiments.sweep.schema import GpusLauncher, LocalLauncher, SlurmLauncher
+from experiments.sweep.schema import GpusSettings, LocalSettings, SlurmSettings
 from tests.experiments.sweep.sweeps import copy_config
 
 FILE = """\
@@ -85,13 +85,13 @@ def test_keys_of_runs_are_kept_as_they_were_written(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "launcher"),
     [
-        ([], LocalLauncher(workers=2)),
-        (["workers=4"], LocalLauncher(workers=4)),
-        (["launcher=local"], LocalLauncher(workers=2)),
-        (["launcher=gpus"], GpusLauncher(workers=None)),
-        (["workers=3", "launcher=gpus"], GpusLauncher(workers=3)),
-        (["launcher=slurm", "time=2:00:00"], SlurmLauncher(time="2:00:00")),
-        (["launcher={kind: slurm, cpus: 9}", "gpus=0"], SlurmLauncher(cpus=9, gpus=0)),
+        ([], LocalSettings(workers=2)),
+        (["workers=4"], LocalSettings(workers=4)),
+        (["launcher=local"], LocalSettings(workers=2)),
+        (["launcher=gpus"], GpusSettings(workers=None)),
+        (["workers=3", "launcher=gpus"], GpusSettings(workers=3)),
+        (["launcher=slurm", "time=2:00:00"], SlurmSettings(time="2:00:00")),
+        (["launcher={kind: slurm, cpus: 9}", "gpus=0"], SlurmSettings(cpus=9, gpus=0)),
     ],
 )
 def test_the_launcher_and_its_fields(root: Path, arguments: list[str], launcher: Any) -> None:
@@ -102,7 +102,7 @@ def test_the_launcher_and_its_fields(root: Path, arguments: list[str], launcher:
     ("time", "minutes"), [(90, 90), ("0:01:00", 1), ("2:00:01", 121), ("100:30:00", 6030)]
 )
 def test_the_time_of_a_job_in_minutes(time: int | str, minutes: int) -> None:
-    assert SlurmLauncher(time=time).minutes == minutes
+    assert SlurmSettings(time=time).minutes == minutes
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,15 @@ def test_a_tuned_cell_waits_and_then_takes_the_best_rate(fresh: Path) -> None:
         assert load(run.arguments, fresh, environ={}) == run.config
 
 
+def test_a_tuning_run_with_a_broken_summary_has_not_ended(fresh: Path) -> None:
+    sweep = make_sweep(fresh, tuning=TUNED)
+    for run in sweep.tuning_runs():
+        end(run, score=0.7)
+    sweep.tuning_runs()[1].folder.summary_file.write_text("{")
+    assert [cell.reason for cell in sweep.untuned()] == ["1 of 3 tuning runs have not ended"]
+    sweep.write_plan()
+
+
 def test_where_every_rate_diverged_the_cell_stays_out_with_a_reason(fresh: Path) -> None:
     sweep = make_sweep(fresh, tuning=TUNED)
     for run in sweep.tuning_runs():

@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.errors import UserError
 from experiments.sweep.job import Job
 from experiments.sweep.launchers.slurm import SlurmLauncher
+from experiments.sweep.schema import SlurmSettings
 from tests.experiments.sweep.processes import (
     RESUMABLE,
     Record,
@@ -24,18 +25,15 @@ from tests.experiments.sweep.processes import (
 from tests.experiments.sweep.slurm_cluster import slurm_cluster
 
 
-@dataclass
-class Settings:
-    partition: str | None = None
-    time: int = 10
-    workers: int | None = None
-    gpus: int | None = None
-    cpus: int = 1
-    memory_gb: int | None = None
+def settings(**values: Any) -> SlurmSettings:
+    """Of a job that the smallest node has room for."""
+    return SlurmSettings(**{"time": 10, "gpus": 0, "cpus": 1, **values})
 
 
-SETTINGS = "from tests.experiments.sweep.test_slurm import Settings\n"
-IMPORT = SETTINGS + "from experiments.sweep.launchers.slurm import SlurmLauncher\n"
+IMPORT = """
+from experiments.sweep.launchers.slurm import SlurmLauncher
+from tests.experiments.sweep.test_slurm import settings
+"""
 
 
 # ------------------------------------------------------------------------------ debug cluster
@@ -57,7 +55,7 @@ def test_the_debug_cluster_runs_jobs_in_turn_and_a_failing_one_stops_no_other(
     ]
     record = Record()
 
-    launcher = SlurmLauncher(Settings(), tmp_path / "scratch", cluster="debug")
+    launcher = SlurmLauncher(settings(), tmp_path / "scratch", cluster="debug")
     launcher.launch(jobs, ended=record.ended, tick=record.tick)
 
     assert record.exit_codes() == {"a": 5, "b": 0}
@@ -67,7 +65,7 @@ def test_the_debug_cluster_runs_jobs_in_turn_and_a_failing_one_stops_no_other(
 
 def test_ctrl_c_on_the_debug_cluster_leaves_a_checkpoint(tmp_path: Path) -> None:
     ended = interrupted_conductor(
-        IMPORT + "launcher = SlurmLauncher(Settings(), scratch, cluster='debug')",
+        IMPORT + "launcher = SlurmLauncher(settings(), scratch, cluster='debug')",
         tmp_path,
         jobs=2,
         running=1,
@@ -83,7 +81,7 @@ def test_missing_submitit_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UserError, match=r"needs submitit: pip install '\.\[cluster\]'"):
-        SlurmLauncher(Settings(), tmp_path)
+        SlurmLauncher(settings(), tmp_path)
 
 
 def test_a_machine_without_slurm_is_told_in_one_line(
@@ -91,7 +89,7 @@ def test_a_machine_without_slurm_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"launcher=slurm: .*srun") as caught:
-        run(SlurmLauncher(Settings(), tmp_path / "scratch"), [job(tmp_path / "a", "")])
+        run(SlurmLauncher(settings(), tmp_path / "scratch"), [job(tmp_path / "a", "")])
     assert "\n" not in str(caught.value)
 
 
@@ -148,9 +146,9 @@ def test_an_array_runs_and_a_failing_job_stops_no_other(tmp_path: Path) -> None:
         job(tmp_path / "a", "import os; print(os.environ['SLURM_ARRAY_TASK_ID'])"),
         job(tmp_path / "b", "raise SystemExit(5)"),
     ]
-    settings = Settings(partition="tests", workers=2)
+    launcher = SlurmLauncher(settings(partition="tests", workers=2), tmp_path / "scratch")
 
-    assert run(SlurmLauncher(settings, tmp_path / "scratch"), jobs) == {"a": 0, "b": 5}
+    assert run(launcher, jobs) == {"a": 0, "b": 5}
     assert (tmp_path / "a" / "output.log").read_text().endswith("0\n")
 
 
@@ -166,7 +164,7 @@ def test_a_job_that_is_cut_off_leaves_a_checkpoint_and_resumes(
     jobs = [job(tmp_path / "a", RESUMABLE)]
     record = Hurried(tmp_path / "a" / "pid", command)
 
-    codes = run(SlurmLauncher(Settings(), tmp_path / "scratch"), jobs, record)
+    codes = run(SlurmLauncher(settings(), tmp_path / "scratch"), jobs, record)
 
     assert codes == {"a": 0}
     assert (tmp_path / "a" / "checkpoint").read_text() == "whole\n"
@@ -179,7 +177,7 @@ def test_a_job_that_is_cut_off_leaves_a_checkpoint_and_resumes(
 def test_a_cancelled_job_ends_by_a_signal_and_the_others_go_on(tmp_path: Path) -> None:
     jobs = [job(tmp_path / "a", RESUMABLE), job(tmp_path / "b", "print('after')")]
     record = Hurried(tmp_path / "a" / "pid", ["scancel"])
-    launcher = SlurmLauncher(Settings(workers=1), tmp_path / "scratch", queue_every=1)
+    launcher = SlurmLauncher(settings(workers=1), tmp_path / "scratch", queue_every=1)
 
     assert run(launcher, jobs, record) == {"a": -signal.SIGKILL, "b": 0}
     assert "without a result" in (tmp_path / "a" / "output.log").read_text()
@@ -188,7 +186,7 @@ def test_a_cancelled_job_ends_by_a_signal_and_the_others_go_on(tmp_path: Path) -
 @pytest.mark.usefixtures("on_slurm")
 def test_ctrl_c_leaves_checkpoints_and_cancels_what_waits(tmp_path: Path) -> None:
     ended = interrupted_conductor(
-        IMPORT + "launcher = SlurmLauncher(Settings(workers=1), scratch, queue_every=1)",
+        IMPORT + "launcher = SlurmLauncher(settings(workers=1), scratch, queue_every=1)",
         tmp_path,
         jobs=2,
         running=1,
@@ -203,7 +201,7 @@ def test_ctrl_c_leaves_checkpoints_and_cancels_what_waits(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("on_slurm")
 def test_a_partition_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:
-    launcher = SlurmLauncher(Settings(partition="nowhere"), tmp_path / "scratch")
+    launcher = SlurmLauncher(settings(partition="nowhere"), tmp_path / "scratch")
     with pytest.raises(UserError, match=r"launcher=slurm: .*partition") as caught:
         run(launcher, [job(tmp_path / "a", "")])
     assert "\n" not in str(caught.value)

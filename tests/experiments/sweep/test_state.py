@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments.run_folder import RunFolder
-from experiments.sweep.state import RunState, state_of, was_interrupted
+from experiments.sweep.state import RunState, ended_from_outside, state_of, summary_of
 from tests.experiments.sweep.runs import REPOSITORY
 
 HOLD_THE_LOCK = """
@@ -54,6 +54,19 @@ def test_a_summary_is_finished_and_tells_its_time(folder):
 def test_a_summary_of_an_earlier_version_has_the_time_of_training(folder):
     folder.write_summary({"status": "finished", "steps": 30, "seconds_training": 7.0})
     assert state_of(folder).seconds == 7.0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [('{"status": "fin', "not valid JSON"), ("{}", "does not say how")]
+)
+def test_a_run_with_a_broken_summary_has_failed_and_says_what_to_do(folder, text, reason):
+    folder.summary_file.write_text(text)
+    state = state_of(folder)
+    assert state.kind == "failed"
+    assert str(folder.summary_file) in state.reason
+    assert reason in state.reason
+    assert state.reason.endswith("delete it to run again")
+    assert summary_of(folder) is None
 
 
 def test_a_diverged_run_is_no_failure(folder):
@@ -105,7 +118,7 @@ def test_what_was_ended_from_outside_can_go_on(folder, exit_code):
 
 
 def test_only_signals_are_from_outside():
-    assert [code for code in (-9, -2, 0, 1, 2, 3, 128, 130, 137) if was_interrupted(code)] == [
+    assert [code for code in (-9, -2, 0, 1, 2, 3, 128, 130, 137) if ended_from_outside(code)] == [
         -9,
         -2,
         130,

@@ -158,6 +158,6 @@ def test_plain_lines_tell_changes_once_and_a_heartbeat_after_a_quiet_minute(monk
     now[0] += 2
     lines.show([entry(RUNNING)])
     assert console.file.getvalue().splitlines() == [
-        "goes on: row adam seed 0",
+        "started: row adam seed 0",
         "0 finished, 1 running, 0 waiting, about 30 s left",
     ]
