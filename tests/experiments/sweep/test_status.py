@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from experiments.cli import command
+from experiments.commands import command
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.sweep.status import Watch, known_runs
