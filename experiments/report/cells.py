@@ -7,10 +7,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from experiments.report.document import Cell
 from experiments.report.records import Results, RunRecord
+from experiments.report.titles import label_title, row_title
 
 DASH = "–"
 
@@ -194,6 +196,16 @@ def _label_key(label: str, run: RunRecord) -> tuple[str, float, str]:
 # ---------------------------------------------------------------------------------- as is shown
 
 
+def row_cell(row: str, note: str = "") -> Cell:
+    """The name of a row of results, as it is written for people."""
+    return Cell(row_title(row), note=note)
+
+
+def label_cell(label: str) -> Cell:
+    """The name of an optimizer, as it is written for people."""
+    return Cell(label_title(label))
+
+
 def shown(
     comparison: Comparison, row: str, label: str, measure: Measure, *, bold: bool, usual: int
 ) -> Cell:
@@ -251,5 +263,5 @@ def _notes(sample: Sample, usual: int) -> str:
 
 def usual_seeds(comparison: Comparison) -> int:
     """The largest number of seeds that a cell should have."""
-    counts = [comparison.planned(row, l) for row in comparison.rows for l in comparison.labels]  # noqa: E741
-    return max(counts, default=0)
+    cells = product(comparison.rows, comparison.labels)
+    return max((comparison.planned(row, label) for row, label in cells), default=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.report.cells import Comparison
 from experiments.report.conclusions import summary
 from experiments.report.cost import profiles, step_cost_table, time_to_target_table
-from experiments.report.document import Document, Picture, Section, Table
+from experiments.report.document import Cell, Document, Picture, Section, Table
 from experiments.report.outcomes import counts, not_finished_table, not_started, versions_table
 from experiments.report.pictures import pictures
 from experiments.report.published import over_rows_table as published_over_rows_table
@@ -17,9 +17,18 @@ from experiments.report.published import published_tables
 from experiments.report.records import Results, RunRecord
 from experiments.report.statistics import over_rows_table, paired_tables, too_few
 from experiments.report.tables import loss_table, score_tables
+from experiments.report.titles import label_title, row_title
 from experiments.report.tuning import budget, grid_table
 
 Drawn = Mapping[str, tuple[Picture, ...]]
+
+# The repository's own sweeps; any other is started by its name.
+_SWEEPS = {
+    "text": "run_multiple.py",
+    "text_cpu": "run_multiple.py --sweep cpu",
+    "images": "run_multiple_img.py",
+    "images_cpu": "run_multiple_img.py --sweep cpu",
+}
 
 
 def compose(results: Results) -> Document:
@@ -38,7 +47,7 @@ def compose(results: Results) -> Document:
             _tuning(results, drawn),
             _published(comparison),
             _runs(comparison),
-            _reproduce(results),
+            _reproduce(comparison),
         ),
     )
 
@@ -120,11 +129,15 @@ def _runs(comparison: Comparison) -> Section:
     )
 
 
-def _reproduce(results: Results) -> Section:
+def _reproduce(comparison: Comparison) -> Section:
+    results = comparison.results
     sweeps = sorted(path.stem for path in (results.folder / "plans").glob("*.json"))
-    told = [
-        f"The sweep {name}: python run_multiple.py --sweep {shlex.quote(name)}" for name in sweeps
-    ]
+    told = [f"The sweep {name}: {_sweep_command(name)}" for name in sweeps]
+    if sweeps:
+        told.append(
+            "Settings given on a sweep's command line are not repeated here; the folder plans "
+            "says which runs it meant to make, their config.yaml with what."
+        )
     run = next((run for run in results.runs if run.stage == "comparison"), None)
     if run is not None:
         told.append(
@@ -135,7 +148,31 @@ def _reproduce(results: Results) -> Section:
         "This report: python -m experiments report, followed by the folder. It is a function of "
         "the files of that folder alone."
     )
-    return Section("reproduce", "How to get these numbers", tuple(told))
+    tables = _filled((_names_table(comparison),))
+    return Section("reproduce", "How to get these numbers", tuple(told), tables=tables)
+
+
+def _sweep_command(name: str) -> str:
+    program = _SWEEPS.get(name, f"run_multiple.py --sweep {shlex.quote(name)}")
+    return f"python {program}"
+
+
+def _names_table(comparison: Comparison) -> Table:
+    """The experiments and optimizers that are called otherwise in files."""
+    tuned = [(run.row, run.label) for run in comparison.results.runs if run.stage == "tuning"]
+    rows = dict.fromkeys([*comparison.rows, *(row for row, _ in tuned)])
+    labels = dict.fromkeys([*comparison.labels, *(label for _, label in tuned)])
+    named = [(row_title(row), "experiment", row) for row in rows]
+    named += [(label_title(label), "optimizer", label) for label in labels]
+    return Table(
+        key="names",
+        title="Names",
+        caption="What the names of this report are in commands, folders and runs.csv.",
+        columns=("name", "of", "in files"),
+        rows=tuple(
+            (Cell(title), Cell(what), Cell(name)) for title, what, name in named if title != name
+        ),
+    )
 
 
 def _arguments(run: RunRecord) -> str:

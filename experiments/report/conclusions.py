@@ -16,6 +16,7 @@ from experiments.report.statistics import (
     smallest_p,
     verdict,
 )
+from experiments.report.titles import label_title, row_title
 
 
 def summary(comparison: Comparison) -> tuple[str, ...]:
@@ -48,16 +49,17 @@ def _what(comparison: Comparison) -> list[str]:
 
 def _most_wins(comparison: Comparison, measure: Measure, what: str) -> str:
     """`…: alsals in 3 of 5 rows, adam in 2`, over rows with at least two results."""
-    winners = []
+    winners: list[str] = []
     for row in comparison.rows:
         labels = [x for x in comparison.labels if comparison.sample(row, x, measure).n]
         if len(labels) > 1:
-            winners.append(comparison.best_label(row, labels, measure))
+            best = comparison.best_label(row, labels, measure)
+            winners += [] if best is None else [best]
     if not winners:
         return ""
-    ranked = sorted(Counter(winners).items(), key=lambda item: (-item[1], str(item[0])))
+    ranked = sorted(Counter(winners).items(), key=lambda item: (-item[1], item[0]))
     rows = "1 row" if len(winners) == 1 else f"{len(winners)} rows"
-    (first, most), *others = ranked
+    (first, most), *others = [(label_title(label), count) for label, count in ranked]
     listed = [f"{first} in {most} of {rows}", *(f"{label} in {count}" for label, count in others)]
     return f"{what}: {', '.join(listed)}."
 
@@ -67,7 +69,7 @@ def _ratios(comparison: Comparison) -> list[str]:
     for label in comparison.labels:
         values = list(log_loss_differences(comparison, label).values())
         if values:
-            told.append(f"{label} {math.exp(difference(values).mean):.3g}")
+            told.append(f"{label_title(label)} {math.exp(difference(values).mean):.3g}")
     if not told:
         return []
     tuned = any(
@@ -112,10 +114,12 @@ def _rows(comparison: Comparison) -> list[str]:
         values = list(log_loss_differences(comparison, label).values())
         if values:
             found = difference(values)
-            said.setdefault(verdict(found, higher_is_better=False, unit="row"), []).append(label)
+            said.setdefault(verdict(found, higher_is_better=False, unit="row"), []).append(
+                label_title(label)
+            )
     return [
-        f"Training loss against Adam over all rows ({', '.join(labels)}): {words}."
-        for words, labels in said.items()
+        f"Training loss against Adam over all rows ({', '.join(titles)}): {words}."
+        for words, titles in said.items()
     ]
 
 
@@ -123,17 +127,18 @@ def _gaps(comparison: Comparison) -> list[str]:
     gaps = missing_cells(comparison)
     if not gaps:
         return []
-    listed = ", ".join(f"{row} with {label}" for row, label in gaps[:8])
+    listed = ", ".join(f"{row_title(row)} with {label_title(label)}" for row, label in gaps[:8])
     more = f" and {len(gaps) - 8} more" if len(gaps) > 8 else ""
     cells = "1 planned cell has" if len(gaps) == 1 else f"{len(gaps)} planned cells have"
     return [f"{cells} no result yet: {listed}{more}."]
 
 
 def _scale(comparison: Comparison) -> list[str]:
-    small = [row for row in comparison.rows if row in load().twins]
+    small = [row_title(row) for row in comparison.rows if row in load().twins]
     if not small:
         return []
+    twins = "is a small twin of a row" if len(small) == 1 else "are small twins of rows"
     return [
-        f"{', '.join(small)} are small twins of the papers' rows: their numbers cannot be compared "
-        "with the published ones."
+        f"{', '.join(small)} {twins} of the papers: the numbers cannot be compared with the "
+        "published ones."
     ]

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.report.cells import DASH, FINAL_SCORE, Comparison, loss_text, without_repeats
+from experiments.report.cells import (
+    DASH,
+    FINAL_SCORE,
+    Comparison,
+    label_cell,
+    loss_text,
+    row_cell,
+    without_repeats,
+)
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
 
@@ -56,7 +64,7 @@ def step_cost_table(comparison: Comparison) -> Table:
         for label in comparison.labels:
             if comparison.finished(row, label):
                 cost = step_cost(comparison, row, label)
-                rows.append((Cell(row), Cell(label), *_cost_cells(cost, adam)))
+                rows.append((row_cell(row), label_cell(label), *_cost_cells(cost, adam)))
     return Table(
         key="step-cost",
         title="The cost of a step",
@@ -147,8 +155,8 @@ def time_to_target_table(comparison: Comparison) -> Table:
         for label in comparison.labels:
             reached = time_to_target(comparison, row, label)
             if reached is not None and goal is not None:
-                name = Cell(row, note=f"target {loss_text(goal)}")
-                rows.append((name, Cell(label), *_reached_cells(reached)))
+                name = row_cell(row, f"target {loss_text(goal)}")
+                rows.append((name, label_cell(label), *_reached_cells(reached)))
     return Table(
         key="time-to-target",
         title="Time to Adam's result",

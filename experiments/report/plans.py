@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from experiments.report.records import PlannedCell
+from experiments.report.titles import label_title, row_title
 
 
 class _Cell(BaseModel):
@@ -74,8 +75,9 @@ def read_plans(folder: Path) -> Plans:
             place = _place(cell, plan.sweep, taken)
             if place.label != cell.label:
                 warnings.append(
-                    f"Sweep {plan.sweep} has other runs for {cell.row} with {cell.label} than "
-                    f"another sweep of this folder; they are shown as “{place.label}”."
+                    f"Sweep {plan.sweep} has other runs for {row_title(cell.row)} with "
+                    f"{label_title(cell.label)} than another sweep of this folder; they are shown "
+                    f"as “{label_title(place.label)}”."
                 )
             cells[place] = _joined(cells.get(place), cell, place)
             for seed, run in zip(cell.seeds, cell.folders, strict=False):

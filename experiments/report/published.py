@@ -18,7 +18,9 @@ from experiments.report.cells import (
     Sample,
     best,
     final,
+    label_cell,
     loss_text,
+    row_cell,
     spread_text,
     without_repeats,
 )
@@ -154,7 +156,7 @@ def over_rows_table() -> Table:
     over = load().over_rows
     rows = [
         (
-            Cell(optimizer),
+            label_cell(optimizer),
             Cell(loss_text(over.geometric_mean[optimizer])),
             Cell(f"{rank:g}"),
             Cell(f"{over.rank_from_the_losses.get(optimizer, rank):g}"),
@@ -188,8 +190,8 @@ def _difference_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
     digits = "+.3g" if quantity == "final_training_loss" else "+.4f"
     rows = [
         (
-            Cell(pair.row),
-            Cell(pair.label),
+            row_cell(pair.row),
+            label_cell(pair.label),
             _ours(quantity, pair),
             _theirs(quantity, pair),
             Cell(f"{pair.ours.mean - pair.theirs.value:{digits}}"),
@@ -210,10 +212,10 @@ def _difference_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
 def _twin_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
     rows = [
         (
-            Cell(pair.row),
-            Cell(pair.label),
+            row_cell(pair.row),
+            label_cell(pair.label),
             _ours(quantity, pair),
-            Cell(pair.published_row),
+            row_cell(pair.published_row),
             _theirs(quantity, pair),
             Cell(str(pair.theirs.source)),
         )

@@ -17,6 +17,7 @@ from experiments.report.labels import distinct_labels
 from experiments.report.metrics_file import Metrics, read_metrics
 from experiments.report.plans import Place, Plans, read_plans
 from experiments.report.records import Results, RunRecord, Stage, Status
+from experiments.report.titles import label_title, row_title
 from experiments.run_folder import RunFolder
 
 LAYOUT = "<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>"
@@ -238,8 +239,9 @@ def _same_score(runs: Sequence[RunRecord]) -> list[RunRecord]:
 def _twice(runs: Iterable[RunRecord]) -> list[str]:
     counts = Counter((r.row, r.label, r.seed) for r in runs if r.stage == "comparison")
     return [
-        f"{row} with {label} has {count} runs of seed {seed}, whose configs differ only in what "
-        "one version of the code knows and another does not; each counts as a run."
+        f"{row_title(row)} with {label_title(label)} has {count} runs of seed {seed}, whose "
+        "configs differ only in what one version of the code knows and another does not; each "
+        "counts as a run."
         for (row, label, seed), count in counts.items()
         if count > 1
     ]

@@ -16,7 +16,9 @@ from experiments.report.cells import (
     FINAL_TRAIN_LOSS,
     Comparison,
     Measure,
+    label_cell,
     loss_text,
+    row_cell,
     without_repeats,
 )
 from experiments.report.document import Cell, Table
@@ -176,13 +178,15 @@ def _paired_table(comparison: Comparison, measure: Measure, key: str, title: str
         if baseline is None:
             continue
         better = comparison.higher_is_better(row, measure)
-        name = Cell(row, note="" if better else "lower is better")
+        name = row_cell(row, "" if better else "lower is better")
         for label in comparison.labels:
             values = paired_by_seed(comparison, row, label, baseline, measure)
             if label != baseline and values:
                 found = difference(values)
                 said = short_verdict(found, higher_is_better=better)
-                rows.append((name, Cell(label), Cell(baseline), *_cells(found), Cell(said)))
+                rows.append(
+                    (name, label_cell(label), label_cell(baseline), *_cells(found), Cell(said))
+                )
     return Table(
         key=key,
         title=title,
@@ -227,7 +231,7 @@ def over_rows_table(comparison: Comparison) -> Table:
         interval = DASH if found.n == 1 else f"{ratio[1]} to {ratio[2]}"
         said = verdict(found, higher_is_better=False, unit="row")
         cells = (str(found.n), ratio[0], interval, f"{found.p:.3g}", said)
-        rows.append((Cell(label), *map(Cell, cells)))
+        rows.append((label_cell(label), *map(Cell, cells)))
     return Table(
         key="loss-over-rows",
         title="Final training loss relative to Adam, over all rows",

@@ -18,10 +18,12 @@ from experiments.report.cells import (
     Comparison,
     Measure,
     loss_text,
+    row_cell,
     shown,
     usual_seeds,
 )
 from experiments.report.document import Cell, Table
+from experiments.report.titles import label_title, row_title, score_title
 
 
 def score_tables(comparison: Comparison) -> tuple[Table, ...]:
@@ -76,7 +78,7 @@ def loss_table(comparison: Comparison) -> Table:
         return Table(body.key, body.title, f"{body.caption} {told}", body.columns, body.rows)
     told = (
         f"Geometric mean and average rank are over the rows that every optimizer shown there has: "
-        f"{', '.join(over.rows)}."
+        f"{', '.join(map(row_title, over.rows))}."
     )
     rows = (
         *body.rows,
@@ -162,7 +164,7 @@ def _table(
         key=key,
         title=title,
         caption=f"{caption}{how} Best mean of a row in bold.",
-        columns=("", *comparison.labels),
+        columns=("", *map(label_title, comparison.labels)),
         rows=tuple(_row(comparison, row, measure, usual) for row in chosen),
     )
 
@@ -177,7 +179,7 @@ def _row(comparison: Comparison, row: str, measure: Measure, usual: int) -> tupl
         shown(comparison, row, label, measure, bold=mean == best, usual=usual)
         for label, mean in zip(comparison.labels, means, strict=True)
     ]
-    return (Cell(row, note=_row_note(comparison, row, measure)), *cells)
+    return (row_cell(row, _row_note(comparison, row, measure)), *cells)
 
 
 def _row_note(comparison: Comparison, row: str, measure: Measure) -> str:
@@ -185,7 +187,7 @@ def _row_note(comparison: Comparison, row: str, measure: Measure) -> str:
     runs = comparison.of_row(row)
     if not runs or measure not in (FINAL_SCORE, BEST_SCORE) or runs[0].score == "accuracy":
         return ""
-    name = metric_name(runs[0].score)
+    name = score_title(runs[0].score)
     return f"{name}, lower is better" if runs[0].score_is_loss else name
 
 
@@ -215,22 +217,10 @@ def _has(comparison: Comparison, row: str, measure: Measure) -> bool:
 def _score_name(comparison: Comparison) -> str:
     """`accuracy` where it is the score of every row, else `score`."""
     scores = {run.score for row in comparison.rows for run in comparison.of_row(row)}
-    return metric_name(scores.pop()) if len(scores) == 1 else "score"
+    return score_title(scores.pop()) if len(scores) == 1 else "score"
 
 
 def _what(name: str) -> str:
     if name == "score":
         return "Accuracy, or the metric that stands beside the row's name,"
     return name[0].upper() + name[1:]
-
-
-_NAMES = {
-    "val_loss": "validation loss",
-    "mcc": "Matthews correlation",
-    "train_loss": "training loss",
-}
-
-
-def metric_name(name: str) -> str:
-    """A metric's name in words."""
-    return _NAMES.get(name, name.replace("_", " "))

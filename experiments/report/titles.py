@@ -54,24 +54,31 @@ _SCORES = {
     "mcc": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "train_loss": "training loss",
     "val_loss": "validation loss",
 }
 
 
 def row_title(row: str) -> str:
-    """`[cpu_]<task>[_small]_<model>` in words; any other name as it is."""
+    """`[cpu_]<task>[_small]_<model>` in words; any other name as it is.
+
+    A row without an experiment, `<task>-<model>`, has another sign between the two, so that it is
+    never taken for the experiment.
+    """
+    between = "+" if "-" in row else "·"
     words = row.replace("-", "_").split("_")
     place = " (cpu)" if words[0] == "cpu" else ""
     size = " (500 examples)" if "small" in words[1:-1] else ""
     named = [word for word in words[1 if place else 0 :] if word != "small"]
     if len(named) != 2 or named[0] not in _TASKS or named[1] not in _MODELS:
         return row
-    return f"{_TASKS[named[0]]}{size} · {_MODELS[named[1]]}{place}"
+    return f"{_TASKS[named[0]]}{size} {between} {_MODELS[named[1]]}{place}"
 
 
 def label_title(label: str) -> str:
-    """An optimizer's name as the papers write it; any other label as it is."""
-    return _LABELS.get(label, label)
+    """An optimizer's name as the papers write it, and what follows its first blank as it is."""
+    name, blank, rest = label.partition(" ")
+    return f"{_LABELS.get(name, name)}{blank}{rest}"
 
 
 def score_title(score: str) -> str:

@@ -8,10 +8,18 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiments.report.cells import DASH, final, loss_text, score_text, without_repeats
+from experiments.report.cells import (
+    DASH,
+    final,
+    label_cell,
+    loss_text,
+    row_cell,
+    score_text,
+    without_repeats,
+)
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
-from experiments.report.tables import metric_name
+from experiments.report.titles import label_title, score_title
 
 COLUMNS = (
     "row",
@@ -157,7 +165,7 @@ def _grid_row(point: Point) -> tuple[Cell, ...]:
     ]
     rate = Cell("none" if math.isnan(point.lr) else f"{point.lr:g}", bold)
     count = Cell(str(finished), note=_others(point))
-    return Cell(point.row), Cell(point.label), rate, count, score, *losses
+    return row_cell(point.row), label_cell(point.label), rate, count, score, *losses
 
 
 def _outcome(point: Point) -> str:
@@ -167,7 +175,7 @@ def _outcome(point: Point) -> str:
 
 
 def _score_note(point: Point) -> str:
-    return "" if point.runs[0].score == "accuracy" else metric_name(point.runs[0].score)
+    return "" if point.runs[0].score == "accuracy" else score_title(point.runs[0].score)
 
 
 def _others(point: Point) -> str:
@@ -190,9 +198,13 @@ def budget(results: Results) -> tuple[str, ...]:
             spent.setdefault(point.label, []).extend(point.runs)
     if not spent:
         return ("There are no tuning runs here: no optimizer's rate was tuned.",)
-    sentences = [f"Tuning {label} took {_cost(runs)}." for label, runs in spent.items()]
+    sentences = [
+        f"Tuning {label_title(label)} took {_cost(runs)}." for label, runs in spent.items()
+    ]
     compared = [run for run in results.runs if run.stage == "comparison"]
-    searches = sorted({run.label for run in compared if "lr" not in run.config["optimizer"]})
+    searches = sorted(
+        {label_title(run.label) for run in compared if "lr" not in run.config["optimizer"]}
+    )
     told = f" ({', '.join(searches)})" if searches else ""
     sentences.append(f"The line searches{told} were not tuned: 0 runs.")
     if references:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+# As `profiles` it would be lost: the submodule of that name takes its place.
+from experiments.report.cost import profiles as shares_within
 from experiments.report.document import Picture
 from experiments.report.pictures.profiles import profile_pictures
 from experiments.report.pictures.step_size import step_size_pictures
@@ -11,6 +11,7 @@ from experiments.report.pictures.training import training_pictures
 from experiments.report.pictures.tuning import tuning_pictures
 from experiments.report.pictures.validation import validation_pictures
 from experiments.report.records import Results
+from experiments.report.tuning import sensitivity
 
 
 def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
@@ -19,13 +20,10 @@ def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
     Where there is nothing to draw the tuple is empty. The first three show the runs of the
     comparison only. The same results give the same bytes.
     """
-    # Imported late: these two read much that a single picture does without.
-    sensitivity = import_module("experiments.report.tuning").sensitivity
-    profiles = import_module("experiments.report.cost").profiles
     return {
         "training": training_pictures(results),
         "validation": validation_pictures(results),
         "step_size": step_size_pictures(results),
         "tuning": tuning_pictures(results, sensitivity(results)),
-        "profiles": profile_pictures(results, profiles(results)),
+        "profiles": profile_pictures(results, shares_within(results)),
     }

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 
 from experiments.report.document import Picture
 from experiments.report.pictures import panels
-from experiments.report.pictures.cells import styles_of
+from experiments.report.pictures.lines import styles_of
 from experiments.report.records import Results
 from experiments.report.titles import label_title
 

@@ -9,12 +9,13 @@ from experiments.report.document import Picture
 from experiments.report.palette import LineStyle
 from experiments.report.pictures import panels
 from experiments.report.pictures.bands import Band, Curve, band, smooth_curve
-from experiments.report.pictures.cells import (
+from experiments.report.pictures.lines import (
     Cells,
     comparison_cells,
     labels_of,
     several_seeds,
     styles_of,
+    without_empty,
 )
 from experiments.report.records import Results, RunRecord
 
@@ -100,13 +101,12 @@ def _with_trials(cells: Cells) -> Cells:
     """The cells of optimizers that count trials."""
     searching = {
         row: {
-            label: runs
+            label: runs if any(run.steps["trials"].notna().any() for run in runs) else []
             for label, runs in by_label.items()
-            if any(run.steps["trials"].notna().any() for run in runs)
         }
         for row, by_label in cells.items()
     }
-    return {row: by_label for row, by_label in searching.items() if by_label}
+    return without_empty(searching)
 
 
 def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:

@@ -9,7 +9,7 @@ from experiments.report.document import Picture
 from experiments.report.palette import LineStyle
 from experiments.report.pictures import panels
 from experiments.report.pictures.bands import Band, Curve, band, held_to, smooth_curve
-from experiments.report.pictures.cells import (
+from experiments.report.pictures.lines import (
     Cells,
     any_diverged,
     comparison_cells,

@@ -12,7 +12,7 @@ from experiments.report.curves import spans_decades
 from experiments.report.document import Picture
 from experiments.report.palette import LineStyle
 from experiments.report.pictures import panels
-from experiments.report.pictures.cells import styles_of
+from experiments.report.pictures.lines import styles_of
 from experiments.report.records import Results
 from experiments.report.titles import score_title
 

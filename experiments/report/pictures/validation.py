@@ -11,12 +11,13 @@ from experiments.report.document import Picture
 from experiments.report.palette import LineStyle
 from experiments.report.pictures import panels
 from experiments.report.pictures.bands import Band, band_of_columns
-from experiments.report.pictures.cells import (
+from experiments.report.pictures.lines import (
     Cells,
     comparison_cells,
     labels_of,
     several_seeds,
     styles_of,
+    without_empty,
 )
 from experiments.report.records import Results, RunRecord
 from experiments.report.titles import score_title
@@ -56,11 +57,7 @@ def _evaluated(cells: Cells) -> Cells:
         }
         for row, by_label in cells.items()
     }
-    kept = {
-        row: {label: runs for label, runs in by_label.items() if runs}
-        for row, by_label in kept.items()
-    }
-    return {row: by_label for row, by_label in kept.items() if by_label}
+    return without_empty(kept)
 
 
 def _draw_panel(

@@ -50,7 +50,7 @@ def run(row="cpu_mrpc_bert", label="adam", seed=0, **changes):
         "seed": seed,
         "hash": "01234567",
         "status": "finished",
-        "config": {},
+        "config": {"optimizer": {"kind": optimizer, **changes.pop("settings", {})}},
         "env": {},
         "summary": None,
         "score": "accuracy",

@@ -72,6 +72,33 @@ def test_the_document_of_an_unfinished_sweep(sweep: Path) -> None:
     assert sections[-2:] == ["runs", "reproduce"]
 
 
+def test_names_of_files_are_shown_once_and_kept_in_the_csv(sweep: Path) -> None:
+    report = write_report(sweep)
+    text, _, names = (report / "report.md").read_text().partition("### Names")
+    text = text.partition("## How to get")[0]
+    assert "mrpc\\_bert" not in text.replace("mrpc\\_bert/glue", "")
+    for title, file in (("MRPC · BERT", "mrpc\\_bert"), ("ALSALS", "alsals"), ("SGD", "sgd")):
+        assert any(title in line and f"| {file} |" in line for line in names.splitlines()), title
+    assert ",mrpc_bert,alsals," in (report / "runs.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sweep_name", "command_line"),
+    [
+        ("text", "python run_multiple.py"),
+        ("text_cpu", "python run_multiple.py --sweep cpu"),
+        ("images", "python run_multiple_img.py"),
+        ("images_cpu", "python run_multiple_img.py --sweep cpu"),
+        ("my own", "python run_multiple.py --sweep 'my own'"),
+    ],
+)
+def test_how_a_sweep_is_started_again(tmp_path: Path, sweep_name: str, command_line: str) -> None:
+    cell = {"row": "mrpc_bert", "label": "adam", "seeds": [0], "folders": [write_run(tmp_path)]}
+    write_plan(tmp_path, [cell], sweep=sweep_name)
+    told = compose(read_results(tmp_path)).sections[-1].paragraphs
+    assert told[0] == f"The sweep {sweep_name}: {command_line}"
+
+
 def test_every_table_is_rectangular_and_has_its_own_key(sweep: Path) -> None:
     document = compose(read_results(sweep))
     tables = [table for section in document.sections for table in section.tables]

@@ -53,10 +53,10 @@ def test_who_is_best_where(tmp_path: Path) -> None:
             tmp_path, row=row, optimizer="alsals", scores=(0.0, alsals), train_losses=(1, 0.1)
         )
     text = said(tmp_path)
-    assert "Best mean final score: alsals in 2 of 3 rows, adam in 1." in text
-    assert "Lowest mean final training loss: alsals in 3 of 3 rows." in text
+    assert "Best mean final score: ALSALS in 2 of 3 rows, Adam in 1." in text
+    assert "Lowest mean final training loss: ALSALS in 3 of 3 rows." in text
     assert "Adam's (which was not tuned here)" in text
-    assert "alsals 0.25." in text
+    assert "ALSALS 0.25." in text
 
 
 def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
@@ -65,14 +65,14 @@ def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
         write_run(tmp_path, row="cpu_mrpc_bert", optimizer="alsals", seed=seed)
     text = said(tmp_path)
     assert "5 seeds cannot decide: the smallest p that 5 seeds can give is 0.0625." in text
-    assert "cpu_mrpc_bert are small twins of the papers' rows" in text
+    assert "MRPC · BERT (cpu) is a small twin of a row of the papers" in text
 
 
 def test_cells_without_a_result_are_named(tmp_path: Path) -> None:
     cells = [{"row": "r", "label": x, "seeds": [0], "folders": [None]} for x in ("adam", "sgd")]
     write_run(tmp_path)
     write_plan(tmp_path, cells)
-    assert "2 planned cells have no result yet: r with adam, r with sgd." in said(tmp_path)
+    assert "2 planned cells have no result yet: r with Adam, r with SGD." in said(tmp_path)
 
 
 def test_versions_are_counted(tmp_path: Path) -> None:

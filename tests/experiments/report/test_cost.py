@@ -32,8 +32,8 @@ def test_a_step_relative_to_adam_is_a_ratio_of_medians(tmp_path: Path) -> None:
         )
     rows = [[cell.text for cell in row] for row in step_cost_table(compare(tmp_path)).rows]
     assert rows == [
-        ["mrpc_bert", "adam", "2", "1.00", "1.00", "1.00", "1.00"],
-        ["", "alsals", "3", "1.50", "2.00", "2.00", "1.00"],
+        ["MRPC · BERT", "Adam", "2", "1.00", "1.00", "1.00", "1.00"],
+        ["", "ALSALS", "3", "1.50", "2.00", "2.00", "1.00"],
     ]
 
 
@@ -72,9 +72,9 @@ def test_half_of_the_seeds_are_not_enough(to_target: Comparison) -> None:
 def test_the_table_says_who_never_gets_there(to_target: Comparison) -> None:
     table = time_to_target_table(to_target)
     found = {row[1].text: [cell.text for cell in row[2:]] for row in table.rows}
-    assert found["alsals"] == ["2 of 3", "4", "2", "8", "2.0"]
+    assert found["ALSALS"] == ["2 of 3", "4", "2", "8", "2.0"]
     # The run of seed 1 is not finished, and its early 0.9 does not count.
-    assert found["sgd"] == ["0 of 1", "not reached", "–", "–", "–"]
+    assert found["SGD"] == ["0 of 1", "not reached", "–", "–", "–"]
     assert table.rows[0][0].note == "target 0.75"
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import struct
-import sys
 import time
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ import pytest
 from experiments.report import titles
 from experiments.report.palette import line_styles
 from experiments.report.pictures import panels, pictures
-from experiments.report.pictures.cells import styles_of
+from experiments.report.pictures.lines import styles_of
 from experiments.report.pictures.profiles import profile_pictures
 from experiments.report.pictures.step_size import step_size_pictures, taken_steps
 from experiments.report.pictures.training import training_pictures
@@ -40,17 +38,6 @@ GRID = sensitivity(
     (ROW, "adam", 1e-2, np.nan, False),
     (ROW, "alsals", np.nan, 0.82, False),
 )
-STAIRS = profiles(("adam", 1.0, 0.0), ("adam", 2.0, 1.0), ("alsals", 1.0, 1.0))
-
-
-@pytest.fixture(autouse=True)
-def numbers(monkeypatch):
-    """Stands in for the two files that compute what pictures of all runs at once show."""
-    tables = {"tuning": ("sensitivity", GRID), "cost": ("profiles", STAIRS)}
-    for file, (function, table) in tables.items():
-        module = ModuleType(f"experiments.report.{file}")
-        setattr(module, function, lambda _, table=table: table)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +58,32 @@ def two_labels(seeds=(0, 1, 2)):
     return results(*(run(label=label, seed=s) for label in ("adam", "alsals") for s in seeds))
 
 
+def every_stage(seeds=(0, 1, 2)):
+    """Finished runs of both labels, and tuning: two rates, and the line search without one.
+
+    Adam's 0.75 is reached by ALSALS at the second evaluation, by Adam at the third.
+    """
+
+    def ended(accuracy):
+        numbers = {"accuracy": accuracy, "train_loss": 0.1, "val_loss": 0.2}
+        return {"final": numbers, "best": numbers}
+
+    compared = [
+        run(label=label, seed=seed, summary=ended(0.75), evaluations=evaluations(offset=ahead))
+        for label, ahead in (("adam", 0.0), ("alsals", 0.06))
+        for seed in seeds
+    ]
+    tuned = [
+        run(label=label, stage="tuning", settings=settings, summary=ended(accuracy))
+        for label, settings, accuracy in (
+            ("adam", {"lr": 1e-4}, 0.7),
+            ("adam", {"lr": 1e-3}, 0.8),
+            ("alsals", {}, 0.82),
+        )
+    ]
+    return results(*compared, *tuned)
+
+
 def assert_is_png(picture):
     assert picture.png[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", picture.png[16:24])
@@ -81,7 +94,7 @@ def assert_is_png(picture):
 
 def test_every_key_has_its_pictures(monkeypatch):
     monkeypatch.setattr(panels, "DPI", 160)
-    drawn = pictures(two_labels())
+    drawn = pictures(every_stage())
     keys = {name: [picture.key for picture in found] for name, found in drawn.items()}
     assert keys == {
         "training": ["training-steps", "training-seconds"],
@@ -137,7 +150,7 @@ def test_a_run_without_evaluations_is_left_out_of_the_validation():
         results(run(evaluations=evaluations(0)), run(row="digits-mlp", label="alsals"))
     )
     assert "MRPC" not in picture.alternative
-    assert "Digits · MLP" in picture.alternative
+    assert "Digits + MLP" in picture.alternative
 
 
 def test_without_a_line_search_there_is_no_picture_of_trials():
@@ -146,7 +159,7 @@ def test_without_a_line_search_there_is_no_picture_of_trials():
 
 def test_a_label_has_the_same_colour_in_every_picture():
     styles = line_styles(OPTIMIZERS)
-    for picture in (picture for found in pictures(two_labels()).values() for picture in found):
+    for picture in (picture for found in pictures(every_stage()).values() for picture in found):
         for label in ("alsals",) if picture.key == "trials" else ("alsals", "adam"):
             assert count(picture, styles[label].colour) > 60, (picture.key, label)
 

@@ -85,10 +85,10 @@ def test_ours_published_and_difference(tmp_path: Path) -> None:
     paper = "SaLSa (arXiv 2407.20650, IJCNN 2024)"
     # MRPC with Adam: published 0.828 and 0.01312.
     assert texts(found["published-final-score"]) == [
-        ["mrpc_bert", "adam", "0.8400 ± 0.014", "0.828", "+0.0120", f"{paper}; plot, ±0.002"]
+        ["MRPC · BERT", "Adam", "0.8400 ± 0.014", "0.828", "+0.0120", f"{paper}; plot, ±0.002"]
     ]
     assert texts(found["published-final-training-loss"]) == [
-        ["mrpc_bert", "adam", "0.02312 ± 0", "0.01312", "+0.01", f"{paper}; table"]
+        ["MRPC · BERT", "Adam", "0.02312 ± 0", "0.01312", "+0.01", f"{paper}; table"]
     ]
 
 
@@ -96,14 +96,14 @@ def test_salsa_is_told_apart_by_its_direction(tmp_path: Path) -> None:
     write_run(tmp_path, optimizer="salsa", settings={"direction": None})
     write_run(tmp_path, optimizer="salsa_sgd", kind="salsa", settings={"direction": "sgd"})
     rows = texts(tables(tmp_path)["published-final-training-loss"])
-    assert {row[1]: row[3] for row in rows} == {"salsa": "0.003126", "salsa_sgd": "0.03862"}
+    assert {row[1]: row[3] for row in rows} == {"SaLSa": "0.003126", "SGD-SaLSa": "0.03862"}
 
 
 def test_twins_stand_side_by_side_with_a_warning_and_without_a_difference(tmp_path: Path) -> None:
     write_run(tmp_path, row="cpu_mrpc_bert", scores=(0.7, 0.71))
     table = tables(tmp_path)["twins-final-score"]
     assert table.caption.startswith("Another scale: not comparable.")
-    assert texts(table)[0][:5] == ["cpu_mrpc_bert", "adam", "0.7100", "mrpc_bert", "0.828"]
+    assert texts(table)[0][:5] == ["MRPC · BERT (cpu)", "Adam", "0.7100", "MRPC · BERT", "0.828"]
     assert "difference" not in table.columns
 
 
@@ -115,4 +115,4 @@ def test_an_accuracy_is_not_compared_with_another_metric(tmp_path: Path) -> None
 def test_the_published_ranks_carry_their_note() -> None:
     table = over_rows_table()
     assert "do not follow from the listed losses" in table.caption
-    assert ["sgd", "0.093", "4.625", "4.875"] in texts(table)
+    assert ["SGD", "0.093", "4.625", "4.875"] in texts(table)

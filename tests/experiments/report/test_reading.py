@@ -72,7 +72,7 @@ def test_two_plans_of_the_same_cell_are_shown_apart_or_joined(tmp_path: Path) ->
     assert [(c.label, c.seeds) for c in results.planned] == [("adam", (0, 1)), ("adam (c)", (0,))]
     labels = {run.folder: run.label for run in results.runs}
     assert labels == {first: "adam", second: "adam", other: "adam (c)"}
-    assert "Sweep c has other runs for mrpc_bert with adam" in results.warnings[0]
+    assert "Sweep c has other runs for MRPC · BERT with Adam" in results.warnings[0]
 
 
 def test_a_broken_plan_is_told(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_paired_table(three_seeds: Comparison) -> None:
         "3 seeds cannot decide: the smallest p that 3 seeds can give is 0.25.",
     )
     texts = [cell.text for cell in row]
-    assert texts[:5] == ["mrpc_bert", "alsals", "adam", "3", "+0.0833"]
+    assert texts[:5] == ["MRPC · BERT", "ALSALS", "Adam", "3", "+0.0833"]
     assert texts[6:] == [
         "0.75",
         "3 seeds cannot decide",
@@ -124,7 +124,7 @@ def test_over_rows_losses_are_compared_as_ratios(three_seeds: Comparison) -> Non
         "mrpc_bert": pytest.approx(math.log(0.25))
     }
     [row] = over_rows_table(three_seeds).rows
-    assert [cell.text for cell in row[:3]] == ["alsals", "1", "0.25"]
+    assert [cell.text for cell in row[:3]] == ["ALSALS", "1", "0.25"]
 
 
 def test_without_adam_nothing_is_compared(tmp_path: Path) -> None:

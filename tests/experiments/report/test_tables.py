@@ -36,16 +36,16 @@ def three_seeds(tmp_path: Path) -> Comparison:
 def test_mean_deviation_and_the_best_in_bold(three_seeds: Comparison) -> None:
     final, best = score_tables(three_seeds)
     assert final.title == "Final accuracy"
-    assert find(final, "mrpc_bert", "adam") == Cell("0.7000 ± 0.10")
-    assert find(final, "mrpc_bert", "alsals") == Cell("0.9000 ± 0", bold=True)
-    assert find(best, "mrpc_bert", "alsals") == Cell("0.9500 ± 0", bold=True)
+    assert find(final, "MRPC · BERT", "Adam") == Cell("0.7000 ± 0.10")
+    assert find(final, "MRPC · BERT", "ALSALS") == Cell("0.9000 ± 0", bold=True)
+    assert find(best, "MRPC · BERT", "ALSALS") == Cell("0.9500 ± 0", bold=True)
     assert "over 3 seeds" in final.caption
 
 
 def test_the_lowest_loss_is_bold(three_seeds: Comparison) -> None:
     table = loss_table(three_seeds)
-    assert find(table, "mrpc_bert", "alsals") == Cell("0.125 ± 0", bold=True)
-    assert find(table, "mrpc_bert", "adam") == Cell("0.5 ± 0")
+    assert find(table, "MRPC · BERT", "ALSALS") == Cell("0.125 ± 0", bold=True)
+    assert find(table, "MRPC · BERT", "Adam") == Cell("0.5 ± 0")
 
 
 def test_geometric_mean_and_rank_over_the_rows_that_all_have(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_geometric_mean_and_rank_over_the_rows_that_all_have(tmp_path: Path) -> 
         for optimizer, loss in of_row.items():
             write_run(tmp_path, row=row, optimizer=optimizer, train_losses=(1, loss))
     table = loss_table(compare(tmp_path))
-    for label in ("adam", "sgd", "alsals"):
+    for label in ("Adam", "SGD", "ALSALS"):
         assert find(table, "geometric mean", label).text == "0.2"
         assert find(table, "average rank", label).text == "2"
     assert "every optimizer shown there has: r1, r2." in table.caption
@@ -95,7 +95,7 @@ def test_missing_fewer_and_diverged_are_shown(tmp_path: Path) -> None:
         [{"row": "mrpc_bert", "label": k, "folders": v, **seeds} for k, v in cells.items()],
     )
     table = score_tables(compare(tmp_path))[0]
-    assert table.columns == ("", "adam", "sgd", "salsa", "sls", "alsals")
+    assert table.columns == ("", "Adam", "SGD", "SaLSa", "SGD-SLS", "ALSALS")
     assert table.rows[0][1:] == (
         Cell("0.7500 ± 0", bold=True, note="2 of 5 seeds"),
         Cell("0.2500", note="1 of 5 seeds, 1 diverged"),
@@ -114,8 +114,8 @@ def test_a_score_that_is_no_accuracy_is_named(tmp_path: Path) -> None:
     assert table.title == "Final score"
     assert find(table, "cola", "").note == "Matthews correlation"
     assert find(table, "gpt", "").note == "validation loss, lower is better"
-    assert find(table, "gpt", "adam") == Cell("2.5", bold=True)
-    assert find(table, "cola", "sgd").text == "–"
+    assert find(table, "gpt", "Adam") == Cell("2.5", bold=True)
+    assert find(table, "cola", "SGD").text == "–"
 
 
 def test_perplexity_has_its_table(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_perplexity_has_its_table(tmp_path: Path) -> None:
     write_run(tmp_path, row="mrpc_bert")
     tables = {table.key: table for table in score_tables(compare(tmp_path))}
     assert [cells[0].text for cells in tables["perplexity"].rows] == ["gpt"]
-    assert find(tables["perplexity"], "gpt", "adam").text == "20"
+    assert find(tables["perplexity"], "gpt", "Adam").text == "20"
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,8 @@ def test_the_budget_is_written_down(tmp_path: Path) -> None:
     tune(tmp_path, 0.3, 0.5, seconds_a_step=30)
     write_run(tmp_path, optimizer="alsals")
     assert budget(read_results(tmp_path)) == (
-        "Tuning adam took 2 runs, 8 steps and 4 minutes of training.",
-        "The line searches (alsals) were not tuned: 0 runs.",
+        "Tuning Adam took 2 runs, 8 steps and 4 minutes of training.",
+        "The line searches (ALSALS) were not tuned: 0 runs.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from experiments.report.cells import Comparison
 from experiments.report.palette import LineStyle, line_styles
 from experiments.report.records import Results, RunRecord
 
@@ -22,24 +23,28 @@ def styles_of(results: Results) -> dict[str, LineStyle]:
 
 
 def comparison_cells(results: Results) -> Cells:
-    """The runs of the comparison that took a step; planned rows and labels first, in their order.
+    """The runs of the comparison that took a step; rows and labels in the order of the tables.
 
-    Rows and labels without a run are left out.
+    Those without a run are left out.
     """
-    runs = [run for run in results.runs if run.stage == "comparison" and len(run.steps) > 0]
-    rows = _in_order([cell.row for cell in results.planned], [run.row for run in runs])
-    labels = _in_order([cell.label for cell in results.planned], [run.label for run in runs])
+    comparison = Comparison(results)
     grouped = {
         row: {
-            label: [run for run in runs if run.row == row and run.label == label]
-            for label in labels
+            label: [run for run in comparison.runs(row, label) if len(run.steps) > 0]
+            for label in comparison.labels
         }
-        for row in rows
+        for row in comparison.rows
     }
-    return {
-        row: {label: members for label, members in by_label.items() if members}
-        for row, by_label in grouped.items()
+    return without_empty(grouped)
+
+
+def without_empty(cells: Cells) -> Cells:
+    """The cells without labels that have no run, and rows that have no label."""
+    kept = {
+        row: {label: runs for label, runs in by_label.items() if runs}
+        for row, by_label in cells.items()
     }
+    return {row: by_label for row, by_label in kept.items() if by_label}
 
 
 def several_seeds(cells: Cells) -> bool:
@@ -60,8 +65,3 @@ def any_diverged(cells: Cells) -> bool:
 def labels_of(cells: Mapping[str, Mapping[str, object]]) -> list[str]:
     """The labels that occur, each once."""
     return list(dict.fromkeys(label for by_label in cells.values() for label in by_label))
-
-
-def _in_order(planned: Sequence[str], found: Sequence[str]) -> list[str]:
-    present = set(found)
-    return [name for name in dict.fromkeys([*planned, *found]) if name in present]
