@@ -34,7 +34,7 @@ def build_report(results_dir: Path) -> Path:
     # Late: pictures and tables take seconds to import.
     from experiments.report.build import write_report
 
-    return write_report(results_dir)
+    return write_report(results_dir) / "report.html"
 
 
 def conduct(

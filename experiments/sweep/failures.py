@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.errors import BusyError, UserError
 from experiments.run_folder import RunFolder
 from experiments.sweep.job import Outcome
-from experiments.sweep.state import RunState, ended_from_outside
+from experiments.sweep.state import RunState, ended_from_outside, state_of
 
 _TAIL_BYTES = 16_384
 _LINES_KEPT = 20
@@ -31,14 +31,15 @@ class Failure:
 def failure_of(folder: RunFolder, outcome: Outcome) -> Failure | None:
     """What to say of a process that ended; None if its run is done or somebody else's.
 
-    A failure is written to the folder's `failure.json`. A process that was ended from outside
-    counts as failed too, but its run as stopped, so that the next sweep goes on with it.
+    A failure is written to the folder's `failure.json`, but for one of a broken file. A process
+    that was ended from outside counts as failed too, but its run as stopped, so that the next sweep
+    goes on with it.
     """
     try:
         done = folder.summary() is not None
         before = folder.failure() or {}
-    except UserError:  # a broken file: what the process said of it is the reason
-        done, before = False, {}
+    except UserError:  # a broken file tells of itself until it is deleted
+        return failed_before(folder, state_of(folder))
     if done or outcome.exit_code == BusyError.exit_code:
         return None
     output = last_lines(folder.output_file)

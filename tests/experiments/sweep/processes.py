@@ -29,7 +29,7 @@ def leave(number, frame):
 signal.signal(signal.SIGINT, leave)
 print("began", flush=True)
 Path("pid").write_text(str(os.getpid()))
-time.sleep(120)
+time.sleep(600)
 """
 
 
@@ -58,7 +58,7 @@ class Record:
         return {name: outcome.exit_code for name, outcome in self.outcomes.items()}
 
 
-def wait_for(what: Callable[[], object], *, seconds: float = 60) -> None:
+def wait_for(what: Callable[[], object], *, seconds: float = 200) -> None:
     """Wait until `what()` is true.
 
     Raises:
@@ -106,7 +106,7 @@ except KeyboardInterrupt:
     try:
         wait_for(lambda: process.poll() is not None or len(list(folder.glob("*/pid"))) >= running)
         os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=200)
     finally:
         process.kill()
         process.wait()

@@ -45,7 +45,7 @@ def endless(results: Path, *arguments: str) -> Run:
     return make_run(results, "trainer.epochs=100000", "trainer.max_steps=1000000", *arguments)
 
 
-def wait_for_step(folder: RunFolder, step: int, seconds: float = 60.0) -> None:
+def wait_for_step(folder: RunFolder, step: int, seconds: float = 200.0) -> None:
     """Until the row of a step, or of a later one, is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -56,7 +56,7 @@ def wait_for_step(folder: RunFolder, step: int, seconds: float = 60.0) -> None:
     raise AssertionError(f"{folder.path} has not come to step {step} in {seconds} s")
 
 
-def wait_until_free(folder: RunFolder, seconds: float = 30.0) -> None:
+def wait_until_free(folder: RunFolder, seconds: float = 120.0) -> None:
     """Until nobody works in the folder any more."""
     end = time.monotonic() + seconds
     while folder.is_locked():

@@ -52,7 +52,7 @@ def start_conductor(results, *runs, workers=1, retry="skip"):
 
 
 def end_of(conductor):
-    output, _ = conductor.communicate(timeout=120)
+    output, _ = conductor.communicate(timeout=280)
     return conductor.returncode, output
 
 
@@ -73,10 +73,10 @@ def process_of(results: Path) -> int:
 
 @pytest.fixture(scope="module")
 def with_a_failure(tmp_path_factory):
-    """A sweep of two good runs and a bad one between them, with two workers, and what it said."""
+    """A sweep of a bad run and a good one after it, and what it said."""
     results = tmp_path_factory.mktemp("results")
-    runs = [["seed=0"], BROKEN, ["seed=1"]]
-    code, output = end_of(start_conductor(results, *runs, workers=2))
+    runs = [BROKEN, ["seed=1"]]
+    code, output = end_of(start_conductor(results, *runs))
     return SimpleNamespace(
         results=results, code=code, output=output, runs=[make_run(results, *run) for run in runs]
     )
@@ -84,12 +84,12 @@ def with_a_failure(tmp_path_factory):
 
 def test_a_failing_run_stops_no_other(with_a_failure):
     kinds = [state_of(run.folder).kind for run in with_a_failure.runs]
-    assert kinds == ["finished", "failed", "finished"], with_a_failure.output
+    assert kinds == ["failed", "finished"], with_a_failure.output
     assert with_a_failure.code == 1
 
 
 def test_the_failure_is_written_down_with_its_reason(with_a_failure):
-    failure = with_a_failure.runs[1].folder.failure()
+    failure = with_a_failure.runs[0].folder.failure()
     assert (failure["exit_code"], failure["attempts"]) == (2, 1)
     assert "/nowhere" in failure["reason"]
     assert not failure["reason"].startswith("error:")
@@ -98,8 +98,8 @@ def test_the_failure_is_written_down_with_its_reason(with_a_failure):
 
 def test_the_end_lists_the_failure_and_names_the_report(with_a_failure):
     lines = with_a_failure.output.splitlines()
-    reason = with_a_failure.runs[1].folder.failure()["reason"]
-    folder = with_a_failure.runs[1].folder.path
+    reason = with_a_failure.runs[0].folder.failure()["reason"]
+    folder = with_a_failure.runs[0].folder.path
     at = lines.index(f"failed: {folder}: {reason}")
     # Its only line of output is the reason, which is not said twice.
     assert lines[at + 1].startswith("1 run failed; with --retry-failed, ")
@@ -115,7 +115,7 @@ class NothingToDo:
 
 def test_finished_and_failed_runs_are_not_started_again(with_a_failure):
     failures = run_all(with_a_failure.runs, NothingToDo(), retry_failed=False)
-    assert [failure.folder for failure in failures] == [with_a_failure.runs[1].folder.path]
+    assert [failure.folder for failure in failures] == [with_a_failure.runs[0].folder.path]
 
 
 class Scripted:
@@ -291,7 +291,7 @@ def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
     held = make_run(tmp_path, "seed=3")
     held.folder.create()
     code = "import sys, time; from pathlib import Path; from experiments.run_folder import *\n"
-    code += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(60)"
+    code += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(held.folder.path)]
     ticks = []
 

@@ -52,17 +52,23 @@ def complaint(root: Path, *arguments: str, **values: Any) -> str:
 
 
 @pytest.mark.parametrize("name", available(CONFIG_ROOT, "sweep"))
-def test_every_shipped_sweep_composes_in_seconds(name: str) -> None:
-    start = time.process_time()
-    sweep = load_sweep(name, "text", ["results_dir=/nowhere"], environ={})
+def test_every_shipped_sweep_composes(name: str) -> None:
+    # One seed of each is enough, and the largest has hundreds of runs.
+    sweep = load_sweep(name, "text", ["results_dir=/nowhere", "seeds=[0]"], environ={})
     runs = all_runs(sweep)
-    assert time.process_time() - start < 20
     folders = [run.folder.path for run in runs]
     assert len(set(folders)) == len(folders) > 0
     waiting = len(sweep.untuned()) * len(sweep.config.seeds)
     cells = len(sweep.config.rows) * len(sweep.config.columns)
     compared = [run for run in runs if run.stage == "comparison"]
     assert len(compared) + waiting == cells * len(sweep.config.seeds)
+
+
+@pytest.mark.slow  # hundreds of configs
+def test_the_largest_shipped_sweep_composes_in_seconds() -> None:
+    start = time.process_time()
+    all_runs(load_sweep("text", "text", ["results_dir=/nowhere"], environ={}))
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ STEPS = st.one_of(st.none(), st.integers(1, 9))
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     optimizers=OPTIMIZERS, seeds=SEEDS, steps=STEPS, data_root=st.sampled_from(["a b", "1e3", "x"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from experiments.run_folder import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("locked", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -57,11 +57,11 @@ def test_an_exception_of_the_caller_leaves_no_process(tmp_path):
         wait_for("here", tmp_path / "0" / "output.log")
         raise RuntimeError("in the table")
 
-    code = "import time; print('here', flush=True); time.sleep(60)"
+    code = "import time; print('here', flush=True); time.sleep(600)"
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="in the table"):
         LocalLauncher(1).launch(make_jobs(tmp_path, [code]), ended=lambda *_: None, tick=fail)
-    assert time.monotonic() - start < 30, "the job was waited for instead of interrupted"
+    assert time.monotonic() - start < 250, "the job was waited for instead of interrupted"
 
 
 STUBBORN = """
@@ -94,7 +94,7 @@ def test_a_second_interrupt_kills_what_does_not_end(tmp_path):
         wait_for("asked", log)
         assert conductor.poll() is None, "a job that has not ended is waited for"
         conductor.send_signal(signal.SIGINT)
-        assert conductor.wait(20) == 42
+        assert conductor.wait(200) == 42
     assert not (tmp_path / "1" / "output.log").exists(), "the second job must not have started"
 
 
