@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from experiments.report.cells import FINAL_SCORE, FINAL_TRAIN_LOSS, Comparison, Measure
+from experiments.report.cells import FINAL_SCORE, FINAL_TRAIN_LOSS, Comparison, Measure, loss_text
 from experiments.report.outcomes import counts, missing_cells, not_started
 from experiments.report.published import load
 from experiments.report.statistics import (
@@ -69,7 +69,7 @@ def _ratios(comparison: Comparison) -> list[str]:
     for label in comparison.labels:
         values = list(log_loss_differences(comparison, label).values())
         if values:
-            told.append(f"{label_title(label)} {math.exp(difference(values).mean):.3g}")
+            told.append(f"{label_title(label)} {loss_text(math.exp(difference(values).mean))}")
     if not told:
         return []
     tuned = any(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jinja2
 
-from experiments.report.columns import columns_of_words
+from experiments.report.columns import columns_of_sentences, columns_of_words
 from experiments.report.document import Document, Picture
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -28,6 +28,7 @@ def to_html(document: Document) -> str:
     )
     environment.filters["data_url"] = _data_url
     environment.filters["columns_of_words"] = columns_of_words
+    environment.filters["columns_of_sentences"] = columns_of_sentences
     environment.filters["size"] = _size
     return environment.get_template("report.html").render(document=document)
 

@@ -31,6 +31,7 @@ COLUMNS = (
     "train_loss",
     "val_loss",
     "winner",
+    "diverged",
 )
 
 
@@ -120,7 +121,7 @@ def _winner(points: Sequence[Point]) -> Point | None:
 
 
 def sensitivity(results: Results) -> pd.DataFrame:
-    """The data of the picture: a row a point, columns `COLUMNS`; NaN for what diverged."""
+    """The data of the picture: a row a point, columns `COLUMNS`; NaN for what has no number."""
     rows = [
         {
             "row": point.row,
@@ -132,6 +133,7 @@ def sensitivity(results: Results) -> pd.DataFrame:
             "train_loss": point.train_loss,
             "val_loss": point.val_loss,
             "winner": point.winner,
+            "diverged": any(run.status == "diverged" for run in point.runs),
         }
         for point in grid(results)
     ]

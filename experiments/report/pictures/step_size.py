@@ -113,20 +113,20 @@ def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
     with panels.style():
         figure, grid = panels.small_multiples(list(cells))
         for axes, by_label in zip(grid, cells.values(), strict=True):
+            drawn = []
             for label, runs in by_label.items():
-                curves = [
-                    smooth_curve(run.steps["step"].to_numpy(), run.steps["trials"].to_numpy())
-                    for run in runs
-                ]
-                panels.draw_band(axes, band(curves), styles[label])
+                drawn.append(band([_trials_curve(run) for run in runs]))
+                panels.draw_band(axes, drawn[-1], styles[label])
             panels.step_axis(axes, "step")
             axes.set_ylabel("trials a step")
             axes.set_ylim(bottom=0)
+            _cut_first_searches(axes, drawn)
         panels.legend(figure, styles, labels_of(cells))
         image = panels.png(figure)
     caption = (
         "How many step sizes a line search tried before it took one, as a mean over a fiftieth of "
-        "the run; a step that repeats the last one without a search counts zero. "
+        "the run; a step that repeats the last one without a search counts zero. Where the first "
+        "searches would flatten all others, the panel is cut and says how high they go. "
     )
     return Picture(
         key="trials",
@@ -135,3 +135,22 @@ def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
         alternative=panels.described("Trials a step", [*cells], labels_of(cells)),
         png=image,
     )
+
+
+def _trials_curve(run: RunRecord) -> Curve:
+    return smooth_curve(run.steps["step"].to_numpy(), run.steps["trials"].to_numpy())
+
+
+def _cut_first_searches(axes: Axes, drawn: list[Band]) -> None:
+    """Cut the panel at twice what most steps need, if the highest is far above it."""
+    highs = [one.high[np.isfinite(one.high)] for one in drawn]
+    highs = [high for high in highs if len(high) > 0]
+    if not highs:
+        return
+    usual = max(float(np.quantile(high, 0.95)) for high in highs)
+    highest = max(float(high.max()) for high in highs)
+    if highest > 4 * usual > 0:
+        axes.set_ylim(top=2 * usual)
+        axes.text(
+            0.03, 0.97, f"up to {highest:.0f}", transform=axes.transAxes, va="top", fontsize=9
+        )

@@ -21,7 +21,7 @@ def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Pictur
     """One picture, or none where nothing was tuned.
 
     `sensitivity` has a line a rate: `row`, `label`, `lr` (NaN for a line search, which has none),
-    `score`, `score_name`, `score_is_loss` and `winner`.
+    `score` (NaN: none), `score_name`, `score_is_loss`, `winner` and `diverged`.
     """
     tuned = sensitivity[sensitivity["lr"].notna()]
     if tuned.empty:
@@ -90,7 +90,7 @@ def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
         markeredgewidth=1.0,
         zorder=look.order + 2,
     )
-    lost = lr[~np.isfinite(score)]
+    lost = lr[~np.isfinite(score) & rates["diverged"].to_numpy(dtype=bool)]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
     axes.plot(
         lost,
@@ -113,7 +113,7 @@ def _caption(shown: pd.DataFrame) -> str:
         sentences.append(
             "A horizontal line is a line search trained the same way: it has no rate to tune."
         )
-    if shown.loc[shown["lr"].notna(), "score"].isna().any():
+    if (shown["lr"].notna() & shown["score"].isna() & shown["diverged"]).any():
         sentences.append("A cross at the foot is a rate that diverged.")
     directions = shown.groupby("row", sort=False)["score_is_loss"].first()
     if directions.all():

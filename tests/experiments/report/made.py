@@ -71,6 +71,7 @@ def sensitivity(*lines):
     columns = ["row", "label", "lr", "score", "winner"]
     table = pd.DataFrame(lines, columns=columns).astype({"lr": float, "score": float})
     numbers = {"train_loss": 0.1, "val_loss": 0.2}
+    table["diverged"] = table["score"].isna()
     return table.assign(score_name="accuracy", score_is_loss=False, **numbers)
 
 

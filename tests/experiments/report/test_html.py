@@ -105,7 +105,7 @@ def test_columns_of_words_are_flush_left():
     row = (Cell("a"), Cell("0.5"), Cell("three seeds cannot decide"))
     table = Table("t", "T", "", ("Task", "p", "in words"), (row,))
     page = Page(to_html(Document("T", (), (), (Section("s", "S", tables=(table,)),))))
-    assert [td["attributes"].get("class") for td in page.all("td")] == [None, "words"]
+    assert [td["attributes"].get("class") for td in page.all("td")] == [None, "words sentences"]
 
 
 def test_warnings_stand_before_everything_but_title_and_summary():

@@ -105,7 +105,7 @@ def test_headings_pictures_and_tables_come_in_order():
             r"![A line \[falls\]](my%20pictures/loss.png)",
             "Falls.",
             "### Numbers",
-            "| Task | Adam | says |\n| :-- | --: | --: |\n",
+            "| Task | Adam | says |\n| :-- | :-- | :-- |\n",
         )
     ]
     assert places == sorted(places)

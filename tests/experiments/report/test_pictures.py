@@ -288,6 +288,24 @@ def test_the_winner_is_a_star_and_the_reference_a_line_across(figures):
     assert across.get_color() == line_styles(OPTIMIZERS)["alsals"].colour
 
 
+def test_a_rate_without_a_result_yet_is_not_called_diverged(figures):
+    waiting = GRID.assign(diverged=False)
+    (picture,) = tuning_pictures(two_labels(), waiting)
+    assert "diverged" not in picture.caption
+    (axes,) = figures[0].axes
+    assert not any(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x")
+
+
+def test_the_trials_of_first_searches_do_not_flatten_the_others(figures):
+    first = np.concatenate([[28.0], np.ones(199)])
+    many = run(label="alsals", steps=steps(200, searching=True).assign(trials=first))
+    step_size_pictures(results(many))
+    (axes,) = figures[1].axes
+    assert axes.get_ylim()[0] == 0
+    assert 1.0 < axes.get_ylim()[1] < 14.0
+    assert [text.get_text() for text in axes.texts] == ["up to 28"]
+
+
 def test_captions_of_tuning_say_what_is_better_and_what_diverged():
     (picture,) = tuning_pictures(two_labels(), GRID)
     assert "Higher is better." in picture.caption

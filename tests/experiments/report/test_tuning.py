@@ -80,9 +80,11 @@ def test_the_data_of_the_picture(tmp_path: Path) -> None:
         "train_loss": 0.25,
         "val_loss": 0.25,
         "winner": True,
+        "diverged": False,
     }
     assert diverged["lr"] == 0.1
     assert math.isnan(diverged["score"])
+    assert diverged["diverged"]
 
 
 def test_the_grid_shows_every_rate(tmp_path: Path) -> None:
