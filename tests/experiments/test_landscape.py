@@ -8,8 +8,10 @@ import tempfile
 import pytest
 from matplotlib import image
 
-from experiments import cli
+from experiments import commands
+from experiments.command_line import INTERRUPTED, OK
 from experiments.config import load, run_path, to_yaml
+from experiments.errors import UserError
 from experiments.landscape_request import read_request, spread_steps
 from experiments.looking import Looker
 from experiments.run import run
@@ -37,7 +39,7 @@ def contents(folder):
 def test_it_leaves_a_picture_and_numbers_and_touches_nothing_else(finished, capsys):
     before = contents(finished)
     words = ["landscape", str(finished.path), "steps=[20,1,4]", "points=7", "reach=2"]
-    assert cli.command(words) == cli.OK
+    assert commands.command(words) == OK
     assert contents(finished) == before
     assert image.imread(finished.landscape_picture).shape[1] == 1200
     data = json.loads(finished.landscape_file.read_text())
@@ -65,7 +67,7 @@ def test_a_repetition_that_differs_says_so(finished, tmp_path, capsys):
     for row in finished.rows():
         if row["event"] == "step":
             folder.append_row(row | {"loss": row["loss"] + 0.5})
-    assert cli.command(["landscape", str(tmp_path), "steps=2", "points=3"]) == cli.OK
+    assert commands.command(["landscape", str(tmp_path), "steps=2", "points=3"]) == OK
     assert "differ from the recorded ones by up to 0.5" in capsys.readouterr().out
 
 
@@ -89,7 +91,7 @@ def test_by_default_six_steps_are_spread_over_the_run(finished):
     ],
 )
 def test_wrong_arguments_are_one_line(finished, capsys, words, message):
-    assert cli.command(["landscape", str(finished.path), *words]) == cli.USER_ERROR
+    assert commands.command(["landscape", str(finished.path), *words]) == UserError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
@@ -100,10 +102,10 @@ def test_without_a_run_it_says_what_is_missing(finished, tmp_path, capsys):
         ([str(tmp_path / "nowhere")], "nowhere: no such folder"),
         ([str(tmp_path)], "is not a run's folder: it has no config.yaml"),
     ]:
-        assert cli.command(["landscape", *words]) == cli.USER_ERROR
+        assert commands.command(["landscape", *words]) == UserError.exit_code
         assert message in capsys.readouterr().err
     RunFolder(tmp_path).config_file.write_bytes(finished.config_file.read_bytes())
-    assert cli.command(["landscape", str(tmp_path)]) == cli.USER_ERROR
+    assert commands.command(["landscape", str(tmp_path)]) == UserError.exit_code
     assert "has no step in metrics.jsonl" in capsys.readouterr().err
 
 
@@ -113,7 +115,7 @@ def test_data_that_are_gone_are_one_line_and_leave_nothing(tmp_path, capsys):
     folder.write_config(to_yaml(config))
     folder.append_row({"event": "step", "step": 1, "loss": 1.0})
     before = contents(folder)
-    assert cli.command(["landscape", str(tmp_path)]) == cli.USER_ERROR
+    assert commands.command(["landscape", str(tmp_path)]) == UserError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
     assert "gone" in line
     assert contents(folder) == before
@@ -136,7 +138,7 @@ def test_ctrl_c_leaves_nothing_behind(finished, tmp_path, monkeypatch, capsys):
     for path in (finished.landscape_file, finished.landscape_picture):
         path.unlink(missing_ok=True)
     before = contents(finished)
-    assert cli.command(["landscape", str(finished.path)]) == cli.INTERRUPTED
+    assert commands.command(["landscape", str(finished.path)]) == INTERRUPTED
     assert contents(finished) == before
     assert not finished.landscape_file.exists()
     assert list(tmp_path.iterdir()) == []
