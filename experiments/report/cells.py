@@ -220,10 +220,13 @@ def shown(
     if sample.n == 0:
         return Cell("diverged" if sample.diverged else "missing", note=notes)
     run = comparison.runs(row, label)[0]
+    return Cell(mean_text(measure, run, sample), bold=bold, note=notes)
+
+
+def mean_text(measure: Measure, run: RunRecord, sample: Sample) -> str:
+    """`mean ± deviation`; the mean alone where there is but one value. `run` is any of the cell."""
     text = measure.text(run, sample.mean)
-    if sample.n > 1:
-        text = f"{text} ± {spread_text(text, sample.deviation)}"
-    return Cell(text, bold=bold, note=notes)
+    return f"{text} ± {spread_text(text, sample.deviation)}" if sample.n > 1 else text
 
 
 def without_repeats(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from experiments.report.cells import Comparison
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
-
-# Written by the sweep into the folder of a run whose process ended badly.
-_FAILURE_FILE = "failure.json"
+from experiments.run_folder import RunFolder
 
 
 def outcome(run: RunRecord) -> str:
     """`finished`, `diverged`, `failed` (its process ended badly) or `unfinished`."""
-    if run.status == "unfinished" and (run.folder / _FAILURE_FILE).exists():
+    if run.status == "unfinished" and RunFolder(run.folder).failure_file.exists():
         return "failed"
     return run.status
 

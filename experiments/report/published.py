@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,8 @@ from experiments.report.cells import (
     final,
     label_cell,
     loss_text,
+    mean_text,
     row_cell,
-    spread_text,
     without_repeats,
 )
 from experiments.report.document import Cell, Table
@@ -232,9 +231,7 @@ def _twin_table(quantity: Quantity, pairs: list[_Pair]) -> Table:
 
 
 def _ours(quantity: Quantity, pair: _Pair) -> Cell:
-    text = _MEASURES[quantity].text(pair.run, pair.ours.mean)
-    if math.isfinite(pair.ours.deviation):
-        text = f"{text} ± {spread_text(text, pair.ours.deviation)}"
+    text = mean_text(_MEASURES[quantity], pair.run, pair.ours)
     return Cell(text, note="1 seed" if pair.ours.n == 1 else f"{pair.ours.n} seeds")
 
 

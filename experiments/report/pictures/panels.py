@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,6 +107,21 @@ def _plain(text: str) -> str:
     """Text that matplotlib shows as it is: no mathematics, and no label kept out of legends."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def multiples(
+    rows: Sequence[str],
+    labels: Sequence[str],
+    styles: Mapping[str, LineStyle],
+    draw: Callable[[Axes, str], None],
+) -> bytes:
+    """The PNG of a panel a row, each filled by `draw(axes, row)`, under one legend."""
+    with style():
+        figure, grid = small_multiples(rows)
+        for axes, row in zip(grid, rows, strict=True):
+            draw(axes, row)
+        legend(figure, styles, labels)
+        return png(figure)
 
 
 def draw_band(axes: Axes, drawn: Band, look: LineStyle) -> None:

@@ -40,22 +40,25 @@ def taken_steps(run: RunRecord) -> np.ndarray:
     return taken
 
 
+def _draw_bands(axes: Axes, bands: dict[str, Band], styles: dict[str, LineStyle]) -> None:
+    for label, drawn in bands.items():
+        panels.draw_band(axes, drawn, styles[label])
+
+
 # -------------------------------------------------------------------------------- step sizes
 
 
 def _step_sizes(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
-    with panels.style():
-        figure, grid = panels.small_multiples(list(cells))
-        for axes, by_label in zip(grid, cells.values(), strict=True):
-            drawn = []
-            for label, runs in by_label.items():
-                drawn.append(_powers(band([_log_step_curve(run) for run in runs])))
-                panels.draw_band(axes, drawn[-1], styles[label])
-            _log_axis(axes, drawn)
-            panels.step_axis(axes, "step")
-            axes.set_ylabel("step size")
-        panels.legend(figure, styles, labels_of(cells))
-        image = panels.png(figure)
+    def draw(axes: Axes, row: str) -> None:
+        bands = {
+            label: _powers(band([_log_step_curve(run) for run in runs]))
+            for label, runs in cells[row].items()
+        }
+        _draw_bands(axes, bands, styles)
+        _log_axis(axes, list(bands.values()))
+        panels.step_axis(axes, "step")
+        axes.set_ylabel("step size")
+
     caption = (
         "The step size times the annealing factor, as a geometric mean over a fiftieth of the run. "
     )
@@ -64,7 +67,7 @@ def _step_sizes(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
         title="Step size against steps",
         caption=caption + panels.seeds_explained(several=several_seeds(cells)),
         alternative=panels.described("Step size against steps", [*cells], labels_of(cells)),
-        png=image,
+        png=panels.multiples([*cells], labels_of(cells), styles, draw),
     )
 
 
@@ -110,19 +113,16 @@ def _with_trials(cells: Cells) -> Cells:
 
 
 def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
-    with panels.style():
-        figure, grid = panels.small_multiples(list(cells))
-        for axes, by_label in zip(grid, cells.values(), strict=True):
-            drawn = []
-            for label, runs in by_label.items():
-                drawn.append(band([_trials_curve(run) for run in runs]))
-                panels.draw_band(axes, drawn[-1], styles[label])
-            panels.step_axis(axes, "step")
-            axes.set_ylabel("trials a step")
-            axes.set_ylim(bottom=0)
-            _cut_first_searches(axes, drawn)
-        panels.legend(figure, styles, labels_of(cells))
-        image = panels.png(figure)
+    def draw(axes: Axes, row: str) -> None:
+        bands = {
+            label: band([_trials_curve(run) for run in runs]) for label, runs in cells[row].items()
+        }
+        _draw_bands(axes, bands, styles)
+        panels.step_axis(axes, "step")
+        axes.set_ylabel("trials a step")
+        axes.set_ylim(bottom=0)
+        _cut_first_searches(axes, list(bands.values()))
+
     caption = (
         "How many step sizes a line search tried before it took one, as a mean over a fiftieth of "
         "the run; a step that repeats the last one without a search counts zero. Where the first "
@@ -133,7 +133,7 @@ def _trials(cells: Cells, styles: dict[str, LineStyle]) -> Picture:
         title="Trials a step",
         caption=caption + panels.seeds_explained(several=several_seeds(cells)),
         alternative=panels.described("Trials a step", [*cells], labels_of(cells)),
-        png=image,
+        png=panels.multiples([*cells], labels_of(cells), styles, draw),
     )
 
 

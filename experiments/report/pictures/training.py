@@ -36,20 +36,18 @@ def _picture(
     cells: Cells, styles: dict[str, LineStyle], column: str, key: str, title: str
 ) -> Picture:
     axis = "seconds of training" if column == "seconds" else "step"
-    with panels.style():
-        figure, grid = panels.small_multiples(list(cells))
-        for axes, by_label in zip(grid, cells.values(), strict=True):
-            _draw_panel(axes, by_label, styles, column)
-            panels.step_axis(axes, axis)
-            axes.set_ylabel("training loss")
-        panels.legend(figure, styles, labels_of(cells))
-        image = panels.png(figure)
+
+    def draw(axes: Axes, row: str) -> None:
+        _draw_panel(axes, cells[row], styles, column)
+        panels.step_axis(axes, axis)
+        axes.set_ylabel("training loss")
+
     return Picture(
         key=key,
         title=title,
         caption=_caption(cells, column),
         alternative=panels.described(f"Training loss against {axis}", [*cells], labels_of(cells)),
-        png=image,
+        png=panels.multiples([*cells], labels_of(cells), styles, draw),
     )
 
 

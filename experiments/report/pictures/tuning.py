@@ -30,12 +30,10 @@ def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Pictur
     shown = sensitivity[sensitivity["row"].isin(rows)]
     labels = list(dict.fromkeys(shown["label"]))
     styles = styles_of(results)
-    with panels.style():
-        figure, grid = panels.small_multiples(rows)
-        for axes, row in zip(grid, rows, strict=True):
-            _draw_panel(axes, shown[shown["row"] == row], styles)
-        panels.legend(figure, styles, labels)
-        image = panels.png(figure)
+
+    def draw(axes: Axes, row: str) -> None:
+        _draw_panel(axes, shown[shown["row"] == row], styles)
+
     picture = Picture(
         key="tuning",
         title="Sensitivity to the learning rate",
@@ -43,7 +41,7 @@ def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Pictur
         alternative=panels.described(
             "The score on held-out training examples against the peak learning rate", rows, labels
         ),
-        png=image,
+        png=panels.multiples(rows, labels, styles, draw),
     )
     return (picture,)
 

@@ -29,12 +29,10 @@ def validation_pictures(results: Results) -> tuple[Picture, ...]:
     if not cells:
         return ()
     styles = styles_of(results)
-    with panels.style():
-        figure, grid = panels.small_multiples(list(cells))
-        for axes, by_label in zip(grid, cells.values(), strict=True):
-            _draw_panel(axes, by_label, styles)
-        panels.legend(figure, styles, labels_of(cells))
-        image = panels.png(figure)
+
+    def draw(axes: Axes, row: str) -> None:
+        _draw_panel(axes, cells[row], styles)
+
     caption = "The score on the validation split at each evaluation. "
     picture = Picture(
         key="validation",
@@ -43,7 +41,7 @@ def validation_pictures(results: Results) -> tuple[Picture, ...]:
         alternative=panels.described(
             "The validation score against epochs", [*cells], labels_of(cells)
         ),
-        png=image,
+        png=panels.multiples([*cells], labels_of(cells), styles, draw),
     )
     return (picture,)
 
