@@ -98,11 +98,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments.loggers.*": {"experiments.loggers.*", "experiments.run_folder"},
     "experiments.report.*": {
         "experiments.report.*",
+        "experiments.tuning_rule",
         "experiments.run_folder",
         "experiments.errors",
     },
     "experiments.sweep.*": {
         "experiments.sweep.*",
+        "experiments.tuning_rule",
         "experiments.command_line",
         "experiments.config",
         "experiments.config_faults",
@@ -146,6 +148,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments.schema": set(),
     "experiments.errors": set(),
     "experiments.network": set(),
+    "experiments.tuning_rule": set(),
     "sls.*": {"sls.*"},
 }
 WITHOUT_TORCH = [
@@ -168,6 +171,7 @@ WITHOUT_TORCH = [
     "sls.search",
     "sls.settings",
     "sls.step_sizes",
+    "experiments.tuning_rule",
 ]
 
 

@@ -20,6 +20,7 @@ from experiments.report.cells import (
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
 from experiments.report.titles import label_title, score_title
+from experiments.tuning_rule import badness
 
 COLUMNS = (
     "row",
@@ -113,11 +114,11 @@ def _winner(points: Sequence[Point]) -> Point | None:
     if not candidates:
         return None
 
-    def badness(point: Point) -> tuple[float, float, float]:
-        score = point.score if point.runs[0].score_is_loss else -point.score
-        return score, point.val_loss, point.lr
-
-    return min(candidates, key=badness)
+    lower = candidates[0].runs[0].score_is_loss
+    return min(
+        candidates,
+        key=lambda point: badness(point.score, point.val_loss, point.lr, lower_is_better=lower),
+    )
 
 
 def sensitivity(results: Results) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.tuning_rule import badness
 
 
 class UntunedError(UserError):
@@ -54,11 +55,11 @@ def best_rate(trials: Sequence[Trial]) -> Best:
         score = _mean(_final_score(summary) for summary in of_rate)
         loss = _mean(_final(summary, "val_loss") for summary in of_rate)
         if math.isfinite(score):
-            sign = 1 if _lower_is_better(summaries[0]) else -1
-            candidates.append((sign * score, loss if math.isfinite(loss) else math.inf, lr, score))
+            lower = _lower_is_better(summaries[0])
+            candidates.append((badness(score, loss, lr, lower_is_better=lower), lr, score))
     if not candidates:
         raise UntunedError(f"all {len(trials)} tuning runs diverged; try other rates")
-    _, _, lr, score = min(candidates)
+    _, lr, score = min(candidates)
     steps = sum(int(summary["steps"]) for summary in summaries)
     return Best(lr, score, str(summaries[0]["score"]), len(trials), steps)
 
