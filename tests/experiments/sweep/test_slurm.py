@@ -183,7 +183,8 @@ def test_a_job_that_is_cut_off_leaves_a_checkpoint_and_resumes(
 
     assert codes == {"a": 0}
     assert (tmp_path / "a" / "checkpoint").read_text() == "whole\n"
-    log = (tmp_path / "a" / "output.log").read_text()
+    # Whole lines: the line that says what was started quotes the job's code.
+    log = (tmp_path / "a" / "output.log").read_text().splitlines()
     assert log.index("began") < log.index("resumed")
 
 
