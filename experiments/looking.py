@@ -16,7 +16,7 @@ from torch import Tensor
 import sls
 from experiments.report.landscape import Bound, Line, Look
 from experiments.training.closure import BatchClosure
-from experiments.training.loop import take_step
+from experiments.training.loop import step_size_of, take_step
 from sls.conditions import Memory
 from sls.replay import Replay
 
@@ -103,7 +103,6 @@ class _Before:
     def __init__(self, optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> None:
         self.params = _copies(params)
         self._optimizer = optimizer
-        self._rate = float(optimizer.param_groups[0]["lr"])
         self._memory = Memory()
         if isinstance(optimizer, sls.LineSearch):
             self._memory = optimizer.search_state.memory
@@ -119,8 +118,9 @@ class _Before:
         """What is to be seen of the step that led from here to `after`."""
         optimizer = self._optimizer
         if not isinstance(optimizer, sls.LineSearch):
-            lines = (line("taken", after, self._rate, 1.0),) if self._rate > 0 else ()
-            return Look(step, "taken", loss, self._rate, self._rate, lines)
+            rate = step_size_of(optimizer)
+            lines = (line("taken", after, rate, 1.0),) if rate > 0 else ()
+            return Look(step, "taken", loss, rate, rate, lines)
         record = optimizer.last_step
         assert record is not None  # noqa: S101 - a step was taken
         if record.status not in _MOVED:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from experiments.data.base import Batch, Source
 from experiments.run_folder import RunFolder
 from experiments.tasks.base import Task
+from experiments.training.averaging import averages, judged_weights
+from experiments.training.batch_statistics import BATCHES, statistics_of
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
 from experiments.training.checkpoint import (
     Parts,
@@ -23,7 +26,7 @@ from experiments.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from experiments.training.closure import BatchClosure, Precision
+from experiments.training.closure import BatchClosure, Passes, Precision
 from experiments.training.evaluation import evaluate, to_device
 from experiments.training.interrupt import (
     Interrupt,
@@ -61,6 +64,15 @@ def take_step(optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
     """The step itself, and nothing else."""
     # torch's types know only closures that return a float; its optimizers take any scalar.
     return float(optimizer.step(closure))  # type: ignore[arg-type]
+
+
+def step_size_of(optimizer: torch.optim.Optimizer) -> float:
+    """The rate of the step that was taken last.
+
+    It is the first group's `lr`, unless the optimizer adapts what it was given and says so by its
+    attribute `rate`.
+    """
+    return float(getattr(optimizer, "rate", optimizer.param_groups[0]["lr"]))
 
 
 @dataclass(frozen=True)
@@ -142,15 +154,7 @@ class Training:
     def run(self, log: Log) -> Progress:
         """Train to the end, from wherever the run is."""
         self.task.model.train(not self.plan.evaluation_mode)
-        batches = training_batches(
-            self.task.train,
-            seed=self.plan.seed,
-            batch_size=self.plan.batch_size,
-            first_step=self.progress.step,
-            workers=self.plan.workers,
-            group_by_length=self.plan.group_by_length,
-            fixed_order=self.plan.fixed_order,
-        )
+        batches = self._batches(first_step=self.progress.step)
         with deferred_interrupt() as interrupt, closing(batches):
             try:
                 self._loop(batches, log, interrupt)
@@ -185,16 +189,8 @@ class Training:
         progress = self.progress
         start = time.perf_counter()
         batch = to_device(next(batches), self.device)
-        closure = BatchClosure(
-            self.task,
-            batch,
-            progress.passes,
-            device=self.device,
-            precision=self.plan.precision,
-            micro_batches=self.plan.micro_batches,
-        )
-        loss = self.take_step(self.optimizer, closure)
-        step_size = float(self.optimizer.param_groups[0]["lr"])
+        loss = self.take_step(self.optimizer, self._closure(batch, progress.passes))
+        step_size = step_size_of(self.optimizer)
         if self.scheduler is not None:
             self.scheduler.step()
         progress.seconds += time.perf_counter() - start
@@ -207,9 +203,60 @@ class Training:
         row = {"loss": loss, "step_size": step_size, **_record(self.optimizer)}
         log.step({**self._where("step"), **row})
 
+    def _batches(self, first_step: int) -> Generator[Batch]:
+        return training_batches(
+            self.task.train,
+            seed=self.plan.seed,
+            batch_size=self.plan.batch_size,
+            first_step=first_step,
+            workers=self.plan.workers,
+            group_by_length=self.plan.group_by_length,
+            fixed_order=self.plan.fixed_order,
+        )
+
+    def _closure(self, batch: Batch, passes: Passes) -> BatchClosure:
+        return BatchClosure(
+            self.task,
+            batch,
+            passes,
+            device=self.device,
+            precision=self.plan.precision,
+            micro_batches=self.plan.micro_batches,
+        )
+
     def _evaluate(self, log: Log, interrupt: Interrupt) -> None:
         progress = self.progress
         start = time.perf_counter()
+        with self._judged_model(interrupt):
+            results = self._results(interrupt)
+            progress.seconds_evaluation += time.perf_counter() - start
+            log.evaluation({**self._where("evaluation"), **results})
+            progress.final = {"step": progress.step, **results}
+            if self._is_best(results):
+                progress.best = progress.final
+                save_best(self.folder, self.task.model)
+        progress.evaluated_step = progress.step
+        progress.loss_sum, progress.weight_sum = 0.0, 0.0
+
+    @contextmanager
+    def _judged_model(self, interrupt: Interrupt) -> Iterator[None]:
+        """Within, the model is the one to judge and to keep; afterwards the one in training."""
+        with ExitStack() as stack:
+            stack.enter_context(judged_weights(self.optimizer))
+            if averages(self.optimizer):
+                passes = self._first_passes(interrupt)
+                stack.enter_context(statistics_of(self.task.model, passes))
+            yield
+
+    def _first_passes(self, interrupt: Interrupt) -> Iterator[BatchClosure]:
+        """The run's first batches, as steps see them; their passes are nobody's."""
+        with closing(self._batches(first_step=0)) as batches:
+            for batch in islice(batches, min(BATCHES, self.plan.steps_per_epoch)):
+                interrupt.check()
+                yield self._closure(to_device(batch, self.device), Passes())
+
+    def _results(self, interrupt: Interrupt) -> Row:
+        progress = self.progress
         results: Row = {
             "train_loss": progress.loss_sum / progress.weight_sum,
             **self._judge(self.task.validation, interrupt),
@@ -217,14 +264,7 @@ class Training:
         for suffix, source in self.task.also_validation.items():
             numbers = self._judge(source, interrupt)
             results |= {f"{name}_{suffix}": number for name, number in numbers.items()}
-        progress.seconds_evaluation += time.perf_counter() - start
-        log.evaluation({**self._where("evaluation"), **results})
-        progress.final = {"step": progress.step, **results}
-        if self._is_best(results):
-            progress.best = progress.final
-            save_best(self.folder, self.task.model)
-        progress.evaluated_step = progress.step
-        progress.loss_sum, progress.weight_sum = 0.0, 0.0
+        return results
 
     def _judge(self, source: Source, interrupt: Interrupt) -> dict[str, float]:
         batches = evaluation_batches(
