@@ -14,7 +14,8 @@ import torch
 import sls
 from experiments.errors import UserError, did_you_mean
 
-PACKAGES = ("torchvision", "numpy", "transformers", "scikit-learn")
+PEERS = ("prodigyopt", "schedulefree", "dadaptation", "momo-opt")
+PACKAGES = ("torchvision", "numpy", "transformers", "scikit-learn", *PEERS)
 KNOWN_DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 import sls
 from experiments import schema
 from experiments.errors import UserError
+from experiments.peers.build import build_peer, build_schedule_free
 from sls.settings import SharedSettings
 
 
@@ -53,12 +54,18 @@ def build_optimizer(
     """The optimizer of `spec` over `params`, and the scheduler to step after it, if any.
 
     Raises:
-        UserError: if the optimizer cannot take a setting of the spec.
+        UserError: if the optimizer cannot take a setting of the spec, or is not installed.
     """
     match spec:
-        case schema.Adam() | schema.AdamW() | schema.SGD():
+        case schema.Adam() | schema.AdamW() | schema.SGD() | schema.NAdamW():
             optimizer = _torch_optimizer(spec, params)
             return optimizer, _scheduler(spec, optimizer, total_steps)
+        case schema.Prodigy() | schema.DAdaptAdam() | schema.MomoAdam():
+            optimizer = build_peer(spec, params)
+            return optimizer, _scheduler(spec, optimizer, total_steps)
+        case schema.ScheduleFreeAdamW():
+            warmup_steps = _warmup_steps(spec, total_steps)
+            return build_schedule_free(spec, params, warmup_steps=warmup_steps), None
         case schema.SLS() | schema.AdamSLS() | schema.ALSALS() | schema.SaLSA():
             return _line_search(spec, params, total_steps, steps_per_epoch), None
         case _:
@@ -66,7 +73,8 @@ def build_optimizer(
 
 
 def _torch_optimizer(
-    spec: schema.Adam | schema.AdamW | schema.SGD, params: Iterable[torch.nn.Parameter]
+    spec: schema.Adam | schema.AdamW | schema.SGD | schema.NAdamW,
+    params: Iterable[torch.nn.Parameter],
 ) -> torch.optim.Optimizer:
     match spec:
         case schema.Adam():
@@ -81,17 +89,32 @@ def _torch_optimizer(
             return torch.optim.SGD(
                 params, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay
             )
+        case schema.NAdamW():
+            return torch.optim.NAdam(
+                params,
+                lr=spec.lr,
+                betas=spec.betas,
+                eps=spec.eps,
+                weight_decay=spec.weight_decay,
+                # torch's momentum rises, μₜ = β₁(1 - ½·0.96^(t·decay)); this makes it β₁ at once.
+                momentum_decay=math.inf,
+                decoupled_weight_decay=True,
+            )
 
 
 def _scheduler(
     spec: schema.Scheduled, optimizer: torch.optim.Optimizer, total_steps: int
 ) -> LRScheduler | None:
-    warmup_steps = min(math.floor(spec.warmup * total_steps), total_steps - 1)
+    warmup_steps = _warmup_steps(spec, total_steps)
     if spec.schedule == "cosine":
         return LambdaLR(optimizer, WarmupCosine(warmup_steps, total_steps))
     if warmup_steps == 0:
         return None
     return LambdaLR(optimizer, WarmupConstant(warmup_steps))
+
+
+def _warmup_steps(spec: schema.Scheduled, total_steps: int) -> int:
+    return min(math.floor(spec.warmup * total_steps), total_steps - 1)
 
 
 def _line_search(

@@ -21,6 +21,7 @@ def list_as_tuple(value: object) -> object:
 
 
 Betas = Annotated[tuple[Beta, Beta], BeforeValidator(list_as_tuple)]
+PositiveBetas = Annotated[tuple[OpenUnit, Beta], BeforeValidator(list_as_tuple)]
 Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
 
 
@@ -295,7 +296,7 @@ Model = Annotated[
 
 
 class Scheduled(Section):
-    """What torch's own optimizers share: linear warm-up to `lr`, then cosine to zero."""
+    """What torch's optimizers and the peers share: linear warm-up to `lr`, then cosine to zero."""
 
     lr: PositiveFloat
     warmup: Beta = Field(0.1, description="share of the steps in which the rate rises")
@@ -324,6 +325,63 @@ class SGD(Scheduled):
 
     kind: Literal["sgd"] = "sgd"
     momentum: Beta = 0.0
+
+
+class NAdamW(Scheduled):
+    """`torch.optim.NAdam` with decoupled weight decay and β₁ at every step, without its rise."""
+
+    kind: Literal["nadamw"] = "nadamw"
+    betas: Betas = (0.9, 0.999)
+    eps: float = Field(1e-8, ge=0)
+
+
+class Prodigy(Scheduled):
+    """`prodigyopt.Prodigy`; the rate of a step is `lr` times its estimate d."""
+
+    kind: Literal["prodigy"] = "prodigy"
+    betas: Betas = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    d0: PositiveFloat = Field(1e-6, description="the first estimate")
+    d_coef: PositiveFloat = Field(1.0, description="multiplies the estimate")
+    use_bias_correction: bool = False
+    safeguard_warmup: bool = Field(False, description="for a schedule with warm-up")
+
+
+class DAdaptAdam(Scheduled):
+    """`dadaptation.DAdaptAdam`; the rate of a step is `lr` times its estimate d."""
+
+    kind: Literal["dadapt_adam"] = "dadapt_adam"
+    betas: Betas = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    d0: PositiveFloat = Field(1e-6, description="the first estimate")
+    decouple: bool = Field(False, description="weight decay as AdamW's")
+    use_bias_correction: bool = False
+
+
+class MomoAdam(Scheduled):
+    """`momo.MomoAdam`; `lr` bounds the step that it finds."""
+
+    kind: Literal["momo_adam"] = "momo_adam"
+    betas: Betas = (0.9, 0.999)
+    eps: float = Field(1e-8, ge=0)
+    lb: float = Field(0.0, description="a lower bound of the loss")
+    use_fstar: bool = Field(False, description="estimate the lower bound")
+
+
+class ScheduleFreeAdamW(Scheduled):
+    """`schedulefree.AdamWScheduleFree`, judged at its averaged weights.
+
+    `r` is the power of the step's number in the weights of the average.
+    """
+
+    kind: Literal["schedulefree_adamw"] = "schedulefree_adamw"
+    schedule: Literal["constant"] = "constant"
+    betas: PositiveBetas = (0.9, 0.999)
+    eps: float = Field(1e-8, ge=0)
+    r: float = Field(0.0, ge=0)
+
+
+Peer = Prodigy | DAdaptAdam | MomoAdam | ScheduleFreeAdamW
 
 
 class LineSearch(Section):
@@ -378,7 +436,8 @@ class SaLSA(LineSearch):
 
 
 Optimizer = Annotated[
-    Adam | AdamW | SGD | SLS | AdamSLS | ALSALS | SaLSA, Field(discriminator="kind")
+    Adam | AdamW | SGD | NAdamW | Peer | SLS | AdamSLS | ALSALS | SaLSA,
+    Field(discriminator="kind"),
 ]
 
 # --------------------------------------------------------------------------------------- the run

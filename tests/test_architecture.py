@@ -128,10 +128,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.run_folder",
     },
     "experiments.optimizers": {
+        "experiments.peers.build",
         "experiments.schema",
         "experiments.errors",
         "sls",
         "sls.settings",
+    },
+    "experiments.peers.*": {
+        "experiments.peers.*",
+        "experiments.errors",
+        "experiments.schema",
     },
     "experiments.machine": {"experiments.errors", "sls"},
     "experiments.config": {

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Literal
 
-# From the palette of Okabe and Ito, which colour-blind readers can tell apart; the last two, for
-# labels beyond it, are from Paul Tol's.
+# From the palette of Okabe and Ito, which colour-blind readers can tell apart; the last
+# three, for labels beyond it, are from Paul Tol's.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 SKY, PURPLE, AMBER = "#56B4E9", "#CC79A7", "#E69F00"
-WINE, INDIGO = "#882255", "#332288"
+WINE, INDIGO, MAGENTA = "#882255", "#332288", "#EE3377"
 BLACK, GREY, LIGHT_GREY = "#222222", "#6E6E6E", "#9A9A9A"
 
 Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 SOLID: Dashes = "-"
 DASHED: Dashes = (0.0, (4.5, 1.6))
 DOTTED: Dashes = (0.0, (1.2, 1.2))
+DASH_DOTTED: Dashes = (0.0, (4.5, 1.4, 1.2, 1.4))
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,17 @@ class LineStyle:
 
 
 # The baselines are black and grey, the line searches coloured, and the subject of it all in front.
+# Peers, dash-dotted, lie behind.
 _BY_OPTIMIZER = {
     "adam": LineStyle(BLACK, 1.7, SOLID, "o", 3.0),
     "adamw": LineStyle(GREY, 1.6, DOTTED, "P", 2.6),
     "sgd": LineStyle(LIGHT_GREY, 1.6, DASHED, "v", 2.5),
+    "nadamw": LineStyle(GREY, 1.6, DASH_DOTTED, "d", 2.3),
+    "prodigy": LineStyle(PURPLE, 1.6, DASH_DOTTED, "X", 2.3),
+    "schedulefree_adamw": LineStyle(INDIGO, 1.6, DASH_DOTTED, "p", 2.3),
+    "dadapt_adam": LineStyle(WINE, 1.6, DASH_DOTTED, ">", 2.3),
+    "momo_adam": LineStyle(AMBER, 1.6, DASH_DOTTED, "h", 2.3),
+    "peak_sls": LineStyle(MAGENTA, 2.2, SOLID, "*", 3.9),
     "alsals": LineStyle(ORANGE, 2.5, SOLID, "D", 4.0),
     "adam_sls": LineStyle(BLUE, 1.6, SOLID, "s", 2.9),
     "salsa": LineStyle(GREEN, 1.6, SOLID, "^", 2.8),
