@@ -39,6 +39,7 @@ def rates(spec, total_steps):
         (schema.Adam(lr=0.1), torch.optim.Adam),
         (schema.AdamW(lr=0.1), torch.optim.AdamW),
         (schema.SGD(lr=0.1), torch.optim.SGD),
+        (schema.NAdamW(lr=0.1), torch.optim.NAdam),
         (schema.SLS(), sls.SLS),
         (schema.AdamSLS(), sls.AdamSLS),
         (schema.ALSALS(), sls.ALSALS),

@@ -12,7 +12,7 @@ def test_a_kind_has_its_own_line_whatever_the_label_and_the_others():
 
 
 def test_alsals_is_the_widest_and_above_all_others():
-    kinds = ("adam", "adamw", "sgd", "adam_sls", "salsa", "sls", "unknown")
+    kinds = ("adam", "adamw", "sgd", "adam_sls", "salsa", "sls", "peak_sls", "prodigy", "unknown")
     styles = line_styles({"alsals": "alsals", **{kind: kind for kind in kinds}})
     first = styles.pop("alsals")
     assert first.width > max(style.width for style in styles.values())
@@ -25,10 +25,11 @@ def test_adam_is_grey():
 
 
 def test_no_two_of_many_labels_look_alike():
-    kinds = ("adam", "adamw", "sgd", "alsals", "adam_sls", "salsa", "sls")
-    labels = {kind: kind for kind in kinds} | {f"other{n}": "alsals" for n in range(12)}
+    ours = ("adam", "adamw", "sgd", "alsals", "adam_sls", "salsa", "sls", "peak_sls")
+    peers = ("nadamw", "prodigy", "dadapt_adam", "momo_adam", "schedulefree_adamw")
+    labels = {kind: kind for kind in ours + peers} | {f"other{n}": "alsals" for n in range(12)}
     looks = [(style.colour, style.dashes) for style in line_styles(labels).values()]
-    assert len(set(looks)) == 19
+    assert len(set(looks)) == 25
 
 
 def test_there_is_a_line_for_each_of_a_hundred_labels():

@@ -99,6 +99,12 @@ def test_salsa_is_told_apart_by_its_direction(tmp_path: Path) -> None:
     assert {row[1]: row[3] for row in rows} == {"SaLSa": "0.003126", "SGD-SaLSa": "0.03862"}
 
 
+def test_an_optimizer_that_no_paper_has_stands_in_no_table_of_theirs(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    write_run(tmp_path, optimizer="algoperf_schedulefree", kind="schedulefree_adamw")
+    assert [row[1] for row in texts(tables(tmp_path)["published-final-training-loss"])] == ["Adam"]
+
+
 def test_twins_stand_side_by_side_with_a_warning_and_without_a_difference(tmp_path: Path) -> None:
     write_run(tmp_path, row="cpu_mrpc_bert", scores=(0.7, 0.71))
     table = tables(tmp_path)["twins-final-score"]
