@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,13 +20,6 @@ class Averaging(Protocol):
         """Within, the parameters are the average; afterwards what they were, bit for bit."""
 
 
-def averages(optimizer: torch.optim.Optimizer) -> bool:
-    """True if the optimizer is judged at other weights than those it trains."""
-    return isinstance(optimizer, Averaging) and optimizer.averages
-
-
-def judged_weights(optimizer: torch.optim.Optimizer) -> AbstractContextManager[object]:
-    """Within, the parameters are those that the optimizer is judged by."""
-    if isinstance(optimizer, Averaging) and optimizer.averages:
-        return optimizer.averaged()
-    return nullcontext()
+def averaging_of(optimizer: torch.optim.Optimizer) -> Averaging | None:
+    """The optimizer, if it is judged at other weights than those it trains; else None."""
+    return optimizer if isinstance(optimizer, Averaging) and optimizer.averages else None

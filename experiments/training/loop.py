@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from experiments.data.base import Batch, Source
 from experiments.run_folder import RunFolder
 from experiments.tasks.base import Task
-from experiments.training.averaging import averages, judged_weights
+from experiments.training.averaging import averaging_of
 from experiments.training.batch_statistics import BATCHES, statistics_of
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
 from experiments.training.checkpoint import (
@@ -241,11 +241,11 @@ class Training:
     @contextmanager
     def _judged_model(self, interrupt: Interrupt) -> Iterator[None]:
         """Within, the model is the one to judge and to keep; afterwards the one in training."""
-        with ExitStack() as stack:
-            stack.enter_context(judged_weights(self.optimizer))
-            if averages(self.optimizer):
-                passes = self._first_passes(interrupt)
-                stack.enter_context(statistics_of(self.task.model, passes))
+        averaging = averaging_of(self.optimizer)
+        if averaging is None:
+            yield
+            return
+        with averaging.averaged(), statistics_of(self.task.model, self._first_passes(interrupt)):
             yield
 
     def _first_passes(self, interrupt: Interrupt) -> Iterator[BatchClosure]:
