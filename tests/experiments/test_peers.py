@@ -84,7 +84,7 @@ def test_a_run_that_stops_anywhere_resumes_bit_for_bit(tmp_path, name, at):
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_a_run_of_twelve_steps_is_six_and_six_of_another_process(tmp_path, name):
+def test_twelve_steps_are_six_a_checkpoint_and_six_more(tmp_path, name):
     def parts():
         task = TinyTask()
         optimizer, scheduler = build(name, task.model.parameters())
