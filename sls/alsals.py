@@ -28,7 +28,7 @@ class ALSALS(LineSearch):
     Args:
         params: parameters or parameter groups.
         c: the share of the predicted decrease that is asked for, in (0, 1); 0.3 to 0.7 work.
-        init_step: the first step tried, > 0. For pretrained models 1e-4.
+        init_step: η₋₁, > 0; the first step tried is `η₋₁·growth`. For pretrained models 1e-4.
         shrink: δ, in (0, 1).
         growth: the growth of the step from one search to the next, ≥ 1.
         betas: β₁ and β₂ of Adam's moments.
