@@ -41,6 +41,7 @@ _LABELS = {
     "sgd": "SGD",
     "alsals": "ALSALS",
     "alsals_paper": "ALSALS (paper)",
+    "alsals_ratio": "ALSALS (ratio)",
     "adam_sls": "Adam-SLS",
     "salsa": "SaLSa",
     "salsa_paper": "SaLSa (paper)",

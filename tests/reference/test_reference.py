@@ -115,6 +115,22 @@ def test_alsals_two_steps() -> None:
     ]
 
 
+def test_alsals_by_ratio_two_steps() -> None:
+    # Step 1 as above: 1.125 ✓, w = −0.125, h = 0.24609375; s = 1.125·1/2 = 0.5625.
+    # Step 2: p = −0.0533002 and d = 0.426401 as above. Left over: h − 0.3·s = 0.07734375, so that
+    # Δ ≥ 0.3·η·p − 0.07734375: 1.125: −0.175019 < −0.095333; 0.84375: −0.109691 < −0.090835;
+    # 0.6328125: w = −0.394832, f = 0.077946, Δ = −0.070134 ≥ −0.087463 ✓,
+    # h = 0.123047 − 0.035067 = 0.087980, s = 0.28125 − 0.016865 = 0.264385.
+    steps = alsals(
+        half_square, identity, ONE, 2, smoothing="ratio",
+        init_step=2.0, shrink=0.75, growth=1.0, betas=(0.5, 0.5), beta3=0.5, eps=0.0,
+    )  # fmt: skip
+    assert numbers(steps) == [
+        pytest.approx([-0.125, 1.125, 1.0, 3, 0.24609375, 0.5625]),
+        pytest.approx([-0.394832, 0.6328125, -0.053300, 3, 0.087980, 0.264385], rel=0, abs=NEAR),
+    ]
+
+
 def test_alsals_ascent_direction_may_raise_the_loss_by_a_bounded_amount() -> None:
     # As above with β3 = 0, so that h = Δ and s = p. Step 2: s = −0.0533002, c' = 1/0.3; accepted
     # iff 0.0533002·η + 0.0909088·η² ≤ 0.177667·η ⇔ η ≤ 1.368.
