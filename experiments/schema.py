@@ -422,6 +422,7 @@ class ALSALS(LineSearch):
     betas: Betas | None = None
     eps: Annotated[float, Field(ge=0)] | None = None
     beta3: Beta | None = None
+    smoothing: Literal["paper", "ratio"] | None = None
     slope: Literal["exact", "finite_difference"] | None = None
 
 

@@ -544,6 +544,12 @@ def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) ->
     assert config_hash(resolve(argument)) == config_hash(resolve())
 
 
+def test_runs_made_before_an_optimizer_got_a_key_keep_their_hash() -> None:
+    # The hash that the default run had before `smoothing` was there.
+    assert config_hash(resolve("optimizer=alsals")) == "a1c3356c"
+    assert config_hash(resolve("optimizer.smoothing=ratio")) != config_hash(resolve())
+
+
 def test_fetching_data_does_not_change_the_hash() -> None:
     one, other = (resolve("task=cifar10", f"task.download={value}") for value in ("true", "false"))
     assert one != other
