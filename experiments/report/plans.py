@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.report.records import PlannedCell
 from experiments.report.titles import label_title, row_title
+from experiments.tuning_rule import Decider
 
 
 class _Cell(BaseModel):
@@ -26,12 +27,17 @@ class _TuningRun(BaseModel):
     folder: str
 
 
+class _TunedBy(BaseModel):
+    score: Decider
+
+
 class _Plan(BaseModel):
     """What the report needs of a plan's file; other keys are left alone."""
 
     sweep: str
     cells: tuple[_Cell, ...]
     tuning: tuple[_TuningRun, ...] = ()
+    tuned_by: _TunedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Plans:
     cells: tuple[PlannedCell, ...]
     comparison: Mapping[str, Place]
     tuning: Mapping[str, Place]
+    tuned_by: Mapping[str, Decider]
     warnings: tuple[str, ...]
 
 
@@ -85,7 +92,23 @@ def read_plans(folder: Path) -> Plans:
                     taken[place, seed] = run
                     comparison[run] = place
         tuning |= {_below_tuning(run.folder): Place(run.row, run.label) for run in plan.tuning}
-    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuple(warnings))
+    tuned_by = _tuned_by(plans, warnings)
+    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
+
+
+def _tuned_by(plans: Sequence[_Plan], warnings: list[str]) -> dict[str, Decider]:
+    """What decides between the rates of each row; of plans that differ the last one's."""
+    deciders: dict[str, Decider] = {}
+    for plan in plans:
+        decider: Decider = "score" if plan.tuned_by is None else plan.tuned_by.score
+        for row in dict.fromkeys(run.row for run in plan.tuning):
+            if deciders.setdefault(row, decider) != decider:
+                warnings.append(
+                    f"Sweep {plan.sweep} chooses the rates of {row_title(row)} by another number "
+                    "than another sweep of this folder; winners are shown by its rule."
+                )
+            deciders[row] = decider
+    return deciders
 
 
 def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+
+from experiments.tuning_rule import Decider
 
 Stage = Literal["tuning", "comparison", "other"]
 Status = Literal["finished", "diverged", "unfinished"]
@@ -31,7 +33,7 @@ class RunRecord:
 
     folder: Path
     stage: Stage
-    """`tuning`: it held training examples out; `comparison`: planned; `other`: neither."""
+    """`tuning`: below `tuning/` or holding examples out; `comparison`: planned; `other`: neither."""
     row: str
     """The row of the tables: the experiment's name, or `<task>-<model>` where there is none."""
     label: str
@@ -75,3 +77,5 @@ class Results:
     planned: tuple[PlannedCell, ...]
     """In the order of the tables; empty where no sweep left a plan."""
     warnings: tuple[str, ...]
+    tuned_by: Mapping[str, Decider] = field(default_factory=dict)
+    """What decides between the rates of a row; a row that is not here has its score."""

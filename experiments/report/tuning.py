@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -20,7 +20,7 @@ from experiments.report.cells import (
 from experiments.report.document import Cell, Table
 from experiments.report.records import Results, RunRecord
 from experiments.report.titles import label_title, score_title
-from experiments.tuning_rule import badness
+from experiments.tuning_rule import Decider, Outcome, best
 
 COLUMNS = (
     "row",
@@ -31,6 +31,8 @@ COLUMNS = (
     "score_is_loss",
     "train_loss",
     "val_loss",
+    "decider",
+    "hold_out",
     "winner",
     "diverged",
 )
@@ -48,21 +50,33 @@ class Point:
     score: float
     train_loss: float
     val_loss: float
+    decider: Decider
+    """The number that decides between the rates of its row."""
     winner: bool = False
+
+    @property
+    def hold_out(self) -> float:
+        """The share of training examples that judged its runs; 0: the validation split did."""
+        trainer = self.runs[0].config.get("trainer")
+        share = trainer.get("hold_out") if isinstance(trainer, Mapping) else None
+        return 0.0 if share is None else float(share)
 
     @property
     def is_candidate(self) -> bool:
         """Whether its rate may win: all its runs came to their end, none diverged."""
-        ended = all(run.status == "finished" for run in self.runs)
-        return ended and math.isfinite(self.score) and not math.isnan(self.lr)
+        return not math.isnan(self.lr) and all(run.status == "finished" for run in self.runs)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What decides whether it wins."""
+        return Outcome(self.lr, self.score, self.runs[0].score_is_loss, self.val_loss)
 
 
 def grid(results: Results) -> list[Point]:
     """All points of the tuning stage: rows and labels in their order, then by rate.
 
-    The winner of a row and label is the rate with the best mean score of the last evaluation on
-    the held-out examples; ties go to the lower validation loss, then to the lower rate. It is
-    the same rule as the sweep's, applied to the runs that are there.
+    The winner of a row and label is the best rate by `tuning_rule`, which is the sweep's, applied
+    to the runs that are there.
     """
     groups: dict[tuple[str, str, float], list[RunRecord]] = {}
     for run in results.runs:
@@ -75,7 +89,10 @@ def grid(results: Results) -> list[Point]:
     rows = _order([cell.row for cell in results.planned], [key[0] for key in groups])
     labels = _order([cell.label for cell in results.planned], [key[1] for key in groups])
     ordered = sorted(groups, key=lambda key: (rows.index(key[0]), labels.index(key[1]), key[2]))
-    points = [_point(*key, runs=groups[key]) for key in ordered]
+    points = [
+        _point(*key, runs=groups[key], decider=results.tuned_by.get(key[0], "score"))
+        for key in ordered
+    ]
     winners = {id(_winner(of_cell)) for of_cell in _by_cell(points)}
     return [replace(point, winner=True) if id(point) in winners else point for point in points]
 
@@ -84,7 +101,7 @@ def _order(planned: Sequence[str], found: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*planned, *sorted(found)]))
 
 
-def _point(row: str, label: str, lr: float, *, runs: list[RunRecord]) -> Point:
+def _point(row: str, label: str, lr: float, *, runs: list[RunRecord], decider: Decider) -> Point:
     runs = sorted(runs, key=lambda run: (run.seed, run.hash))
     finished = [run for run in runs if run.status == "finished"]
 
@@ -99,6 +116,7 @@ def _point(row: str, label: str, lr: float, *, runs: list[RunRecord]) -> Point:
         score=mean([final(run, run.score) for run in finished]),
         train_loss=mean([final(run, "train_loss") for run in finished]),
         val_loss=mean([final(run, "val_loss") for run in finished]),
+        decider=decider,
     )
 
 
@@ -110,15 +128,9 @@ def _by_cell(points: Sequence[Point]) -> list[list[Point]]:
 
 
 def _winner(points: Sequence[Point]) -> Point | None:
-    candidates = [point for point in points if point.is_candidate]
-    if not candidates:
-        return None
-
-    lower = candidates[0].runs[0].score_is_loss
-    return min(
-        candidates,
-        key=lambda point: badness(point.score, point.val_loss, point.lr, lower_is_better=lower),
-    )
+    candidates = {point.outcome: point for point in points if point.is_candidate}
+    found = best(list(candidates), points[0].decider)
+    return None if found is None else candidates[found]
 
 
 def sensitivity(results: Results) -> pd.DataFrame:
@@ -133,6 +145,8 @@ def sensitivity(results: Results) -> pd.DataFrame:
             "score_is_loss": point.runs[0].score_is_loss,
             "train_loss": point.train_loss,
             "val_loss": point.val_loss,
+            "decider": point.decider,
+            "hold_out": point.hold_out,
             "winner": point.winner,
             "diverged": any(run.status == "diverged" for run in point.runs),
         }

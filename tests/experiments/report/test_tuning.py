@@ -79,6 +79,8 @@ def test_the_data_of_the_picture(tmp_path: Path) -> None:
         "score_is_loss": False,
         "train_loss": 0.25,
         "val_loss": 0.25,
+        "decider": "score",
+        "hold_out": 0.1,
         "winner": True,
         "diverged": False,
     }
