@@ -18,7 +18,7 @@ from experiments.report.records import Results, RunRecord
 from experiments.report.statistics import over_rows_table, paired_tables, too_few
 from experiments.report.tables import loss_table, score_tables
 from experiments.report.titles import label_title, row_title
-from experiments.report.tuning import budget, grid_table
+from experiments.report.tuning_tables import budget, grid_table
 
 Drawn = Mapping[str, tuple[Picture, ...]]
 

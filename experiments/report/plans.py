@@ -25,6 +25,7 @@ class _TuningRun(BaseModel):
     row: str
     label: str
     folder: str
+    reference: bool = False
 
 
 class _TunedBy(BaseModel):
@@ -46,6 +47,8 @@ class Place:
 
     row: str
     label: str
+    reference: bool = False
+    """Of a tuning run: its rate is not tuned."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def read_plans(folder: Path) -> Plans:
                 if run is not None:
                     taken[place, seed] = run
                     comparison[run] = place
-        tuning |= {_below_tuning(run.folder): Place(run.row, run.label) for run in plan.tuning}
+        for tried in plan.tuning:
+            tuning[_below_tuning(tried.folder)] = Place(tried.row, tried.label, tried.reference)
     tuned_by = _tuned_by(plans, warnings)
     return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
 

@@ -203,7 +203,9 @@ def _settled(
 def _placed(run: RunRecord, plans: Plans, where: str) -> RunRecord:
     if run.stage == "tuning" or where.startswith("tuning/"):
         place = plans.tuning.get(where, Place(run.row, run.label))
-        return replace(run, stage="tuning", row=place.row, label=place.label)
+        return replace(
+            run, stage="tuning", row=place.row, label=place.label, reference=place.reference
+        )
     if not plans.there_are_any:
         return replace(run, stage="comparison")
     if where in plans.comparison:

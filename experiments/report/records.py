@@ -33,7 +33,7 @@ class RunRecord:
 
     folder: Path
     stage: Stage
-    """`tuning`: below `tuning/` or holding examples out; `comparison`: planned; `other`: neither."""
+    """`tuning`: below `tuning/`, or with examples held out; `comparison`: planned; `other`."""
     row: str
     """The row of the tables: the experiment's name, or `<task>-<model>` where there is none."""
     label: str
@@ -56,6 +56,8 @@ class RunRecord:
 
     `train_loss` is the mean over the steps since the evaluation before.
     """
+    reference: bool = False
+    """Of the tuning stage, to compare tuned rates with; its own rate is not tuned."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How much tuning the baselines had: the whole grid, and what it cost."""
+"""How much tuning the baselines had: the whole grid and its winners."""
 
 from __future__ import annotations
 
@@ -8,30 +8,17 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiments.report.cells import (
-    DASH,
-    final,
-    label_cell,
-    loss_text,
-    row_cell,
-    score_text,
-    without_repeats,
-)
-from experiments.report.document import Cell, Table
+from experiments.report.cells import final
 from experiments.report.records import Results, RunRecord
-from experiments.report.titles import label_title, score_title
 from experiments.tuning_rule import Decider, Outcome, best
 
 COLUMNS = (
     "row",
     "label",
     "lr",
-    "score",
-    "score_name",
-    "score_is_loss",
-    "train_loss",
-    "val_loss",
-    "decider",
+    "number",
+    "number_name",
+    "lower_is_better",
     "hold_out",
     "winner",
     "diverged",
@@ -45,7 +32,7 @@ class Point:
     row: str
     label: str
     lr: float
-    """NaN for a line search, which has none."""
+    """NaN for what has none to tune: line searches, and references."""
     runs: tuple[RunRecord, ...]
     score: float
     train_loss: float
@@ -81,7 +68,7 @@ def grid(results: Results) -> list[Point]:
     groups: dict[tuple[str, str, float], list[RunRecord]] = {}
     for run in results.runs:
         if run.stage == "tuning":
-            lr = run.config["optimizer"].get("lr")
+            lr = None if run.reference else run.config["optimizer"].get("lr")
             # 0 stands for none here: NaN is no key, and no rate is 0.
             groups.setdefault((run.row, run.label, 0.0 if lr is None else float(lr)), []).append(
                 run
@@ -134,18 +121,18 @@ def _winner(points: Sequence[Point]) -> Point | None:
 
 
 def sensitivity(results: Results) -> pd.DataFrame:
-    """The data of the picture: a row a point, columns `COLUMNS`; NaN for what has no number."""
+    """The data of the picture: a row a point, columns `COLUMNS`; NaN for what has no number.
+
+    `number` is the one that decides between the rates of the row.
+    """
     rows = [
         {
             "row": point.row,
             "label": point.label,
             "lr": point.lr,
-            "score": point.score,
-            "score_name": point.runs[0].score,
-            "score_is_loss": point.runs[0].score_is_loss,
-            "train_loss": point.train_loss,
-            "val_loss": point.val_loss,
-            "decider": point.decider,
+            "number": point.score if point.decider == "score" else point.val_loss,
+            "number_name": point.runs[0].score if point.decider == "score" else "val_loss",
+            "lower_is_better": point.decider == "val_loss" or point.runs[0].score_is_loss,
             "hold_out": point.hold_out,
             "winner": point.winner,
             "diverged": any(run.status == "diverged" for run in point.runs),
@@ -153,104 +140,3 @@ def sensitivity(results: Results) -> pd.DataFrame:
         for point in grid(results)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-# -------------------------------------------------------------------------------- as it is shown
-
-
-def grid_table(results: Results) -> Table:
-    """The whole grid: what every rate gave on the held-out examples."""
-    return Table(
-        key="tuning-grid",
-        title="The tuning grid",
-        caption="Every rate that was tried, on training examples that were held out; the "
-        "validation split was not looked at. The winner, in bold, is the one with the best mean "
-        "final score among rates whose runs all ended without diverging. Line searches have no "
-        "rate and were not tuned; they are shown for reference.",
-        columns=("row", "optimizer", "rate", "n", "score", "training loss", "held-out loss"),
-        rows=without_repeats([_grid_row(point) for point in grid(results)]),
-    )
-
-
-def _grid_row(point: Point) -> tuple[Cell, ...]:
-    bold = point.winner
-    finished = sum(run.status == "finished" for run in point.runs)
-    score = Cell(_outcome(point), bold, note="" if finished == 0 else _score_note(point))
-    losses = [
-        Cell(DASH if math.isnan(loss) else loss_text(loss), bold)
-        for loss in (point.train_loss, point.val_loss)
-    ]
-    rate = Cell("none" if math.isnan(point.lr) else f"{point.lr:g}", bold)
-    count = Cell(str(finished), note=_others(point))
-    return row_cell(point.row), label_cell(point.label), rate, count, score, *losses
-
-
-def _outcome(point: Point) -> str:
-    if math.isfinite(point.score):
-        return score_text(point.runs[0], point.score)
-    return "diverged" if any(run.status == "diverged" for run in point.runs) else "missing"
-
-
-def _score_note(point: Point) -> str:
-    return "" if point.runs[0].score == "accuracy" else score_title(point.runs[0].score)
-
-
-def _others(point: Point) -> str:
-    """What became of the runs that did not finish."""
-    counts = {
-        status: sum(run.status == status for run in point.runs)
-        for status in ("diverged", "unfinished")
-    }
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-
-
-def budget(results: Results) -> tuple[str, ...]:
-    """What the tuning cost, in sentences; that there was none is one too."""
-    spent: dict[str, list[RunRecord]] = {}
-    references: list[RunRecord] = []
-    for point in grid(results):
-        if math.isnan(point.lr):
-            references += point.runs
-        else:
-            spent.setdefault(point.label, []).extend(point.runs)
-    if not spent:
-        return ("There are no tuning runs here: no optimizer's rate was tuned.",)
-    sentences = [
-        f"Tuning {label_title(label)} took {_cost(runs)}." for label, runs in spent.items()
-    ]
-    compared = [run for run in results.runs if run.stage == "comparison"]
-    searches = sorted(
-        {label_title(run.label) for run in compared if "lr" not in run.config["optimizer"]}
-    )
-    told = f" ({', '.join(searches)})" if searches else ""
-    sentences.append(f"The line searches{told} were not tuned: 0 runs.")
-    if references:
-        sentences.append(
-            f"{_cost(references)} of line searches on the same held-out examples are the reference "
-            "lines; nothing was chosen by them."
-        )
-    return tuple(sentences)
-
-
-def _cost(runs: Sequence[RunRecord]) -> str:
-    steps = sum(_steps(run) for run in runs)
-    seconds = sum(_seconds(run) for run in runs)
-    counted = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-    return f"{counted}, {steps:,} steps and {duration(seconds)} of training"
-
-
-def _steps(run: RunRecord) -> int:
-    return int(run.steps["step"].iloc[-1]) if len(run.steps) else 0
-
-
-def _seconds(run: RunRecord) -> float:
-    return float(run.steps["seconds"].iloc[-1]) if len(run.steps) else 0.0
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
