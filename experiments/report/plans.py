@@ -19,6 +19,7 @@ class _Cell(BaseModel):
     optimizer: str
     seeds: tuple[int, ...]
     folders: tuple[str | None, ...]
+    tuned: bool = False
 
 
 class _TuningRun(BaseModel):
@@ -126,7 +127,8 @@ def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> P
 
 def _joined(before: PlannedCell | None, cell: _Cell, place: Place) -> PlannedCell:
     seeds = set(cell.seeds) | (set() if before is None else set(before.seeds))
-    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)))
+    tuned = cell.tuned or (before is not None and before.tuned)
+    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
 
 
 def _below_tuning(folder: str) -> str:

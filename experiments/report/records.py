@@ -68,6 +68,8 @@ class PlannedCell:
     label: str
     optimizer: str
     seeds: tuple[int, ...]
+    tuned: bool = False
+    """Tuning was to choose its rate."""
 
 
 @dataclass(frozen=True)
