@@ -213,7 +213,7 @@ class EfficientNetModel(Section):
 
 
 class MLPModel(Section):
-    """A multi-layer perceptron with ReLU, for tables."""
+    """A multi-layer perceptron with ReLU, for tables and pictures, whose pixels it takes flat."""
 
     kind: Literal["mlp"] = "mlp"
     width: PositiveInt = 256

@@ -22,7 +22,7 @@ from experiments.schema import Quirks, RunConfig
 REPOSITORY = CONFIG_ROOT.parent
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
 RESNETS = ["resnet", "resnet18", "resnet34", "resnet50"]
-IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny"]
+IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny", "mlp"]
 MODELS_OF = {
     "digits": IMAGE_MODELS,
     **dict.fromkeys(("image_folder", "mnist", "fashion_mnist"), ("resnet", "vit")),
