@@ -24,6 +24,7 @@ test-all: lint
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
 	$(BIN)/python benchmarks/step_cost.py
+	$(BIN)/python benchmarks/peak_cost.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/report.py
 
