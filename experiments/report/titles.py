@@ -35,6 +35,24 @@ _TASKS = {
     "wikitext": "WikiText",
     "wnli": "WNLI",
 }
+_QUICK = {
+    "cola": "CoLA · BERT",
+    "digits_mlp": "Digits · MLP",
+    "gpt": "Shakespeare · GPT-2",
+    "gpt_large_batch": "Shakespeare · GPT-2, batches of 128",
+    "gpt_long": "Shakespeare · GPT-2, 800 steps",
+    "gpt_longer": "Shakespeare · GPT-2, 2,000 steps",
+    "gpt_tokens": "Shakespeare in tokens · GPT-2",
+    "mrpc": "MRPC · BERT",
+    "python_text": "Python's help · GPT-2",
+    "resnet": "CIFAR-10 · ResNet",
+    "resnet_large_batch": "CIFAR-10 · ResNet, batches of 128",
+    "resnet_long": "CIFAR-10 · ResNet, 800 steps",
+    "resnet_longer": "CIFAR-10 · ResNet, 2,000 steps",
+    "resnet_wide": "CIFAR-10 · wide ResNet",
+    "sst2": "SST-2 · BERT",
+    "vit": "CIFAR-10 · ViT",
+}
 _LABELS = {
     "adam": "Adam",
     "adamw": "AdamW",
@@ -68,11 +86,14 @@ _SCORES = {
 
 
 def row_title(row: str) -> str:
-    """`[cpu_]<task>[_small]_<model>` in words; any other name as it is.
+    """`[cpu_]<task>[_small]_<model>` or `quick_<name>` in words; any other name as it is.
 
     A row without an experiment, `<task>-<model>`, has another sign between the two, so that it is
     never taken for the experiment.
     """
+    prefix, _, name = row.partition("_")
+    if prefix == "quick" and name in _QUICK:
+        return f"{_QUICK[name]} (quick)"
     between = "+" if "-" in row else "·"
     words = row.replace("-", "_").split("_")
     place = " (cpu)" if words[0] == "cpu" else ""

@@ -18,7 +18,8 @@ EXPERIMENTS = available(CONFIG_ROOT, "experiment")
 TASKS = ("mrpc", "sst2", "qnli", "mnli")
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
 SMALL = [name for name in EXPERIMENTS if name.startswith("cpu_")]
-ROWS = [name for name in EXPERIMENTS if name not in [*SMALL, "smoke"]]
+QUICK = [name for name in EXPERIMENTS if name.startswith("quick_")]
+ROWS = [name for name in EXPERIMENTS if name not in [*SMALL, *QUICK, "smoke"]]
 
 
 def test_every_row_of_the_papers_and_every_small_one_has_a_file() -> None:
