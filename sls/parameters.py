@@ -88,6 +88,11 @@ class GroupTensors:
             self.arithmetic.mul_(self.params, 1 - decay)
         self.arithmetic.add_(self.params, direction, -step_size)
 
+    def silence(self, bad: Tensor) -> None:
+        """Set the gradients to 0, in place, where the scalar `bad` says so; nothing is read."""
+        for grad in self.grads:
+            grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
+
     def _real(self, tensors: Iterable[Tensor]) -> Tensors:
         pairs = zip(tensors, self._complex, strict=True)
         return [torch.view_as_real(x) if is_complex else x for x, is_complex in pairs]
