@@ -32,7 +32,7 @@ def weight_of_step(t: int) -> float:
     return min(1.0, (1 + GAMMA) / (t + GAMMA))
 
 
-def update(params: Sequence[Tensor], states: States, t: int, foreach: bool | None) -> None:
+def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bool | None) -> None:
     """`x ← x + c_t·(w − x)` for all parameters that have moved; x starts at the first such w."""
     for param in params:
         if param in states and NAME not in states[param]:
@@ -75,8 +75,9 @@ def _estimate(forwards: Iterable[Callable[[], object]]) -> None:
     found: dict[_BatchNorm, tuple[bool, float | None]] = {}
 
     def before_forward(module: nn.Module, inputs: Any) -> None:
-        known = not isinstance(module, _BatchNorm) or module in found
-        if not known and isinstance(module, _BatchNorm) and module.running_mean is not None:
+        if not isinstance(module, _BatchNorm) or module in found:
+            return
+        if module.running_mean is not None:
             found[module] = module.training, module.momentum
             module.reset_running_stats()
             module.momentum = None  # torch's word for a plain mean

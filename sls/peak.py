@@ -149,5 +149,5 @@ def next_step(step_size: float, target: float) -> float:
     if step_size < NEAR * target:
         return min(FASTEST_RISE * step_size, NEAR * target)
     if step_size < target:
-        return step_size * (target / step_size) ** CREEP
+        return float(step_size * (target / step_size) ** CREEP)
     return step_size

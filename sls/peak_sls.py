@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sls import averaging as averages
 from sls import last_move
 from sls import settings as checks
 from sls.arithmetic import Tensors
+from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, Direction, MomentumSGD
@@ -192,7 +192,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         return bool(self.param_groups[0]["averaging"])
 
     @contextmanager
-    def averaged(self, recompute: averages.Forwards | None = None) -> Iterator[None]:
+    def averaged(self, recompute: Forwards | None = None) -> Iterator[None]:
         """Within, the parameters are their average; afterwards what they were, to the bit.
 
         with optimizer.averaged(lambda: model(x) for x in some_batches):
@@ -211,11 +211,11 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         if not self.averages:
             raise RuntimeError("no average is kept; build PeakSLS(..., averaging=True)")
         params = self.all_params
-        with averages.lent(params, self.state):
+        with lent(params, self.state):
             if recompute is None:
                 yield
                 return
-            with averages.statistics_of(recompute, (param.device for param in params)):
+            with statistics_of(recompute, (param.device for param in params)):
                 yield
 
 
@@ -250,7 +250,7 @@ class _Step:
         count = self.memory.taken + 1
         if self.optimizer.averages:
             params, foreach = self.optimizer.all_params, self.settings["foreach"]
-            averages.update(params, self.optimizer.state, count, foreach)
+            update_average(params, self.optimizer.state, count, foreach)
         self.optimizer.remember(replace(self.memory, peak=after, taken=count, last_taken=taken))
         self.optimizer.report_step_size(peak.step_size)
 
