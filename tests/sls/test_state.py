@@ -54,7 +54,7 @@ torch.save({"module": module.state_dict(), "losses": losses,
 """
 
 
-@pytest.mark.parametrize("name", ["ALSALS", "SaLSA", "SLS"])
+@pytest.mark.parametrize("name", ["ALSALS", "SaLSA", "SLS", "PeakSLS-averaged"])
 def test_a_new_process_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
     module = network()
     optimizer = dict(EVERY)[name](module.parameters())
