@@ -48,6 +48,8 @@ _NOT_HASHED: dict[str, Any] = {
     "trainer": {"workers", "checkpoint_every_steps"},
     "task": {"download"},
 }
+# Optimizers' keys that came after runs were made. Null, they are not hashed: the runs keep names.
+_LATER = ("smoothing",)
 _KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
@@ -99,9 +101,14 @@ def config_hash(config: RunConfig) -> str:
     """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
 
     Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`, `profile`,
-    `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`.
+    `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`, and of the keys that
+    optimizers got later (`smoothing`) those that are null.
     """
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
+    optimizer = values["optimizer"]
+    for key in _LATER:
+        if optimizer.get(key) is None:
+            optimizer.pop(key, None)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

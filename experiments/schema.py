@@ -213,7 +213,7 @@ class EfficientNetModel(Section):
 
 
 class MLPModel(Section):
-    """A multi-layer perceptron with ReLU, for tables."""
+    """A multi-layer perceptron with ReLU, for tables and pictures, whose pixels it takes flat."""
 
     kind: Literal["mlp"] = "mlp"
     width: PositiveInt = 256
@@ -422,6 +422,7 @@ class ALSALS(LineSearch):
     betas: Betas | None = None
     eps: Annotated[float, Field(ge=0)] | None = None
     beta3: Beta | None = None
+    smoothing: Literal["paper", "ratio"] | None = None
     slope: Literal["exact", "finite_difference"] | None = None
 
 

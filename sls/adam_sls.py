@@ -24,7 +24,7 @@ class AdamSLS(LineSearch):
     Args:
         params: parameters or parameter groups.
         c: the share of the predicted decrease that is asked for, in (0, 1).
-        init_step: the first step tried, > 0.
+        init_step: η₋₁, > 0; the first step tried is `η₋₁·γ^{1/b}`.
         shrink: δ, in (0, 1).
         growth: γ, the growth of the step over an epoch, ≥ 1.
         n_batches_per_epoch: b; a search starts at `η_{k−1}·γ^{1/b}`.

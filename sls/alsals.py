@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from sls.conditions import Memory, SmoothedArmijo
+from sls.conditions import Memory, RatioArmijo, SmoothedArmijo
 from sls.directions import Adam
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
@@ -21,6 +21,11 @@ class ALSALS(LineSearch):
     and without bias correction; `c' = c` where `s > 0`, else `1/c`. Searches start at
     `η_{k−1}·growth`.
 
+    With `smoothing="ratio"` the condition is `h_try ≥ c·s_try` and s the running mean of `η·p`,
+    what each step promised. In the paper's the slopes of the first steps, by far the largest of a
+    run, let every later step pass; here each step pays for itself, and the search goes on
+    working. It wants a shorter memory and a faster growth: `beta3=0.9, growth=2 ** (1 / 64)`.
+
     Source: Kenneweg et al. (2024), *Improving Line Search Methods for Large Scale Neural Network
     Training*, arXiv 2403.18519. The slope is exact here where the paper estimates it: that costs
     one dot product and no forward pass. `ALSALS.paper` is the paper's algorithm to the letter.
@@ -28,12 +33,13 @@ class ALSALS(LineSearch):
     Args:
         params: parameters or parameter groups.
         c: the share of the predicted decrease that is asked for, in (0, 1); 0.3 to 0.7 work.
-        init_step: the first step tried, > 0. For pretrained models 1e-4.
+        init_step: η₋₁, > 0; the first step tried is `η₋₁·growth`. For pretrained models 1e-4.
         shrink: δ, in (0, 1).
         growth: the growth of the step from one search to the next, ≥ 1.
         betas: β₁ and β₂ of Adam's moments.
         beta3: β₃, the factor of the running means h and s.
         eps: ε of Adam's denominator.
+        smoothing: "paper", or "ratio" (ours).
         slope: "exact", `⟨g, d⟩`, or the paper's "finite_difference", which costs forward passes.
         **shared: what all line searches have, see `sls.settings.SharedSettings`.
 
@@ -53,6 +59,7 @@ class ALSALS(LineSearch):
         betas: tuple[float, float] = (0.9, 0.999),
         beta3: float = 0.99,
         eps: float = 1e-8,
+        smoothing: Literal["paper", "ratio"] = "paper",
         slope: Literal["exact", "finite_difference"] = "exact",
         **shared: Unpack[SharedSettings],
     ):
@@ -66,6 +73,7 @@ class ALSALS(LineSearch):
                 "betas": betas,
                 "beta3": beta3,
                 "eps": eps,
+                "smoothing": smoothing,
                 "slope": slope,
             },
             shared,
@@ -93,7 +101,18 @@ class ALSALS(LineSearch):
         """Adam's, with momentum."""
         return Adam()
 
-    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo:
-        """Smoothed Armijo."""
+    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo | RatioArmijo:
+        """Smoothed Armijo, by the paper's means or by ratio."""
         group = self.param_groups[0]
+        if group["smoothing"] == "ratio":
+            return RatioArmijo(group["c"], group["beta3"], memory.h, memory.s, slope)
         return SmoothedArmijo.with_slope(group["c"], group["beta3"], memory, slope)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` saved; smoothing was the paper's where it does not say.
+
+        Raises:
+            ValueError: the state is that of another optimizer, or of other groups.
+        """
+        groups = [{"smoothing": "paper", **group} for group in state_dict.get("param_groups", [])]
+        super().load_state_dict({**state_dict, "param_groups": groups})

@@ -28,8 +28,8 @@ class Condition(Protocol):
         """The largest loss after the step that is accepted, with `loss` before it."""
         ...
 
-    def memory_after(self, decrease: float) -> Memory:
-        """What to remember once the trial with this decrease is kept."""
+    def memory_after(self, step_size: float, decrease: float) -> Memory:
+        """What to remember once the trial with this step and decrease is kept."""
         ...
 
 
@@ -51,7 +51,7 @@ class Armijo:
         """Armijo's line `f(w) − c·η·p`."""
         return loss - self.c * step_size * self.slope
 
-    def memory_after(self, decrease: float) -> Memory:
+    def memory_after(self, step_size: float, decrease: float) -> Memory:
         """Nothing."""
         return Memory()
 
@@ -92,13 +92,60 @@ class SmoothedArmijo:
         wanted = self._share() * step_size * self.s
         return loss + (self.beta3 * self.h - wanted) / (1 - self.beta3)
 
-    def memory_after(self, decrease: float) -> Memory:
+    def memory_after(self, step_size: float, decrease: float) -> Memory:
         """Both means; h with the decrease of the trial that is kept."""
         return Memory(running_mean(self.h, decrease, self.beta3), self.s)
 
     def _share(self) -> float:
         """The c' of the condition."""
         return self.c if self.s > 0 else 1 / self.c
+
+
+@dataclass(frozen=True, slots=True)
+class RatioArmijo:
+    """`h_try/s_try ≥ c`, written `h_try ≥ c·s_try`: means of decreases made and promised.
+
+    `h_try = β₃·h + (1−β₃)·Δ(η)` and `s_try = β₃·s + (1−β₃)·η·p`: unlike in `SmoothedArmijo` each
+    step enters s with its own η, so that a step of the past that made the share c of what it
+    promised pays for nothing later, however large its slope was. Both means start at 0 without
+    bias correction, which would cancel. A step along a direction that does not descend promises
+    a rise, and is paid for by the steps before it.
+
+    Source: this project's; the paper's smoothing (Kenneweg et al. 2024, arXiv 2403.18519)
+    without its windfall.
+
+    Attributes:
+        c: the share, in (0, 1).
+        beta3: the factor `β₃` of both means.
+        h: the running mean of the decreases of earlier steps.
+        s: the running mean of what their slopes promised, `η·p`.
+        slope: this step's slope p.
+    """
+
+    c: float
+    beta3: float
+    h: float
+    s: float
+    slope: float
+
+    def holds(self, step_size: float, decrease: float) -> bool:
+        """Whether the mean decrease is large enough."""
+        smoothed = running_mean(self.h, decrease, self.beta3)
+        return smoothed >= self.c * self._promised(step_size)
+
+    def largest_loss(self, step_size: float, loss: float) -> float:
+        """The line `f(w) + β₃·(h − c·s)/(1−β₃) − c·η·p`: Armijo's, moved up by the balance."""
+        balance = self.h - self.c * self.s
+        asked = self.c * step_size * self.slope
+        return loss + self.beta3 * balance / (1 - self.beta3) - asked
+
+    def memory_after(self, step_size: float, decrease: float) -> Memory:
+        """Both means, with the decrease and the promise of the trial that is kept."""
+        return Memory(running_mean(self.h, decrease, self.beta3), self._promised(step_size))
+
+    def _promised(self, step_size: float) -> float:
+        """The mean s_try."""
+        return running_mean(self.s, step_size * self.slope, self.beta3)
 
 
 def running_mean(mean: float, value: float, beta: float) -> float:

@@ -180,7 +180,7 @@ class _Step:
                 group.move(result.step_size * self.factor, self.direction.taken(group))
             elif self.factor != 1:
                 group.move(result.step_size * self.factor, direction)
-        memory = condition.memory_after(loss - result.loss)
+        memory = condition.memory_after(result.step_size, loss - result.loss)
         after = replace(self.before.after_step(result.step_size), h=memory.h, s=memory.s)
         self._finish(result.step_size, after)
         return self._record(_SUCCESS[result.outcome], loss, p, result, result.step_size)

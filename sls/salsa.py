@@ -27,7 +27,7 @@ class SaLSA(LineSearch):
     Args:
         params: parameters or parameter groups.
         c: the share of the predicted decrease that is asked for, in (0, 1).
-        init_step: the first step tried, > 0.
+        init_step: η₋₁, > 0; the first step tried is `η₋₁·growth`.
         shrink: δ, in (0, 1).
         growth: the growth of the step from one search to the next, ≥ 1.
         direction: "adam" or "sgd".

@@ -92,6 +92,7 @@ _RULES: Mapping[str, _Rule] = {
     "beta3": _Rule(_beta, "a number in [0, 1)"),
     "eps": _NOT_NEGATIVE,
     "slope": _one_of("exact", "finite_difference"),
+    "smoothing": _one_of("paper", "ratio"),
     "direction": _one_of("adam", "sgd"),
     "search": _one_of("every", "adaptive"),
     "weight_decay": _NOT_NEGATIVE,

@@ -16,7 +16,8 @@ class SearchState:
         k: the number of calls of `step` so far.
         last_searched: the value of k in the last step that searched, or −1.
         step_size: the last accepted step, or None before the first.
-        h: running mean of the decreases, s: of the slopes; 0 where a condition has none.
+        h: running mean of the decreases; 0 where a condition has none.
+        s: running mean of the slopes p, or of η·p where the smoothing is by ratio; 0 likewise.
         fast: the fast running mean of the accepted step, slow: the slow one, or None.
     """
 

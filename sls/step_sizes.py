@@ -12,8 +12,11 @@ FIRST_STEPS_SEARCHED = 10
 
 
 def search_start(previous: float | None, init_step: float, growth: float) -> float:
-    """The first step tried: `init_step` in the first search, `η_{k−1}·growth` later."""
-    return init_step if previous is None else previous * growth
+    """The first step tried, `η_{k−1}·growth`, with `η₋₁ = init_step`: the first search grows too.
+
+    So it is in the published codes of all four papers.
+    """
+    return (init_step if previous is None else previous) * growth
 
 
 def anneal_factor(k: int, total_steps: int | None, anneal: float) -> float:

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron for tables."""
+"""A multi-layer perceptron for tables and pictures."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ class MLP(nn.Module):
         """Float N×inputs → logits N×classes."""
         logits: Tensor = self.head(self.hidden(features))
         return logits
+
+
+class PictureMLP(MLP):
+    """The same on pictures, whose pixels are the features."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float N×C×H×W with C·H·W = inputs → logits N×classes."""
+        return super().forward(images.flatten(1))

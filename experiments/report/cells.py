@@ -72,6 +72,12 @@ FINAL_TRAIN_LOSS = Measure(
     lambda run: False,
     lambda run, value: loss_text(value),
 )
+FINAL_VAL_LOSS = Measure(
+    "final validation loss",
+    lambda run: final(run, "val_loss"),
+    lambda run: False,
+    lambda run, value: loss_text(value),
+)
 PERPLEXITY = Measure(
     "final perplexity",
     lambda run: final(run, "perplexity"),
@@ -172,6 +178,11 @@ class Comparison:
             return "adam"
         return self.best_label(row, candidates, FINAL_SCORE)
 
+    def tuned_baseline(self, row: str) -> str | None:
+        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
+        planned = self.results.planned
+        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
+
     def best_label(self, row: str, labels: list[str], measure: Measure) -> str | None:
         """The first of the labels with the best mean; None if none has a mean."""
         means = {label: self.sample(row, label, measure).mean for label in labels}
@@ -216,11 +227,11 @@ def shown(
     if not comparison.is_wanted(row, label):
         return Cell(DASH)
     sample = comparison.sample(row, label, measure)
-    notes = _notes(sample, usual)
+    told = notes(sample, usual)
     if sample.n == 0:
-        return Cell("diverged" if sample.diverged else "missing", note=notes)
+        return Cell("diverged" if sample.diverged else "missing", note=told)
     run = comparison.runs(row, label)[0]
-    return Cell(mean_text(measure, run, sample), bold=bold, note=notes)
+    return Cell(mean_text(measure, run, sample), bold=bold, note=told)
 
 
 def mean_text(measure: Measure, run: RunRecord, sample: Sample) -> str:
@@ -253,15 +264,16 @@ def spread_text(mean: str, deviation: float) -> str:
     return fewer if float(fewer) > 0 else f"{deviation:.2g}"
 
 
-def _notes(sample: Sample, usual: int) -> str:
-    notes = []
+def notes(sample: Sample, usual: int) -> str:
+    """Of how many seeds a cell's mean is, where they are not `usual`, and how many diverged."""
+    told = []
     if 0 < sample.n < sample.planned:
-        notes.append(f"{sample.n} of {sample.planned} seeds")
+        told.append(f"{sample.n} of {sample.planned} seeds")
     elif 0 < sample.n != usual:
-        notes.append("1 seed" if sample.n == 1 else f"{sample.n} seeds")
+        told.append("1 seed" if sample.n == 1 else f"{sample.n} seeds")
     if sample.diverged:
-        notes.append(f"{sample.diverged} diverged")
-    return ", ".join(notes)
+        told.append(f"{sample.diverged} diverged")
+    return ", ".join(told)
 
 
 def usual_seeds(comparison: Comparison) -> int:

@@ -15,10 +15,11 @@ from experiments.report.pictures import pictures
 from experiments.report.published import over_rows_table as published_over_rows_table
 from experiments.report.published import published_tables
 from experiments.report.records import Results, RunRecord
+from experiments.report.relative import relative_tables
 from experiments.report.statistics import over_rows_table, paired_tables, too_few
 from experiments.report.tables import loss_table, score_tables
 from experiments.report.titles import label_title, row_title
-from experiments.report.tuning import budget, grid_table
+from experiments.report.tuning_tables import budget, grid_table
 
 Drawn = Mapping[str, tuple[Picture, ...]]
 
@@ -67,7 +68,11 @@ def _tables(comparison: Comparison) -> Section:
         "results",
         "Results",
         ("Rows are experiments, columns are optimizers.",),
-        tables=(*score_tables(comparison), loss_table(comparison)),
+        tables=(
+            *score_tables(comparison),
+            loss_table(comparison),
+            *relative_tables(comparison),
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from experiments.report.records import PlannedCell
 from experiments.report.titles import label_title, row_title
+from experiments.tuning_rule import Decider
 
 
 class _Cell(BaseModel):
@@ -18,12 +19,18 @@ class _Cell(BaseModel):
     optimizer: str
     seeds: tuple[int, ...]
     folders: tuple[str | None, ...]
+    tuned: bool = False
 
 
 class _TuningRun(BaseModel):
     row: str
     label: str
     folder: str
+    reference: bool = False
+
+
+class _TunedBy(BaseModel):
+    score: Decider
 
 
 class _Plan(BaseModel):
@@ -32,6 +39,7 @@ class _Plan(BaseModel):
     sweep: str
     cells: tuple[_Cell, ...]
     tuning: tuple[_TuningRun, ...] = ()
+    tuned_by: _TunedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Place:
 
     row: str
     label: str
+    reference: bool = False
+    """Of a tuning run: its rate is not tuned."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Plans:
     cells: tuple[PlannedCell, ...]
     comparison: Mapping[str, Place]
     tuning: Mapping[str, Place]
+    tuned_by: Mapping[str, Decider]
     warnings: tuple[str, ...]
 
 
@@ -84,8 +95,25 @@ def read_plans(folder: Path) -> Plans:
                 if run is not None:
                     taken[place, seed] = run
                     comparison[run] = place
-        tuning |= {_below_tuning(run.folder): Place(run.row, run.label) for run in plan.tuning}
-    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuple(warnings))
+        for tried in plan.tuning:
+            tuning[_below_tuning(tried.folder)] = Place(tried.row, tried.label, tried.reference)
+    tuned_by = _tuned_by(plans, warnings)
+    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
+
+
+def _tuned_by(plans: Sequence[_Plan], warnings: list[str]) -> dict[str, Decider]:
+    """What decides between the rates of each row; of plans that differ the last one's."""
+    deciders: dict[str, Decider] = {}
+    for plan in plans:
+        decider: Decider = "score" if plan.tuned_by is None else plan.tuned_by.score
+        for row in dict.fromkeys(run.row for run in plan.tuning):
+            if deciders.setdefault(row, decider) != decider:
+                warnings.append(
+                    f"Sweep {plan.sweep} chooses the rates of {row_title(row)} by another number "
+                    "than another sweep of this folder; winners are shown by its rule."
+                )
+            deciders[row] = decider
+    return deciders
 
 
 def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:
@@ -99,7 +127,8 @@ def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> P
 
 def _joined(before: PlannedCell | None, cell: _Cell, place: Place) -> PlannedCell:
     seeds = set(cell.seeds) | (set() if before is None else set(before.seeds))
-    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)))
+    tuned = cell.tuned or (before is not None and before.tuned)
+    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
 
 
 def _below_tuning(folder: str) -> str:

@@ -50,7 +50,7 @@ def read_results(folder: Path) -> Results:
         ]
     runs = _settled([run for run in found if run is not None], plans, folder, warnings)
     warnings += _mixed_versions(runs)
-    return Results(folder, tuple(runs), plans.cells, tuple(warnings))
+    return Results(folder, tuple(runs), plans.cells, tuple(warnings), plans.tuned_by)
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -201,9 +201,11 @@ def _settled(
 
 
 def _placed(run: RunRecord, plans: Plans, where: str) -> RunRecord:
-    if run.stage == "tuning":
+    if run.stage == "tuning" or where.startswith("tuning/"):
         place = plans.tuning.get(where, Place(run.row, run.label))
-        return replace(run, row=place.row, label=place.label)
+        return replace(
+            run, stage="tuning", row=place.row, label=place.label, reference=place.reference
+        )
     if not plans.there_are_any:
         return replace(run, stage="comparison")
     if where in plans.comparison:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+
+from experiments.tuning_rule import Decider
 
 Stage = Literal["tuning", "comparison", "other"]
 Status = Literal["finished", "diverged", "unfinished"]
@@ -31,7 +33,7 @@ class RunRecord:
 
     folder: Path
     stage: Stage
-    """`tuning`: it held training examples out; `comparison`: planned; `other`: neither."""
+    """`tuning`: below `tuning/`, or with examples held out; `comparison`: planned; `other`."""
     row: str
     """The row of the tables: the experiment's name, or `<task>-<model>` where there is none."""
     label: str
@@ -54,6 +56,8 @@ class RunRecord:
 
     `train_loss` is the mean over the steps since the evaluation before.
     """
+    reference: bool = False
+    """Of the tuning stage, to compare tuned rates with; its own rate is not tuned."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class PlannedCell:
     label: str
     optimizer: str
     seeds: tuple[int, ...]
+    tuned: bool = False
+    """Tuning was to choose its rate."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,5 @@ class Results:
     planned: tuple[PlannedCell, ...]
     """In the order of the tables; empty where no sweep left a plan."""
     warnings: tuple[str, ...]
+    tuned_by: Mapping[str, Decider] = field(default_factory=dict)
+    """What decides between the rates of a row; a row that is not here has its score."""

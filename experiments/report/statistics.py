@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy import stats
@@ -22,14 +21,12 @@ from experiments.report.cells import (
     without_repeats,
 )
 from experiments.report.document import Cell, Table
+from experiments.report.resampling import SEED, mean_interval
 
 ALPHA = 0.05
-COVERAGE = 0.95
 
-# All resamples of 8 values are 6435 multisets, all signs of 16 are 65536.
-_MOST_ENUMERATED = 8
+# All signs of 16 values.
 _MOST_SIGNS = 2**16
-_SEED = 20240318
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def difference(values: Sequence[float]) -> Difference:
     makes no difference.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
-    low, high = _interval(ordered)
+    low, high = mean_interval(ordered)
     return Difference(len(ordered), float(ordered.mean()), low, high, _sign_flip(ordered))
 
 
@@ -84,34 +81,6 @@ def cannot_decide(n: int, unit: str = "seed") -> str:
     )
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    n = len(values)
-    if n == 1:
-        return math.nan, math.nan
-    tail = (1.0 - COVERAGE) / 2.0
-    if n <= _MOST_ENUMERATED:
-        means, weights = _all_resamples(values)
-        low, high = np.quantile(means, [tail, 1 - tail], method="inverted_cdf", weights=weights)
-        return float(low), float(high)
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=COVERAGE,
-        method="percentile",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def _all_resamples(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of every multiset of n of the n values, and in how many orders it can be drawn."""
-    n = len(values)
-    chosen = np.array(list(combinations_with_replacement(range(n), n)))
-    counts = np.stack([(chosen == i).sum(axis=1) for i in range(n)], axis=1)
-    factorials = np.array([math.factorial(k) for k in range(n + 1)], dtype=float)
-    return counts @ values / n, factorials[n] / factorials[counts].prod(axis=1)
-
-
 def _sign_flip(values: np.ndarray) -> float:
     if len(values) == 1 or not values.any():
         return 1.0
@@ -122,7 +91,7 @@ def _sign_flip(values: np.ndarray) -> float:
         n_resamples=_MOST_SIGNS,
         vectorized=True,
         batch=1024,
-        rng=np.random.default_rng(_SEED),
+        rng=np.random.default_rng(SEED),
     )
     return float(found.pvalue)
 

@@ -41,6 +41,7 @@ _LABELS = {
     "sgd": "SGD",
     "alsals": "ALSALS",
     "alsals_paper": "ALSALS (paper)",
+    "alsals_ratio": "ALSALS (ratio)",
     "adam_sls": "Adam-SLS",
     "algoperf_nadamw": "NAdamW (AlgoPerf)",
     "algoperf_schedulefree": "Schedule-Free AdamW (AlgoPerf)",

@@ -1,7 +1,8 @@
 """A sweep, resolved: the runs of its two stages, in the order of its file. No torch.
 
 The plan's file is the contract with the report:
-`{"sweep": name, "cells": [...], "tuning": [...], "winners": [...]}`, see `docs/architecture.md`.
+`{"sweep": name, "cells": [...], "tuning": [...], "tuned_by": {...}, "winners": [...]}`, see
+`docs/architecture.md`.
 """
 
 from __future__ import annotations
@@ -168,7 +169,14 @@ class Sweep:
             }
             for tried in self._tried
         ]
-        return {"sweep": self.name, "cells": cells, "tuning": tuning, "winners": winners}
+        stage = self.config.tuning
+        return {
+            "sweep": self.name,
+            "cells": cells,
+            "tuning": tuning,
+            "tuned_by": None if stage is None else stage.model_dump(include={"score", "hold_out"}),
+            "winners": winners,
+        }
 
     def _cell_entry(self, cell: CellConfig, best: Best | UntunedError | None) -> dict[str, Any]:
         choices = cell.config.choices
@@ -226,7 +234,8 @@ class Sweep:
 
     def _best(self, cell: CellConfig) -> Best | UntunedError | None:
         """The best rate, why there is none yet, or None for a cell that is not tuned."""
-        if self._grid(cell) is None:
+        stage = self._stage(cell)
+        if stage is None or cell.label not in stage.optimizers:
             return None
         trials = [
             Trial(tried.lr, summary_of(tried.run.folder))
@@ -234,7 +243,7 @@ class Sweep:
             if tried.cell is cell and tried.lr is not None
         ]
         try:
-            return best_rate(trials)
+            return best_rate(trials, stage.score)
         except UntunedError as error:
             return error
 

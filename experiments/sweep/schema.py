@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from experiments.schema import OpenUnit, Section, list_as_tuple
+from experiments.tuning_rule import Decider
 
 Name = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -92,12 +93,15 @@ class Grid(Section):
 
 
 class Tuning(Section):
-    """The stage before the comparison, on training examples that were held out."""
+    """The stage before the comparison, on held-out training examples or the validation split."""
 
     optimizers: dict[str, Grid] = Field(min_length=1, description="by label")
     reference: Names = Field((), description="labels that run on the same split, not tuned")
     seeds: Seeds = (0,)
-    hold_out: OpenUnit = 0.1
+    hold_out: OpenUnit | None = Field(
+        0.1, description="share of the training examples; null: none, the validation split is used"
+    )
+    score: Decider = Field("score", description="what decides: the task's score, or val_loss")
     rows: Names | None = Field(
         None, description="null: all; elsewhere the recommended rate is taken"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.tuning_rule import badness
+from experiments.tuning_rule import Decider, Outcome, best
 
 
 class UntunedError(UserError):
@@ -29,18 +29,18 @@ class Best:
 
     lr: float
     score: float
-    """Mean over the seeds of the final evaluations' score."""
+    """What decided: the mean over the seeds of the final evaluations' score, or `val_loss`."""
     score_name: str
     runs: int
     steps: int
     """Training steps of all the runs."""
 
 
-def best_rate(trials: Sequence[Trial]) -> Best:
-    """The rate with the best final score; of equals, the one with the lower `val_loss`, then rate.
+def best_rate(trials: Sequence[Trial], decider: Decider = "score") -> Best:
+    """The rate that is best by `tuning_rule`.
 
-    Scores are means over the runs of a rate. A rate with a run that diverged, or whose score is
-    no number, is no candidate.
+    Numbers are means over the runs of a rate. A rate with a run that diverged, or whose deciding
+    number is none, is no candidate.
 
     Raises:
         UntunedError: if a run has not ended, or no rate is a candidate.
@@ -49,31 +49,29 @@ def best_rate(trials: Sequence[Trial]) -> Best:
     if len(summaries) < len(trials):
         waiting = len(trials) - len(summaries)
         raise UntunedError(f"{waiting} of {len(trials)} tuning runs have not ended")
-    candidates = []
-    for lr in sorted({trial.lr for trial in trials}):
-        of_rate = [trial.summary for trial in trials if trial.lr == lr]
-        score = _mean(_final_score(summary) for summary in of_rate)
-        loss = _mean(_final(summary, "val_loss") for summary in of_rate)
-        if math.isfinite(score):
-            lower = _lower_is_better(summaries[0])
-            candidates.append((badness(score, loss, lr, lower_is_better=lower), lr, score))
-    if not candidates:
+    found = best([_outcome(lr, trials) for lr in {trial.lr for trial in trials}], decider)
+    if found is None:
         raise UntunedError(f"all {len(trials)} tuning runs diverged; try other rates")
-    _, lr, score = min(candidates)
+    name = str(summaries[0]["score"]) if decider == "score" else "val_loss"
+    number = found.score if decider == "score" else found.val_loss
     steps = sum(int(summary["steps"]) for summary in summaries)
-    return Best(lr, score, str(summaries[0]["score"]), len(trials), steps)
+    return Best(found.lr, number, name, len(trials), steps)
 
 
-def _final_score(summary: Mapping[str, Any] | None) -> float:
-    """NaN for a run that diverged."""
-    if summary is None or summary["status"] != "finished":
-        return math.nan
-    return _final(summary, summary["score"])
+def _outcome(lr: float, trials: Sequence[Trial]) -> Outcome:
+    """Of a rate whose runs have all ended."""
+    summaries = [t.summary for t in trials if t.lr == lr and t.summary is not None]
+    return Outcome(
+        lr=lr,
+        score=_mean(_final(summary, summary["score"]) for summary in summaries),
+        score_is_loss=_lower_is_better(summaries[0]),
+        val_loss=_mean(_final(summary, "val_loss") for summary in summaries),
+    )
 
 
-def _final(summary: Mapping[str, Any] | None, metric: str) -> float:
-    """A metric of the final evaluation; NaN where there is none, or it was not finite."""
-    final = {} if summary is None else summary.get("final")
+def _final(summary: Mapping[str, Any], metric: str) -> float:
+    """A metric of the final evaluation; NaN where there is none, and for a run that diverged."""
+    final = summary.get("final") if summary["status"] == "finished" else None
     value = final.get(metric) if isinstance(final, Mapping) else None
     return math.nan if value is None else float(value)
 

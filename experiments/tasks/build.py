@@ -51,7 +51,10 @@ def build_task(
     match task, model:
         case (
             schema.DigitsTask() | schema.ImageFolderTask() | schema.TorchvisionTask(),
-            schema.ResNetModel() | schema.ViTModel() | schema.EfficientNetModel(),
+            schema.ResNetModel()
+            | schema.ViTModel()
+            | schema.EfficientNetModel()
+            | schema.MLPModel(),
         ):
             return picture_task(task, model, data_root)
         case schema.CovertypeTask() | schema.OpenMLTask(), schema.MLPModel():

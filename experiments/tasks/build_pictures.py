@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from experiments.data.images import ImageData
 
 PictureTask = schema.DigitsTask | schema.ImageFolderTask | schema.TorchvisionTask
-PictureModel = schema.ResNetModel | schema.ViTModel | schema.EfficientNetModel
+PictureModel = schema.ResNetModel | schema.ViTModel | schema.EfficientNetModel | schema.MLPModel
 
 
 def picture_task(task: PictureTask, model: PictureModel, data_root: Path | None) -> Classification:
@@ -68,6 +68,11 @@ def _picture_model(data: ImageData, model: PictureModel) -> nn.Module:
             from experiments.models.vit import ViT
 
             return ViT(**settings, size=data.size, in_channels=data.channels, classes=data.classes)
+        case schema.MLPModel():
+            from experiments.models.mlp import PictureMLP
+
+            inputs = data.channels * data.size**2
+            return PictureMLP(**settings, inputs=inputs, classes=data.classes)
 
 
 def table_task(

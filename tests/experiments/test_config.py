@@ -22,7 +22,7 @@ from experiments.schema import Quirks, RunConfig
 REPOSITORY = CONFIG_ROOT.parent
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
 RESNETS = ["resnet", "resnet18", "resnet34", "resnet50"]
-IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny"]
+IMAGE_MODELS = [*RESNETS, "efficientnet", "vit", "vit_b16", "vit_small", "vit_tiny", "mlp"]
 MODELS_OF = {
     "digits": IMAGE_MODELS,
     **dict.fromkeys(("image_folder", "mnist", "fashion_mnist"), ("resnet", "vit")),
@@ -542,6 +542,12 @@ def test_profile_is_no_more_than_its_quirks() -> None:
 def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) -> None:
     assert resolve(argument) != resolve()
     assert config_hash(resolve(argument)) == config_hash(resolve())
+
+
+def test_runs_made_before_an_optimizer_got_a_key_keep_their_hash() -> None:
+    # The hash that the default run had before `smoothing` was there.
+    assert config_hash(resolve("optimizer=alsals")) == "a1c3356c"
+    assert config_hash(resolve("optimizer.smoothing=ratio")) != config_hash(resolve())
 
 
 def test_fetching_data_does_not_change_the_hash() -> None:

@@ -1,4 +1,4 @@
-"""The order of rates: score, then validation loss, then the rate itself."""
+"""The best rate: by score, then validation loss, then the rate; or by validation loss."""
 
 from __future__ import annotations
 
@@ -6,20 +6,37 @@ import math
 
 import pytest
 
-from experiments.tuning_rule import badness
+from experiments.tuning_rule import Outcome, best
 
 
 @pytest.mark.parametrize(
-    ("better", "worse", "lower_is_better"),
+    ("better", "worse"),
     [
-        ((0.9, 5.0, 1.0), (0.8, 1.0, 0.1), False),
-        ((0.8, 5.0, 1.0), (0.9, 1.0, 0.1), True),
-        ((0.9, 1.0, 1.0), (0.9, 5.0, 0.1), False),
-        ((0.9, 5.0, 1.0), (0.9, math.nan, 0.1), False),
-        ((0.9, 1.0, 0.1), (0.9, 1.0, 1.0), False),
+        (Outcome(1.0, 0.9, False, 5.0), Outcome(0.1, 0.8, False, 1.0)),
+        (Outcome(1.0, 0.8, True, 5.0), Outcome(0.1, 0.9, True, 1.0)),
+        (Outcome(1.0, 0.9, False, 1.0), Outcome(0.1, 0.9, False, 5.0)),
+        (Outcome(1.0, 0.9, False, 5.0), Outcome(0.1, 0.9, False, math.nan)),
+        (Outcome(0.1, 0.9, False, 1.0), Outcome(1.0, 0.9, False, 1.0)),
+        (Outcome(1.0, 0.1, False, 1.0), Outcome(0.1, math.nan, False, 1.0)),
     ],
-    ids=["score", "score is a loss", "loss", "a loss that is no number", "rate"],
+    ids=["score", "score is a loss", "loss", "a loss that is no number", "rate", "no score"],
 )
-def test_the_better_rate_comes_first(better, worse, lower_is_better):
-    ranked = sorted([worse, better], key=lambda of: badness(*of, lower_is_better=lower_is_better))
-    assert ranked == [better, worse]
+def test_the_score_decides(better: Outcome, worse: Outcome) -> None:
+    assert best([worse, better], "score") == better
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (Outcome(1.0, 0.8, False, 1.0), Outcome(0.1, 0.9, False, 5.0)),
+        (Outcome(0.1, 0.8, False, 1.0), Outcome(1.0, 0.9, False, 1.0)),
+        (Outcome(1.0, 0.8, False, 5.0), Outcome(0.1, 0.9, False, math.nan)),
+    ],
+    ids=["loss", "rate", "no loss"],
+)
+def test_the_validation_loss_decides(better: Outcome, worse: Outcome) -> None:
+    assert best([worse, better], "val_loss") == better
+
+
+def test_without_a_finite_number_there_is_no_best_rate() -> None:
+    assert best([Outcome(0.1, math.nan, False, 1.0)], "score") is None

@@ -48,7 +48,7 @@ def adam_sls(
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
     moments = no_moments(w)
-    remembered: float | None = None
+    last = init_step  # the step before the first, which grows like every other
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
@@ -62,18 +62,18 @@ def adam_sls(
         searching = search == "every" or frequency.due(k)
         if searching:
             frequency.searched(k)
-        if finite(f0, p) and not searching and remembered is not None:
-            eta = remembered
+        if finite(f0, p) and not searching:
+            eta = last
         elif finite(f0, p):
             grown = growth ** (1 / n_batches_per_epoch)
-            start = init_step if remembered is None else remembered * grown
+            start = last * grown
             found = armijo(
                 losses, k, w, d_searched, f0=f0, p=p, start=start,
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
             if found.accepted:
-                eta = remembered = found.step
+                eta = last = found.step
         if eta > 0:
             frequency.took(eta)
             moments = new_moments

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tests.reference.searches import smoothed
+from tests.reference.searches import by_ratio, smoothed
 from tests.reference.shared import (
     Gradients,
     Losses,
@@ -47,6 +47,7 @@ def alsals(
     betas: tuple[float, float] = (0.9, 0.999),
     beta3: float = 0.99,
     eps: float = 1e-8,
+    smoothing: Literal["paper", "ratio"] = "paper",
     slope: Literal["exact", "finite_difference"] = "exact",
     min_step: float = 0.0,
     tolerance: float = 1.0,
@@ -58,11 +59,12 @@ def alsals(
     """Run `steps` steps from `w0`, step k on mini-batch k.
 
     A step without a search needs no slope; it records the exact one, whatever `slope` says.
+    Smoothing by ratio knows no `min_step`.
     """
     w = w0.copy()
     moments = no_moments(w)
     h = s = 0.0
-    remembered: float | None = None
+    last = init_step  # the step before the first, which grows like every other
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
@@ -77,18 +79,27 @@ def alsals(
             p = finite_difference(losses, k, w, d, f0)
         eta = 0.0
         trials = 0
-        if finite(f0, p) and not searching and remembered is not None:
-            eta = remembered
+        if finite(f0, p) and not searching:
+            eta = last
+        elif finite(f0, p) and smoothing == "ratio":
+            found = by_ratio(
+                losses, k, w, d, f0=f0, h=h, s=s, p=p, start=last * growth, c=c, shrink=shrink,
+                beta3=beta3, max_trials=max_trials, tolerance=tolerance,
+            )  # fmt: skip
+            trials = found.trials
+            if found.accepted:
+                eta = last = found.step
+                h, s = found.h, beta3 * s + (1 - beta3) * eta * p
         elif finite(f0, p):
             new_s = beta3 * s + (1 - beta3) * p
-            start = init_step if remembered is None else remembered * growth
+            start = last * growth
             found = smoothed(
                 losses, k, w, d, f0=f0, h=h, s=new_s, start=start, c=c, shrink=shrink,
                 beta3=beta3, max_trials=max_trials, tolerance=tolerance, min_step=min_step,
             )  # fmt: skip
             trials = found.trials
             if found.accepted:
-                eta = remembered = found.step
+                eta = last = found.step
                 h, s = found.h, new_s
         if eta > 0:
             frequency.took(eta)

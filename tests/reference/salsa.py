@@ -53,7 +53,7 @@ def salsa(
     w = w0.copy()
     moments = no_moments(w)
     h = s = 0.0
-    remembered: float | None = None
+    last = init_step  # the step before the first, which grows like every other
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
@@ -70,18 +70,18 @@ def salsa(
         searching = search == "every" or frequency.due(k)
         if searching:
             frequency.searched(k)
-        if finite(f0, p) and not searching and remembered is not None:
-            eta = remembered
+        if finite(f0, p) and not searching:
+            eta = last
         elif finite(f0, p):
             new_s = beta3 * s + (1 - beta3) * p
-            start = init_step if remembered is None else remembered * growth
+            start = last * growth
             found = smoothed(
                 losses, k, w, d_searched, f0=f0, h=h, s=new_s, start=start,
                 c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
             if found.accepted:
-                eta = remembered = found.step
+                eta = last = found.step
                 h, s = found.h, new_s
         if eta > 0:
             frequency.took(eta)

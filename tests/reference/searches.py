@@ -1,4 +1,4 @@
-"""The two backtracking searches: Armijo's condition, and its smoothed form."""
+"""The backtracking searches: Armijo's condition, its smoothed form, and that by ratio."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from tests.reference.shared import Losses, Vector, allowance, finite
 
 
 class Found(NamedTuple):
-    """The result of a search: `step` is the last step tested, kept only if `accepted`."""
+    """The result of a search: `step` is the last step tested, kept only if `accepted`.
+
+    `h` is that of the last trial, nan without smoothing.
+    """
 
     accepted: bool
     step: float
     trials: int
-    h: float  # of the last trial, nan without smoothing
+    h: float
     any_finite: bool  # whether some trial's loss was finite
 
 
@@ -87,3 +90,39 @@ def smoothed(
         if trial < max_trials:
             eta = shrink * eta
     return Found(False, eta, max_trials, h_try, any_finite)
+
+
+def by_ratio(
+    losses: Losses,
+    k: int,
+    w: Vector,
+    d: Vector,
+    *,
+    f0: float,
+    h: float,
+    s: float,
+    p: float,
+    start: float,
+    c: float,
+    shrink: float,
+    beta3: float,
+    max_trials: int,
+    tolerance: float,
+) -> Found:
+    """Shrink η from `start` until the mean decrease is c times the mean of all η·p, this one's in.
+
+    Written as Armijo's condition with what the steps before have left over, or owe.
+    """
+    left_over = beta3 * (h - c * s) / (1 - beta3)
+    eta = start
+    any_finite = False
+    for trial in range(1, max_trials + 1):
+        f_trial = float(losses(k, w - eta * d))
+        if finite(f_trial):
+            any_finite = True
+            forgiven = f0 - f_trial + allowance(tolerance, f0, f_trial)
+            if left_over + forgiven >= c * eta * p:
+                return Found(True, eta, trial, beta3 * h + (1 - beta3) * (f0 - f_trial), any_finite)
+        if trial < max_trials:
+            eta = shrink * eta
+    return Found(False, eta, max_trials, math.nan, any_finite)

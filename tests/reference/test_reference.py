@@ -62,10 +62,11 @@ def spoiled(bad: int, value: float) -> Callable[[int, Vector], float]:
 
 
 def test_sls_two_steps() -> None:
-    # Armijo: η − η²/2 ≥ 0.1·η, so η ≤ 1.8. Step 1: 2, 1.5 ✓, w = 1 − 1.5 = −0.5.
+    # Armijo: η − η²/2 ≥ 0.1·η, so η ≤ 1.8. Step 1 starts at 1·4^(1/2) = 2: 2, 1.5 ✓,
+    # w = 1 − 1.5 = −0.5.
     # Step 2 starts at 1.5·4^(1/2) = 3: 3, 2.25, 1.6875 ✓, w = −0.5·(1 − 1.6875) = 0.34375.
     steps = sls(
-        half_square, identity, ONE, 2, init_step=2.0, shrink=0.75, growth=4.0, n_batches_per_epoch=2
+        half_square, identity, ONE, 2, init_step=1.0, shrink=0.75, growth=4.0, n_batches_per_epoch=2
     )
     assert numbers(steps) == [
         pytest.approx([-0.5, 1.5, 1.0, 2, math.nan, math.nan], nan_ok=True),
@@ -92,9 +93,9 @@ def test_adam_sls_two_steps() -> None:
 
 
 def test_adam_sls_start_grows_by_an_epochs_share() -> None:
-    # Step 1 accepts 0.1 at once; step 2 starts, and stays, at 0.1·16^(1/4) = 0.2.
+    # Step 1 starts, and stays, at 0.1·16^(1/4) = 0.2, step 2 at 0.2·2.
     steps = adam_sls(half_square, identity, ONE, 2, growth=16.0, n_batches_per_epoch=4)
-    assert [x.step_size for x in steps] == pytest.approx([0.1, 0.2])
+    assert [x.step_size for x in steps] == pytest.approx([0.2, 0.4])
 
 
 def test_alsals_two_steps() -> None:
@@ -114,6 +115,22 @@ def test_alsals_two_steps() -> None:
     ]
 
 
+def test_alsals_by_ratio_two_steps() -> None:
+    # Step 1 as above: 1.125 ✓, w = −0.125, h = 0.24609375; s = 1.125·1/2 = 0.5625.
+    # Step 2: p = −0.0533002 and d = 0.426401 as above. Left over: h − 0.3·s = 0.07734375, so that
+    # Δ ≥ 0.3·η·p − 0.07734375: 1.125: −0.175019 < −0.095333; 0.84375: −0.109691 < −0.090835;
+    # 0.6328125: w = −0.394832, f = 0.077946, Δ = −0.070134 ≥ −0.087463 ✓,
+    # h = 0.123047 − 0.035067 = 0.087980, s = 0.28125 − 0.016865 = 0.264385.
+    steps = alsals(
+        half_square, identity, ONE, 2, smoothing="ratio",
+        init_step=2.0, shrink=0.75, growth=1.0, betas=(0.5, 0.5), beta3=0.5, eps=0.0,
+    )  # fmt: skip
+    assert numbers(steps) == [
+        pytest.approx([-0.125, 1.125, 1.0, 3, 0.24609375, 0.5625]),
+        pytest.approx([-0.394832, 0.6328125, -0.053300, 3, 0.087980, 0.264385], rel=0, abs=NEAR),
+    ]
+
+
 def test_alsals_ascent_direction_may_raise_the_loss_by_a_bounded_amount() -> None:
     # As above with β3 = 0, so that h = Δ and s = p. Step 2: s = −0.0533002, c' = 1/0.3; accepted
     # iff 0.0533002·η + 0.0909088·η² ≤ 0.177667·η ⇔ η ≤ 1.368.
@@ -127,21 +144,21 @@ def test_alsals_ascent_direction_may_raise_the_loss_by_a_bounded_amount() -> Non
 
 
 def test_alsals_growth_is_that_of_the_paper() -> None:
-    # 0.1 is accepted at once, and so is 0.1/0.999 = 0.1001001… after it.
+    # 0.1/0.999 = 0.1001001… is accepted at once, and so is 0.1/0.999² = 0.1002003… after it.
     steps = alsals(half_square, identity, ONE, 2)
-    assert [x.step_size for x in steps] == pytest.approx([0.1, 0.1001001001], rel=1e-9)
+    assert [x.step_size for x in steps] == pytest.approx([0.1001001001, 0.1002003004], rel=1e-9)
 
 
 def test_salsa_adam_two_steps() -> None:
-    # Step 1: p = 1, s = 0.5, Δ/2 ≥ 0.5·η·0.5 ⇔ η ≤ 1: 2, 1.5, 1.125, 0.84375 ✓, w = 0.15625,
-    # h = (0.84375 − 0.35595703)/2 = 0.24389648.
+    # Step 1 starts at (2/1.1)·1.1: p = 1, s = 0.5, Δ/2 ≥ 0.5·η·0.5 ⇔ η ≤ 1: 2, 1.5, 1.125,
+    # 0.84375 ✓, w = 0.15625, h = (0.84375 − 0.35595703)/2 = 0.24389648.
     # Step 2 starts at 0.84375·1.1 = 0.928125. v = 0.26220703, v̂ = 0.34960938, √v̂ = 0.591278;
     # searched: d = 0.264258, p = 0.041290, s = 0.270645; w = −0.089015, Δ = 0.012207 − 0.003962,
     # h_try = 0.121948 + 0.004123 = 0.126071 ≥ 0.5·0.928125·0.270645 = 0.125596 ✓.
     # Taken: m̂ = 0.328125/0.75 = 0.4375, d = 0.739922, w = 0.15625 − 0.686740 = −0.530490.
     steps = salsa(
         half_square, identity, ONE, 2,
-        init_step=2.0, shrink=0.75, beta3=0.5, betas=(0.5, 0.5), eps=0.0,
+        init_step=2 / 1.1, shrink=0.75, beta3=0.5, betas=(0.5, 0.5), eps=0.0,
     )  # fmt: skip
     assert numbers(steps) == [
         pytest.approx([0.15625, 0.84375, 1.0, 4, 0.243896484375, 0.5]),
@@ -154,7 +171,7 @@ def test_salsa_sgd_two_steps() -> None:
     # w = 0.15625·(1 − 0.928125) = 0.01123047, Δ = 0.01220703 − 0.00006306 = 0.01214397,
     # h_try = 0.12194824 + 0.00607198 = 0.12802023 ≥ 0.5·0.928125·0.26220703 = 0.12168045 ✓.
     steps = salsa(
-        half_square, identity, ONE, 2, direction="sgd", init_step=2.0, shrink=0.75, beta3=0.5
+        half_square, identity, ONE, 2, direction="sgd", init_step=2 / 1.1, shrink=0.75, beta3=0.5
     )
     assert numbers(steps) == [
         pytest.approx([0.15625, 0.84375, 1.0, 4, 0.243896484375, 0.5]),
@@ -220,7 +237,9 @@ def test_alsals_uses_the_finite_difference_only_when_asked() -> None:
 def test_min_step_keeps_the_last_step_tested() -> None:
     # Every trial's loss is 1 above the first, so nothing is accepted: 0.1, 0.05, 0.025, and
     # 0.0125 < 0.02 ends the search there. h = 0.01·(−0.5) as f0 = 0.5 and f_trial = 1.
-    [step] = alsals(spoiled(0, 1.0), identity, ONE, 1, shrink=0.5, min_step=0.02, eps=0.0)
+    [step] = alsals(
+        spoiled(0, 1.0), identity, ONE, 1, shrink=0.5, growth=1.0, min_step=0.02, eps=0.0
+    )
     assert numbers([step]) == [pytest.approx([0.975, 0.025, 1.0, 3, -0.005, 0.01])]
 
 
@@ -246,8 +265,8 @@ def test_one_rounding_is_forgiven_exactly_when_asked(tolerance: float, trials: i
 @pytest.mark.parametrize("twin", TWINS)
 def test_weight_decay_is_decoupled_and_comes_after_the_search(twin: Twin) -> None:
     # d = 1 at the first step: w = 1 − 0.25·1 − 0.25·0.1·1 = 0.725, and nothing else differs.
-    [plain] = twin(half_square, identity, ONE, 1, init_step=0.25)
-    [decayed] = twin(half_square, identity, ONE, 1, init_step=0.25, weight_decay=0.1)
+    [plain] = twin(half_square, identity, ONE, 1, init_step=0.25, growth=1.0)
+    [decayed] = twin(half_square, identity, ONE, 1, init_step=0.25, growth=1.0, weight_decay=0.1)
     assert plain.w == pytest.approx([0.75], abs=1e-7)
     assert decayed.w == pytest.approx([0.725], abs=1e-7)
     np.testing.assert_equal(decayed[1:], plain[1:])

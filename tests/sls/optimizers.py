@@ -11,11 +11,19 @@ from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
 
 Make = Callable[[Any], Any]
 
+<<<<<<< HEAD
 LINE_SEARCHES: list[tuple[str, Make]] = [
+=======
+RATIO: dict[str, Any] = {"smoothing": "ratio", "beta3": 0.9, "growth": 2 ** (1 / 64)}
+"""ALSALS' smoothing by ratio, with the constants meant for it."""
+
+EVERY: list[tuple[str, Make]] = [
+>>>>>>> main
     ("SLS", lambda params: SLS(params, n_batches_per_epoch=10)),
     ("AdamSLS", AdamSLS),
     ("ALSALS", ALSALS),
     ("ALSALS.paper", ALSALS.paper),
+    ("ALSALS-ratio", lambda params: ALSALS(params, **RATIO)),
     ("ALSALS-adaptive", lambda params: ALSALS(params, search="adaptive")),
     ("SaLSA", SaLSA),
     ("SaLSA.paper", SaLSA.paper),

@@ -32,6 +32,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "beta3": [1, -0.1, math.nan, None, True],
     "eps": [-1e-8, math.inf, math.nan, None, True],
     "slope": ["Exact", "", None],
+    "smoothing": ["Ratio", "", None],
     "direction": ["rmsprop", None],
     "search": ["sometimes", None],
     "weight_decay": [-0.01, math.inf, math.nan, None, True],

@@ -54,7 +54,7 @@ torch.save({"module": module.state_dict(), "losses": losses,
 """
 
 
-@pytest.mark.parametrize("name", ["ALSALS", "SaLSA", "SLS", "PeakSLS-averaged"])
+@pytest.mark.parametrize("name", ["ALSALS", "ALSALS-ratio", "SaLSA", "SLS", "PeakSLS-averaged"])
 def test_a_new_process_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
     module = network()
     optimizer = dict(EVERY)[name](module.parameters())
@@ -129,6 +129,19 @@ def test_state_of_another_optimizer_is_refused_by_name() -> None:
         ALSALS(module.parameters()).load_state_dict(adam.state_dict())
     with pytest.raises(ValueError, match=r"not SaLSA's: it lacks .*beta3"):
         SaLSA(module.parameters()).load_state_dict(SLS(module.parameters()).state_dict())
+
+
+def test_a_state_that_knows_no_smoothing_is_the_papers() -> None:
+    module = network()
+    optimizer = ALSALS(module.parameters())
+    train(module, optimizer, range(3))
+    saved = optimizer.state_dict()
+    for group in saved["param_groups"]:
+        del group["smoothing"]
+    again = ALSALS(module.parameters(), smoothing="ratio")
+    again.load_state_dict(saved)
+    assert again.param_groups[0]["smoothing"] == "paper"
+    assert again.search_state == optimizer.search_state
 
 
 def test_a_state_saved_before_the_first_step_continues() -> None:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA
 from sls.step_sizes import StepMeans, anneal_factor, search_is_due, search_start
 
 STEP = st.floats(1e-8, 1e4)
 
 
-def test_the_first_search_starts_at_init_step_itself() -> None:
-    assert search_start(None, init_step=0.1, growth=2.0) == 0.1
+def test_the_first_search_grows_too() -> None:
+    assert search_start(None, init_step=0.1, growth=2.0) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("make", "first_trial"),
+    [
+        (SLS.paper, 2 ** (1 / 500)),
+        (AdamSLS.paper, 0.1 * 2 ** (1 / 500)),
+        (ALSALS.paper, 0.1 / 0.999),
+        (SaLSA.paper, 0.1 * 2 ** (1 / 500)),
+        (SaLSA, 1.1),
+    ],
+)
+def test_the_first_trial_is_that_of_the_published_codes(
+    make: Callable[..., LineSearch], first_trial: float
+) -> None:
+    param = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = make([param])
+    optimizer.step(lambda: param.sum())  # a line, along which every trial is accepted
+    assert optimizer.last_step is not None
+    assert optimizer.last_step.trials == 1
+    assert optimizer.last_step.step_size == pytest.approx(first_trial, rel=1e-12)
 
 
 def test_later_searches_start_at_the_grown_step() -> None:

@@ -1,4 +1,4 @@
-"""What the baselines' rates do to the score, and the line search without one across it."""
+"""What the baselines' rates do to the number that decides, and what has no rate across it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from experiments.report.titles import score_title
 def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Picture, ...]:
     """One picture, or none where nothing was tuned.
 
-    `sensitivity` has a line a rate: `row`, `label`, `lr` (NaN for a line search, which has none),
-    `score` (NaN: none), `score_name`, `score_is_loss`, `winner` and `diverged`.
+    `sensitivity` has a line a rate: `row`, `label`, `lr` (NaN for what has none to tune), `number`
+    (what decides; NaN: none), `number_name`, `lower_is_better`, `hold_out` (0: the validation
+    split), `winner` and `diverged`.
     """
     tuned = sensitivity[sensitivity["lr"].notna()]
     if tuned.empty:
@@ -39,7 +40,7 @@ def tuning_pictures(results: Results, sensitivity: pd.DataFrame) -> tuple[Pictur
         title="Sensitivity to the learning rate",
         caption=_caption(shown),
         alternative=panels.described(
-            "The score on held-out training examples against the peak learning rate", rows, labels
+            "What decides between rates, against the peak learning rate", rows, labels
         ),
         png=panels.multiples(rows, labels, styles, draw),
     )
@@ -52,22 +53,29 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, styles: dict[str, LineStyle]) ->
     for label, lines in part.groupby("label", sort=False):
         look = styles[str(label)]
         rates = lines[lines["lr"].notna()].sort_values("lr")
-        for score in lines.loc[lines["lr"].isna(), "score"].dropna():
-            axes.axhline(score, color=look.colour, linewidth=look.width, zorder=look.order)
+        for number in lines.loc[lines["lr"].isna(), "number"].dropna():
+            axes.axhline(
+                number,
+                color=look.colour,
+                linestyle=look.dashes,
+                linewidth=look.width,
+                zorder=look.order,
+            )
         if not rates.empty:
             _draw_rates(axes, rates, look)
-    if spans_decades(part["score"].to_numpy(dtype=float)):
+    if spans_decades(part["number"].to_numpy(dtype=float)):
         panels.log_axis(axes)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("peak learning rate")
-    axes.set_ylabel(f"{score_title(str(part['score_name'].iloc[0]))}, held out")
+    name = score_title(str(part["number_name"].iloc[0]))
+    axes.set_ylabel(f"{name}, held out" if part["hold_out"].iloc[0] else name)
 
 
 def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
-    lr, score = rates["lr"].to_numpy(dtype=float), rates["score"].to_numpy(dtype=float)
+    lr, number = rates["lr"].to_numpy(dtype=float), rates["number"].to_numpy(dtype=float)
     axes.plot(
         lr,
-        score,
+        number,
         color=look.colour,
         linestyle=look.dashes,
         linewidth=look.width,
@@ -80,7 +88,7 @@ def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
     best = rates["winner"].to_numpy(dtype=bool)
     axes.plot(
         lr[best],
-        score[best],
+        number[best],
         "*",
         color=look.colour,
         markersize=15,
@@ -88,7 +96,7 @@ def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
         markeredgewidth=1.0,
         zorder=look.order + 2,
     )
-    lost = lr[~np.isfinite(score) & rates["diverged"].to_numpy(dtype=bool)]
+    lost = lr[~np.isfinite(number) & rates["diverged"].to_numpy(dtype=bool)]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
     axes.plot(
         lost,
@@ -104,16 +112,16 @@ def _draw_rates(axes: Axes, rates: pd.DataFrame, look: LineStyle) -> None:
 
 def _caption(shown: pd.DataFrame) -> str:
     sentences = [
-        "A point is a run, or the mean of several, trained without the held-out examples at that "
-        "peak rate; a star is the rate taken for the comparison.",
+        f"A point is a run, or the mean of several, at that peak rate, {_judged(shown)}; a star is "
+        "the rate taken for the comparison.",
     ]
     if shown["lr"].isna().any():
         sentences.append(
-            "A horizontal line is a line search trained the same way: it has no rate to tune."
+            "A horizontal line is an optimizer trained the same way that has no rate to tune."
         )
-    if (shown["lr"].notna() & shown["score"].isna() & shown["diverged"]).any():
+    if (shown["lr"].notna() & shown["number"].isna() & shown["diverged"]).any():
         sentences.append("A cross at the foot is a rate that diverged.")
-    directions = shown.groupby("row", sort=False)["score_is_loss"].first()
+    directions = shown.groupby("row", sort=False)["lower_is_better"].first()
     if directions.all():
         sentences.append("Lower is better.")
     elif not directions.any():
@@ -121,3 +129,13 @@ def _caption(shown: pd.DataFrame) -> str:
     else:
         sentences.append("Losses are better lower, all other scores higher.")
     return " ".join(sentences)
+
+
+def _judged(shown: pd.DataFrame) -> str:
+    """On which examples the points were measured."""
+    held_out = shown["hold_out"] > 0
+    if held_out.all():
+        return "trained without the held-out examples and measured on them"
+    if held_out.any():
+        return "measured on held-out training examples where the axis says so, else on validation"
+    return "measured on the validation split itself, which favours what is tuned"

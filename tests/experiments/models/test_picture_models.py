@@ -1,4 +1,4 @@
-"""ResNet, EfficientNet and ViT: shapes at every size, peers, batches of one, wrong sizes."""
+"""ResNet, EfficientNet, ViT and MLP: shapes at every size, peers, batches of one, wrong sizes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torchvision.models import efficientnet_b0, resnet18, resnet34, resnet50
 from experiments.errors import UserError
 from experiments.models.batch_norm import BatchNorm2d
 from experiments.models.efficientnet import EfficientNet
+from experiments.models.mlp import MLP, PictureMLP
 from experiments.models.resnet import ResNet, Stem
 from experiments.models.vit import ViT
 
@@ -149,3 +150,11 @@ def test_vit_without_a_patch_size_takes_one_that_fits_the_picture(size: int, pat
     )
     assert model.transformer.patch_size == patch
     assert model(torch.randn(1, 1, size, size)).shape == (1, 2)
+
+
+def test_an_mlp_of_pictures_is_that_of_their_pixels_in_a_row() -> None:
+    sizes = {"inputs": 3 * 8 * 8, "width": 16, "layers": 2, "dropout": 0.0, "classes": 7}
+    of_pictures, of_tables = PictureMLP(**sizes), MLP(**sizes)
+    of_tables.load_state_dict(of_pictures.state_dict())
+    pictures = torch.randn(2, 3, 8, 8)
+    assert torch.equal(of_pictures(pictures), of_tables(pictures.reshape(2, -1)))

@@ -33,13 +33,15 @@ def write_run(
     forward_a_step: int = 1,
     seconds_a_step: float = 0.5,
     hold_out: float | None = None,
+    folder: str | None = None,
     commit: str = "a" * 40,
     tag: str = "",
 ) -> Path:
     """One run: an evaluation after every two steps, with the scores and losses given.
 
     Without losses, the training loss is 0.5 throughout and the validation loss 1 - score.
-    `status` None: no summary. Returns the folder, whose hash is made of the settings and `tag`.
+    `status` None: no summary. `folder` None: `tuning` for a run that holds out, else the root.
+    Returns the run's folder, whose hash is made of the settings and `tag`.
     """
     kind = optimizer if kind is None else kind
     options = {"lr": 0.1} if kind in RATES else {}
@@ -53,11 +55,13 @@ def write_run(
     }
     digest = f"{zlib.crc32((json.dumps(options, sort_keys=True) + tag).encode()):08x}"
     names = (row, f"{task}-{model}".replace("/", "_"), optimizer, f"s{seed}-{digest}")
-    folder = (root / "tuning" if hold_out is not None else root).joinpath(*names)
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    if folder is None:
+        folder = "" if hold_out is None else "tuning"
+    path = (root / folder).joinpath(*names)
+    path.mkdir(parents=True)
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
     env = {"torch": "2.14.1", "sls": "0.1.0", "git": {"commit": commit, "dirty": False}}
-    (folder / "env.json").write_text(json.dumps({**env, "device_name": "a machine"}))
+    (path / "env.json").write_text(json.dumps({**env, "device_name": "a machine"}))
 
     trained = [0.5] * len(scores) if train_losses is None else list(train_losses)
     losses = [1.0 - s for s in scores] if val_losses is None else list(val_losses)
@@ -73,7 +77,7 @@ def write_run(
         evaluations.append({"step": step, **metrics})
         rows.append({"event": "evaluation", **where, **metrics})
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / "metrics.jsonl").write_text(text)
+    (path / "metrics.jsonl").write_text(text)
     if status is not None:
         is_loss = score == "val_loss"
         best = (min if is_loss else max)(evaluations, key=lambda e: e[score])
@@ -90,8 +94,8 @@ def write_run(
             "final": evaluations[-1],
             "best": best,
         }
-        (folder / "summary.json").write_text(json.dumps(summary))
-    return folder
+        (path / "summary.json").write_text(json.dumps(summary))
+    return path
 
 
 def _where(step: int, forward_a_step: int, seconds_a_step: float) -> dict[str, Any]:

@@ -67,12 +67,11 @@ def results(*runs, planned=()):
 
 
 def sensitivity(*lines):
-    """Lines of row, label, lr, score, winner."""
-    columns = ["row", "label", "lr", "score", "winner"]
-    table = pd.DataFrame(lines, columns=columns).astype({"lr": float, "score": float})
-    numbers = {"train_loss": 0.1, "val_loss": 0.2}
-    table["diverged"] = table["score"].isna()
-    return table.assign(score_name="accuracy", score_is_loss=False, **numbers)
+    """Lines of row, label, lr, number, winner; the number is an accuracy on held-out examples."""
+    columns = ["row", "label", "lr", "number", "winner"]
+    table = pd.DataFrame(lines, columns=columns).astype({"lr": float, "number": float})
+    table["diverged"] = table["number"].isna()
+    return table.assign(number_name="accuracy", lower_is_better=False, hold_out=0.1)
 
 
 def profiles(*lines):

@@ -21,7 +21,7 @@ from experiments.report.records import Results
 from experiments.report.runs_csv import runs_csv
 from experiments.report.statistics import over_rows_table, paired_tables
 from experiments.report.tables import loss_table, score_tables
-from experiments.report.tuning import budget, grid_table
+from experiments.report.tuning_tables import budget, grid_table
 from tests.experiments.report.folders import write_plan, write_run
 
 

@@ -310,10 +310,32 @@ def test_captions_of_tuning_say_what_is_better_and_what_diverged():
     (picture,) = tuning_pictures(two_labels(), GRID)
     assert "Higher is better." in picture.caption
     assert "diverged" in picture.caption
-    (losses,) = tuning_pictures(two_labels(), GRID.dropna().assign(score_is_loss=True))
+    (losses,) = tuning_pictures(two_labels(), GRID.dropna().assign(lower_is_better=True))
     assert "Lower is better." in losses.caption
     assert "diverged" not in losses.caption
     assert "no rate" not in losses.caption
+
+
+@pytest.mark.parametrize(
+    ("hold_outs", "said"),
+    [
+        ((0.1, 0.1), "trained without the held-out examples"),
+        ((0.0, 0.0), "on the validation split itself, which favours what is tuned"),
+        ((0.1, 0.0), "where the axis says so"),
+    ],
+)
+def test_the_caption_of_tuning_says_on_which_examples(hold_outs, said):
+    grid = sensitivity((ROW, "adam", 1e-3, 0.7, True), ("smoke", "adam", 1e-3, 0.7, True))
+    (picture,) = tuning_pictures(two_labels(), grid.assign(hold_out=hold_outs))
+    assert said in picture.caption
+
+
+@pytest.mark.parametrize(
+    ("hold_out", "label"), [(0.1, "validation loss, held out"), (0.0, "validation loss")]
+)
+def test_the_axis_of_tuning_is_the_number_that_decides(figures, hold_out, label):
+    tuning_pictures(two_labels(), GRID.assign(number_name="val_loss", hold_out=hold_out))
+    assert figures[0].axes[0].get_ylabel() == label
 
 
 @pytest.mark.slow  # 500 runs of 10,000 steps: fifteen seconds of drawing.

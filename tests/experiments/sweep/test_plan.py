@@ -142,6 +142,36 @@ def test_a_tuned_cell_waits_and_then_takes_the_best_rate(fresh: Path) -> None:
         assert load(run.arguments, fresh, environ={}) == run.config
 
 
+def test_without_hold_out_the_rates_are_tried_on_the_validation_split(root: Path) -> None:
+    sweep = make_sweep(root, tuning={**TUNED, "hold_out": None})
+    for run in sweep.tuning_runs():
+        assert run.config.trainer.hold_out is None
+        assert run.folder.path.is_relative_to(sweep.results_dir / "tuning" / "default")
+
+
+def test_by_val_loss_a_tuned_cell_takes_the_rate_with_the_lowest_one(fresh: Path) -> None:
+    sweep = make_sweep(fresh, tuning={**TUNED, "score": "val_loss"})
+    losses = (0.3, 0.2, 0.4)
+    for run, loss in zip(sweep.tuning_runs()[1:], losses, strict=True):
+        end(run, score=loss, final={"val_loss": loss, "accuracy": loss})
+    adams = [run for run in sweep.comparison_runs() if run.label == "adam"]
+    assert [run.config.model_dump()["optimizer"]["lr"] for run in adams] == [1e-3, 1e-3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"score": "score", "hold_out": 0.2}),
+        ({"score": "val_loss", "hold_out": None}, {"score": "val_loss", "hold_out": None}),
+    ],
+)
+def test_the_plan_says_by_what_and_on_what_rates_are_chosen(
+    fresh: Path, changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    plan = json.loads(make_sweep(fresh, tuning={**TUNED, **changes}).write_plan().read_text())
+    assert plan["tuned_by"] == expected
+
+
 def test_a_tuning_run_with_a_broken_summary_has_not_ended(fresh: Path) -> None:
     sweep = make_sweep(fresh, tuning=TUNED)
     for run in sweep.tuning_runs():
@@ -260,6 +290,7 @@ def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
         ({"tuning": {"optimizers": {"adam": {"tims": [1]}}}}, "did you mean 'times'?"),
         ({"tuning": {"optimizers": {"alsals": {"lr": [1]}}}}, "has no rate to tune"),
         ({"tuning": {**TUNED, "reference": ["adam"]}}, "'adam' both tuned and as a reference"),
+        ({"tuning": {**TUNED, "score": "accuracy"}}, "tuning.score (config/sweep/mine.yaml): "),
         ({"launcher": {"kind": "gpu"}}, "launcher.kind (config/sweep/mine.yaml): 'gpu' is unknown"),
         ({"launcher": {"kind": "slurm", "tim": 5}}, "launcher.tim (config/sweep/mine.yaml): unk"),
         ({"launcher": {"kind": "slurm", "time": "90"}}, "neither minutes nor H:MM:SS: '90'"),

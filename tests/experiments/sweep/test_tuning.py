@@ -56,6 +56,23 @@ def test_of_equal_scores_the_lower_loss_then_the_lower_rate_wins() -> None:
     )
 
 
+def test_by_val_loss_the_lowest_loss_wins_whatever_the_score() -> None:
+    trials = [
+        trial(0.1, {"mcc": 0.9, "val_loss": 0.75}),
+        trial(0.3, {"mcc": 0.1, "val_loss": 0.5}),
+    ]
+    best = best_rate(trials, "val_loss")
+    assert (best.lr, best.score, best.score_name) == (0.3, 0.5, "val_loss")
+
+
+def test_by_val_loss_a_rate_that_diverged_is_no_candidate() -> None:
+    trials = [
+        trial(0.1, {"mcc": 0.1, "val_loss": 0.75}),
+        trial(0.3, {"mcc": 0.9, "val_loss": 0.5}, status="diverged"),
+    ]
+    assert best_rate(trials, "val_loss").lr == 0.1
+
+
 def test_seeds_are_averaged() -> None:
     scores = {0.1: (0.9, 0.1), 0.3: (0.6, 0.6)}
     best = best_rate(

@@ -21,7 +21,7 @@ from tests.experiments.data.locations import bert_folder, data_root
 
 RESNET = schema.ResNetModel.model_validate({"width": 4})
 VIT = schema.ViTModel.model_validate({"width": 16, "layers": 1, "heads": 2})
-PICTURES = "resnet, vit, efficientnet"
+PICTURES = "resnet, vit, efficientnet, mlp"
 TEXT_CLASSIFIERS = [
     schema.BertModel,
     schema.RobertaModel,
@@ -61,6 +61,8 @@ def build(name: str) -> Task:
             return build_task(schema.DigitsTask(), RESNET, data_root=None)
         case "digits-vit":
             return build_task(schema.DigitsTask(), VIT, data_root=None)
+        case "digits-mlp":
+            return build_task(schema.DigitsTask(), schema.MLPModel(width=16), data_root=None)
         case "folder-resnet":
             task = schema.ImageFolderTask.model_validate({"folder": "cifar10_images", "size": 8})
             return build_task(task, RESNET, data_root=data_root())
@@ -86,6 +88,7 @@ def build(name: str) -> Task:
 TASKS = [
     "digits-resnet",
     "digits-vit",
+    "digits-mlp",
     "folder-resnet",
     "byte_text-gpt2",
     "mrpc-bert",
