@@ -7,6 +7,7 @@ losses at both ends, and the slope at the far one, are unbiased samples of the e
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,6 +24,12 @@ class Judgement:
     gain: float
     slope_far: float
     step: float
+
+    @classmethod
+    def towards_anchor(cls, looked: Sequence[float], loss: float, step: float) -> Judgement:
+        """From what was measured: `⟨∇f_k(w_k), w_{k−1} − w_k⟩ = η·p_b`, and `f_k(w_{k−1})`."""
+        slope, loss_before = looked
+        return cls(gain=loss_before - loss, slope_far=slope / step, step=step)
 
     @property
     def slope_near(self) -> float:

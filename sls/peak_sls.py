@@ -12,18 +12,17 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sls import last_move
 from sls import settings as checks
+from sls.anchor import Anchor
 from sls.arithmetic import Tensors
 from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, Direction, MomentumSGD
 from sls.judge import Judgement
-from sls.last_move import LastMove
 from sls.net import CHECK_EVERY, Net
 from sls.parameters import GroupTensors
-from sls.peak import PeakState
+from sls.peak import PeakState, Phase
 from sls.reading import read
 from sls.record import PeakRecord, Status
 from sls.slopes import exact_slope
@@ -55,16 +54,23 @@ class PeakMemory:
 
 
 class PeakSLS(ClosureOptimizer[PeakRecord]):
-    """`w ← w − η·d`, η rising to a peak while fresh mini-batches say that it pays.
+    """`w ← w − η·d`, with η risen to a peak that fresh mini-batches tell, held, then annealed.
 
-    In step k the mini-batch, which the last step has not seen, judges that step: one dot product
-    gives the slope at its far end, and now and then a forward pass at `w_{k−1}` what it gained
-    (`sls.judge`). Means over steps, less their errors, give the step that the expected loss
-    wants; η rises towards it from `init_step` (`sls.peak`). When judging has ended, η is held, a
-    step costs what Adam's costs, and only a loss that rises beyond its noise halves η
-    (`sls.net`). With `total_steps`, the step falls linearly to 0 over the last share `anneal`.
+    Pseudo-code (`sls.peak` has the constants and the reasons):
 
-    While steps are judged, a step reads the device once; later every twentieth step does, and a
+        rising     every step: on mini-batch k, which step k−1 has not seen, a parabola through
+                   f_k(w_{k−1}), f_k(w_k) and the slope at w_k gives the argmin η* of the loss
+                   along that step; η ← min(1.4·η, 0.3·η*) until η = 0.3·η*, η* taken carefully
+        settling   eight windows of eight steps from an anchor a: n, in [−1, 1], says whether
+                   ⟨∇f_k(w_k), a − w_k⟩ is positive, so that going on still descends;
+                   η rises where n > −0.5 and falls where n < −0.5, ever more slowly
+        held       η stays; a step costs what Adam's costs. Every twentieth step looks at the
+                   losses since: if they have risen beyond their noise, η ← η/2 (`sls.net`)
+        annealing  with `total_steps`, the step falls linearly to 0 over the last share `anneal`
+
+    Only a rising step needs a second forward pass, some 10 to 30 in a run. A step that rises or
+    settles reads the device once, and keeps one copy of the parameters. Where the loss is lost
+    (NaN, infinite) while there is an anchor, the parameters go back to it and η is halved; later, a
     mini-batch whose loss or gradient is not finite counts as one with a gradient of zero.
 
     Source: this project; docs/no_settings.md.
@@ -78,7 +84,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         weight_decay: decoupled, λ in `w ← w − η·λ·w`, as AdamW's; outside the judgements.
         betas: β₁ and β₂ of Adam's moments.
         eps: ε of Adam's denominator.
-        init_step: where η starts, > 0; far too small is right.
+        init_step: where η starts, > 0; too small is right, the rise takes a few steps.
         foreach: torch's foreach kernels; None: where all parameters are plain tensors.
 
     Raises:
@@ -90,13 +96,13 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         params: ParamsT,
         *,
         total_steps: int | None = None,
-        anneal: float = 0.3,
+        anneal: float = 0.5,
         averaging: bool = False,
         direction: Literal["adam", "sgd"] = "adam",
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        init_step: float = 1e-5,
+        init_step: float = 1e-4,
         foreach: bool | None = None,
     ):
         settings = {
@@ -122,11 +128,10 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     # -------------------------------------------------------------------------------- the step
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> PeakRecord:
-        """Judge the last step, or take the next without looking once the peak is held."""
-        memory = self.search_state
-        if memory.peak.settled:
+        """Look back from the far end, or take the next step at once where the peak is held."""
+        if self.search_state.peak.held:
             return _HeldStep(self, evaluation, loss).run()
-        return _JudgedStep(self, evaluation, loss).run()
+        return _LookingStep(self, evaluation, loss).run()
 
     @property
     def all_params(self) -> list[Tensor]:
@@ -231,7 +236,7 @@ class _Step:
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.memory = optimizer.search_state
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
-        self.last = LastMove(optimizer.all_params, optimizer.state, self.settings["foreach"])
+        self.anchor = Anchor(optimizer.all_params, optimizer.state)
 
     def directions(self) -> list[Tensors]:
         return [self.direction.searched(group) for group in self.groups]
@@ -239,14 +244,18 @@ class _Step:
     def take(self, peak: PeakState, directions: Sequence[Tensors]) -> None:
         """Move by the peak's step; commit, keep and remember."""
         assert peak.step_size is not None  # noqa: S101
+        for group in self.groups:
+            self.direction.commit(group)
+        if peak.anchor_is_due:
+            self.anchor.drop_here()
         taken = peak.step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
-            group.step(taken, direction, taken * group.settings["weight_decay"])
-            self.direction.commit(group)
+            decay = taken * group.settings["weight_decay"]
+            group.step(taken, direction, decay)
+            self.anchor.decay(group.raw_params, decay)
         after = peak.after_step(self.settings["total_steps"])
-        self.last.forget()
-        if not after.settled:
-            last_move.keep(self.groups, directions)
+        if after.held:
+            self.anchor.forget()
         count = self.memory.taken + 1
         if self.optimizer.averages:
             params, foreach = self.optimizer.all_params, self.settings["foreach"]
@@ -273,63 +282,82 @@ class _Step:
         )
 
 
-class _JudgedStep(_Step):
+class _LookingStep(_Step):
     """A step while the peak is looked for: one synchronisation."""
 
     def run(self) -> PeakRecord:
-        before = self.memory
-        looks_back = self.last.known and before.last_taken > 0
         wanted = [self.loss]
-        if looks_back:
-            wanted.append(self.last.slope(self.loss.device))
-            if before.peak.judgement_is_due:
-                wanted.append(self._loss_before())
+        judges = self._can_judge()
+        if self.anchor.known:
+            wanted.append(self.anchor.slope(self.loss.device))
+        if judges:
+            wanted.append(self._loss_at_anchor())
         directions = self.directions()
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
         slope, loss, *looked = read(exact_slope(pairs, self.loss.device), *wanted)
         if not (math.isfinite(loss) and math.isfinite(slope)):
-            return self._fail(loss, slope, looked[1:])
-        peak, judgement = self.started(), None
-        if len(looked) == 2 and math.isfinite(looked[1]):
-            judgement = Judgement(looked[1] - loss, looked[0], before.last_taken)
+            return self._fail(loss, slope)
+        if judges:
+            return self._judge(slope, Judgement.towards_anchor(looked, loss, self._step), directions)
+        peak = self.started()
+        if looked and peak.phase is Phase.SETTLING:
+            peak = peak.with_slope(looked[0])
+        self.take(peak, directions)
+        return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
+
+    @property
+    def _step(self) -> float:
+        return self.memory.last_taken
+
+    def _can_judge(self) -> bool:
+        """Whether the last step rose from an anchor: after a failed step there is none to judge."""
+        rising = self.memory.peak.phase is Phase.RISING
+        return rising and self.anchor.known and self._step > 0
+
+    def _loss_at_anchor(self) -> Tensor:
+        """`f_k(w_{k−1})`, with the random numbers of `f_k(w_k)`."""
+        with self.anchor.visited():
+            return self.evaluation.loss()
+
+    def _judge(
+        self, slope: float, judgement: Judgement, directions: Sequence[Tensors]
+    ) -> PeakRecord:
+        peak = self.started()
+        # A loss that is lost at the anchor alone says nothing of the step.
+        if math.isfinite(judgement.gain):
             peak = peak.with_judgement(judgement)
-        if looked:
-            peak = peak.with_slope(looked[0], before.last_taken)
+        else:
+            peak = replace(peak, place=0)
         self.take(peak, directions)
         return self.record(
             Status.ACCEPTED,
             slope,
-            gain=judgement.gain if judgement else None,
-            slope_near=judgement.slope_near if judgement else None,
-            slope_far=looked[0] if looked else None,
-            curvature=judgement.curvature if judgement else None,
+            gain=judgement.gain,
+            slope_near=judgement.slope_near,
+            slope_far=judgement.slope_far,
+            curvature=judgement.curvature,
             target=peak.target,
         )
 
-    def _loss_before(self) -> Tensor:
-        """`f_k(w_{k−1})`, with the random numbers of `f_k(w_k)`."""
-        with self.last.undone(self.memory.last_taken):
-            return self.evaluation.loss()
-
-    def _fail(self, loss: float, slope: float, loss_before: Sequence[float]) -> PeakRecord:
-        """Go back if it was the last step that lost the loss; else nothing but k changes."""
-        if not math.isfinite(loss) and self.last.known and self.memory.last_taken > 0:
-            there = loss_before[0] if loss_before else float(self._loss_before())
-            if math.isfinite(there):
-                return self._go_back(slope)
+    def _fail(self, loss: float, slope: float) -> PeakRecord:
+        """Go back if the steps since the anchor lost the loss; else nothing but k changes."""
         peak = self.memory.peak
+        if not math.isfinite(loss) and self.anchor.known and self._step > 0:
+            if math.isfinite(float(self._loss_at_anchor())):
+                return self._go_back(slope)
+        # The place stays: what is looked back at next is still the last step that was taken.
         self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
         status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
         return self.record(status, slope)
 
     def _go_back(self, slope: float) -> PeakRecord:
-        self.last.undo(self.memory.last_taken)
-        self.last.forget()
-        peak = self.memory.peak.lowered()
-        peak = replace(peak, k=peak.k + 1)
+        self.anchor.go_back()
+        self.anchor.forget()
+        lowered = self.memory.peak.lowered()
+        assert lowered.step_size is not None  # noqa: S101 - a step led here
+        peak = replace(lowered, k=lowered.k + 1, place=0, phase=Phase.SETTLING, seen=True)
         self.optimizer.remember(replace(self.memory, peak=peak, last_taken=0.0))
-        assert peak.step_size is not None  # noqa: S101 - a step led here
-        self.optimizer.report_step_size(peak.step_size)
+        self.optimizer.report_step_size(lowered.step_size)
         return self.record(Status.LOWERED, slope)
 
 

@@ -74,6 +74,7 @@ class PeakRecord:
         slope_far: `p_b = ⟨∇f_k(w_k), d_{k−1}⟩`.
         curvature: q of the step before, by the parabola.
         target: the careful argmin η* of the expected loss.
+        persistence: n in [−1, 1], whether the steps of a window still descend together.
     """
 
     loss_on_device: Tensor
@@ -87,6 +88,7 @@ class PeakRecord:
     slope_far: float | None = None
     curvature: float | None = None
     target: float | None = None
+    persistence: float | None = None
 
     @property
     def loss(self) -> float:

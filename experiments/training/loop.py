@@ -42,7 +42,7 @@ DIVERGED_AFTER = 20
 # What a line search says of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
 # What an optimizer that judges its last step says of it, besides.
-JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target")
+JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 
 
 class Log(Protocol):

@@ -49,21 +49,25 @@ class FadingMean:
 
 
 def target_of(slopes: FadingMean, curvatures: FadingMean) -> float:
-    """η* = 2(1 − 0.4)·(p̄ − se_p)/(q̄ + se_q)."""
+    """η* = (p̄ − se_p)/(q̄ + se_q)."""
     p = slopes.mean() - slopes.error()
     q = curvatures.mean() + curvatures.error()
     if p <= 0:
         return 0.0
-    return math.inf if q <= 0 else 1.2 * p / q
+    return math.inf if q <= 0 else p / q
 
 
-def risen(eta: float, target: float) -> float:
-    """×1.2 without a bound; at most ×1.5 up to 0.3·η*; then by (η*/η)^0.03; never down."""
-    if math.isinf(target):
-        return 1.2 * eta
-    if eta < 0.3 * target:
-        return min(1.5 * eta, 0.3 * target)
-    return eta * (target / eta) ** 0.03 if eta < target else eta
+def faded(values: list[float]) -> float:
+    """Σ 0.8ⁱ x over the values, the last with i = 0."""
+    return sum(0.8**i * x for i, x in enumerate(reversed(values)))
+
+
+def settled(eta: float, slopes: list[float], window: int, seen: bool) -> float:
+    """η·exp(1.5/8/(1 + window/6)·(n + 0.5)), by ×1/1.05 to ×1.03; ×1.1 or ×1/1.02 if not seen."""
+    n = faded(slopes) / faded([abs(s) for s in slopes])
+    if not seen:
+        return eta * 1.1 if n > -0.5 else eta / 1.02
+    return eta * min(max(math.exp(1.5 / 8 / (1 + window / 6) * (n + 0.5)), 1 / 1.05), 1.03)
 
 
 def peak_sls(
@@ -73,11 +77,11 @@ def peak_sls(
     steps: int,
     *,
     total_steps: int | None = None,
-    anneal: float = 0.3,
+    anneal: float = 0.5,
     direction: Literal["adam", "sgd"] = "adam",
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    init_step: float = 1e-5,
+    init_step: float = 1e-4,
     weight_decay: float = 0.0,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; all losses are finite.
@@ -86,28 +90,44 @@ def peak_sls(
     """
     w = w0.copy()
     moments, momentum = no_moments(w), np.zeros_like(w)
-    eta, taken, last_d = init_step, 0.0, w0
+    eta, taken = init_step, 0.0
+    phase, seen, doubts, judgements = "rising", False, 0, 0
     slopes, curvatures = FadingMean(), FadingMean()
-    due, mark, mark_eta, judging = 1, 0, 0.0, True
+    backward: list[float] = []  # ⟨g, moved since the anchor⟩ of every settling step
+    since = np.zeros_like(w)  # what the directions have moved since the anchor, decayed
+    place = window = 0
     watched: list[float] = []
     level: tuple[float, float] | None = None
     record: list[Step] = []
     for k in range(steps):
         f0, g = float(losses(k, w)), gradients(k, w)
         assert finite(f0)
-        judged = judging and k > 0 and k >= due
+        judged = phase == "rising" and k > 0
         if judged:
-            gain = float(losses(k, w + taken * last_d)) - f0
-            p_b = float(g @ last_d)
+            gain = float(losses(k, w + since)) - f0
+            p_b = float(g @ since) / taken
             p_a = 2 * gain / taken - p_b
             curvatures.add((p_a - p_b) / taken, 0.8)
-            due = k + max(1, k // 12)
-        if judging and k > 0:
-            p_a = float(g @ last_d) + curvatures.mean() * taken
-            slopes.add(p_a, 0.9 if k < 24 else 0.97)
-            if len(curvatures.values) >= 2:
-                eta = risen(eta, target_of(slopes, curvatures))
-        if not judging:
+            slopes.add(p_b + curvatures.mean() * taken, 0.9)
+            judgements += 1
+            place = 0
+            if judgements >= 2:
+                target = target_of(slopes, curvatures)
+                doubts += target == 0
+                if math.isinf(target):
+                    eta = 1.2 * eta
+                elif eta < 0.3 * target:
+                    eta = min(1.4 * eta, 0.3 * target)
+                if 0 < 0.3 * target <= eta:
+                    phase, seen = "settling", True
+                elif doubts >= 12 or judgements >= 60:
+                    phase = "settling"
+        elif phase == "settling":
+            backward.append(float(g @ since))
+            eta = settled(eta, backward, window, seen)
+            if place == 8:
+                place, window = 0, window + 1
+        elif phase == "held":
             watched.append(f0)
             if len(watched) % 20 == 0:
                 smooth = FadingMean()
@@ -122,13 +142,13 @@ def peak_sls(
         moments = next_moments(moments, g, betas)
         momentum = betas[0] * momentum + g
         d = adam_direction(moments, betas, eps) if direction == "adam" else momentum
-        taken, last_d = eta * anneal_factor(k, total_steps, anneal), d
+        taken = eta * anneal_factor(k, total_steps, anneal)
+        if place == 0:
+            since = np.zeros_like(w)
+        since = (1 - taken * weight_decay) * since + taken * d
         w = moved(w, d, taken, weight_decay)
+        place += 1
         record.append(Step(w.copy(), eta, float(g @ d), int(judged), math.nan, math.nan))
-        if eta > 1.1 * mark_eta:
-            mark, mark_eta = k, eta
-        if total_steps is not None:
-            judging = judging and k + 1 < 0.4 * total_steps
-        else:
-            judging = judging and k + 1 < max(200, 2 * mark)
+        if window == 8 or (total_steps is not None and k + 1 >= 0.4 * total_steps):
+            phase = "held"
     return record

@@ -11,14 +11,10 @@ from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
 
 Make = Callable[[Any], Any]
 
-<<<<<<< HEAD
-LINE_SEARCHES: list[tuple[str, Make]] = [
-=======
 RATIO: dict[str, Any] = {"smoothing": "ratio", "beta3": 0.9, "growth": 2 ** (1 / 64)}
 """ALSALS' smoothing by ratio, with the constants meant for it."""
 
-EVERY: list[tuple[str, Make]] = [
->>>>>>> main
+LINE_SEARCHES: list[tuple[str, Make]] = [
     ("SLS", lambda params: SLS(params, n_batches_per_epoch=10)),
     ("AdamSLS", AdamSLS),
     ("ALSALS", ALSALS),
