@@ -65,7 +65,7 @@ GAIN = 1.5
 """The logarithm of the step changes by `GAIN·(n − TURNING)` in the first window."""
 GAIN_HALVED = 6
 """The window in which the gain is half of that."""
-FASTEST_SETTLING, FASTEST_FALL = 1.03, 1 / 1.05
+FASTEST_SETTLING, FASTEST_FALL = 1.02, 1 / 1.02
 """The bounds of the factor from one step to the next."""
 BLIND_RISE, BLIND_FALL = 1.1, 1 / 1.02
 """The factors, above and below `TURNING`, where no judgement ever was sure of a gain: the loss of a

@@ -63,11 +63,11 @@ def faded(values: list[float]) -> float:
 
 
 def settled(eta: float, slopes: list[float], window: int, seen: bool) -> float:
-    """η·exp(1.5/8/(1 + window/6)·(n + 0.5)), by ×1/1.05 to ×1.03; ×1.1 or ×1/1.02 if not seen."""
+    """η·exp(1.5/8/(1 + window/6)·(n + 0.5)), by ×1/1.02 to ×1.02; ×1.1 or ×1/1.02 if not seen."""
     n = faded(slopes) / faded([abs(s) for s in slopes])
     if not seen:
         return eta * 1.1 if n > -0.5 else eta / 1.02
-    return eta * min(max(math.exp(1.5 / 8 / (1 + window / 6) * (n + 0.5)), 1 / 1.05), 1.03)
+    return eta * min(max(math.exp(1.5 / 8 / (1 + window / 6) * (n + 0.5)), 1 / 1.02), 1.02)
 
 
 def peak_sls(
