@@ -1,7 +1,7 @@
 """The anchor: a point that the parameters came from, looked back at from where they are.
 
-While the peak is looked for, `state[p]["anchor"]` holds a copy `a` of every parameter: one copy,
-dropped when the peak is held. Decoupled weight decay shrinks the anchor as it shrinks the
+While the peak is looked for, `state[p]["anchor"]` holds a copy `a` of every parameter that has
+moved: one copy, dropped when the peak is held. Decoupled weight decay shrinks the anchor as it shrinks the
 parameters, so that `a − w` is what the directions alone have moved.
 """
 
@@ -62,12 +62,15 @@ class Anchor:
 
     def drop_here(self) -> None:
         """Put the anchor where the parameters are."""
+        for param, anchor in self._anchored():
+            anchor.copy_(param.detach())
+        self.complete()
+
+    def complete(self) -> None:
+        """Give an anchor to those that have none and are about to move for the first time."""
         for param in self._params:
-            state = self._states.setdefault(param, {})
-            if NAME in state:
-                state[NAME].copy_(param.detach())
-            else:
-                state[NAME] = param.detach().clone()
+            if param.grad is not None and NAME not in self._states.get(param, {}):
+                self._states.setdefault(param, {})[NAME] = param.detach().clone()
 
     def decay(self, params: Sequence[Tensor], amount: float) -> None:
         """`a ← a − amount·a` for these parameters: what weight decay does to them."""
@@ -86,9 +89,13 @@ class Anchor:
 
     def _exchange(self) -> None:
         for param, anchor in self._anchored():
-            kept = anchor.clone()
-            anchor.copy_(param.detach())
-            param.detach().copy_(kept)
+            _exchange(param.detach(), anchor)
+
+
+def _exchange(one: Tensor, other: Tensor) -> None:
+    kept = other.clone()
+    other.copy_(one)
+    one.copy_(kept)
 
 
 def _real(tensor: Tensor) -> Tensor:

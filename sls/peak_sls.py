@@ -46,9 +46,15 @@ class PeakMemory:
     last_taken: float = 0.0
     unread: list[float] = field(default_factory=list)
 
+    def plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and text: what `torch.load(weights_only=True)` takes."""
+        plain = asdict(self)
+        plain["peak"]["phase"] = self.peak.phase.value
+        return plain
+
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:
-        """What `dataclasses.asdict` made plain."""
+        """What `plain` made plain."""
         peak, net = PeakState.from_plain(plain["peak"]), Net.from_plain(plain["net"])
         return cls(**{**plain, "peak": peak, "net": net})
 
@@ -118,7 +124,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         }
         checks.check(settings, type(self).__name__)
         self._unread: list[Tensor] = []
-        super().__init__(params, settings, asdict(PeakMemory()))
+        super().__init__(params, settings, PeakMemory().plain())
 
     @property
     def direction(self) -> Direction:
@@ -147,7 +153,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
 
     def remember(self, memory: PeakMemory) -> None:
         """Write it; a new dictionary, so that a saved one does not change."""
-        self.param_groups[0]["search_state"] = asdict(memory)
+        self.param_groups[0]["search_state"] = memory.plain()
 
     def unread_losses(self, loss: Tensor) -> list[float]:
         """Losses that the net is to see, or none while they are few: read together."""
@@ -248,6 +254,8 @@ class _Step:
             self.direction.commit(group)
         if peak.anchor_is_due:
             self.anchor.drop_here()
+        elif not peak.held:
+            self.anchor.complete()
         taken = peak.step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
             decay = taken * group.settings["weight_decay"]
@@ -296,7 +304,7 @@ class _LookingStep(_Step):
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
         slope, loss, *looked = read(exact_slope(pairs, self.loss.device), *wanted)
         if not (math.isfinite(loss) and math.isfinite(slope)):
-            return self._fail(loss, slope)
+            return self._fail(loss, slope, looked[1] if judges else None)
         if judges:
             return self._judge(slope, Judgement.towards_anchor(looked, loss, self._step), directions)
         peak = self.started()
@@ -339,11 +347,13 @@ class _LookingStep(_Step):
             target=peak.target,
         )
 
-    def _fail(self, loss: float, slope: float) -> PeakRecord:
+    def _fail(self, loss: float, slope: float, at_anchor: float | None) -> PeakRecord:
         """Go back if the steps since the anchor lost the loss; else nothing but k changes."""
         peak = self.memory.peak
         if not math.isfinite(loss) and self.anchor.known and self._step > 0:
-            if math.isfinite(float(self._loss_at_anchor())):
+            if at_anchor is None:
+                at_anchor = float(self._loss_at_anchor())
+            if math.isfinite(at_anchor):
                 return self._go_back(slope)
         # The place stays: what is looked back at next is still the last step that was taken.
         self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
