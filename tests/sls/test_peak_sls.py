@@ -1,4 +1,4 @@
-"""A step of PeakSLS: judging the one before it, holding the peak, and the net."""
+"""A step of PeakSLS: judged in the rise, looked back at while it settles, held, and the net."""
 
 from __future__ import annotations
 
@@ -6,78 +6,178 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sls import PeakSLS, Status
+from sls.anchor import Anchor
 from sls.net import CHECK_EVERY
+from sls.peak import Phase
 from tests.sls.digits import batch_norm_network, batches
 from tests.sls.optimizers import Make, each_peak
 from tests.sls.problems import PROBLEMS, SmallNetwork, vector_of
 from tests.sls.test_buffers import assert_same_buffers
-from tests.sls.test_cost import Synchronisations, peak_in_models
-from tests.sls.test_failure import Spoiled, vector
+from tests.sls.test_cost import PeakOfTensors, Synchronisations, peak_in_models
+from tests.sls.test_failure import Spoiled, assert_same_state, vector
 from tests.sls.test_random_numbers import RecordsMasks, batch_loss
 
 
-def held(optimizer: PeakSLS) -> PeakSLS:
-    """The optimizer as if judging had ended at `init_step`."""
+def in_phase(optimizer: PeakSLS, phase: Phase) -> PeakSLS:
+    """The optimizer as if it had come to this phase at `init_step`, its peak seen."""
     memory = optimizer.search_state
-    optimizer.remember(replace(memory, peak=replace(memory.peak, settled=True)))
+    optimizer.remember(replace(memory, peak=replace(memory.peak, phase=phase, seen=True)))
     return optimizer
 
 
-def trained(make: Callable[..., PeakSLS], steps: int) -> tuple[SmallNetwork, PeakSLS]:
-    problem = SmallNetwork()
+def held(optimizer: PeakSLS) -> PeakSLS:
+    return in_phase(optimizer, Phase.HELD)
+
+
+def settling(optimizer: PeakSLS) -> PeakSLS:
+    return in_phase(optimizer, Phase.SETTLING)
+
+
+def phase_of(optimizer: PeakSLS) -> Phase:
+    return optimizer.search_state.peak.phase
+
+
+def trained(
+    make: Callable[..., PeakSLS], steps: int, problem_class: type = SmallNetwork
+) -> tuple[Any, PeakSLS]:
+    problem = problem_class()
     optimizer = make(problem.parameters())
     for k in range(steps):
         optimizer.step(lambda k=k: problem(k))
     return problem, optimizer
 
 
+class PartlyUsed(nn.Module):
+    """A network; a part that every third mini-batch alone uses, one that none does, a frozen one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = SmallNetwork()
+        self.part, self.unused, self.frozen = (
+            nn.Parameter(torch.full((3,), 2.0, dtype=torch.float64)) for _ in range(3)
+        )
+        self.frozen.requires_grad_(False)
+
+    def forward(self, k: int) -> Tensor:
+        loss: Tensor = self.network(k) * self.frozen.sum()
+        return loss + self.part.square().sum() if k % 3 == 1 else loss
+
+
+class ComplexQuadratic(nn.Module):
+    """`Σ |w − z_k|²` over complex numbers, in turn with a real parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([1 + 2j, -2 + 1j], dtype=torch.complex128))
+        self.v = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+    def forward(self, k: int) -> Tensor:
+        off = self.w * self.v - 0.1j * (k % 5)
+        return (off * off.conj()).real.sum()
+
+
+each_problem = pytest.mark.parametrize("problem_class", [SmallNetwork, PartlyUsed, ComplexQuadratic])
+
+
+def flat(tensors: Any) -> Tensor:
+    """Real numbers in one vector; complex ones as two."""
+    real = (torch.view_as_real(x) if x.is_complex() else x for x in tensors)
+    return torch.cat([x.detach().reshape(-1) for x in real])
+
+
+def place(problem: nn.Module) -> Tensor:
+    return flat(problem.parameters()).clone()
+
+
+def loss_and_gradient(problem: nn.Module, k: int) -> tuple[float, Tensor]:
+    """Of mini-batch k, wherever the parameters are; zeros where there is no gradient."""
+    params = list(problem.parameters())
+    wanted = [param for param in params if param.requires_grad]
+    loss = problem(k)
+    found = torch.autograd.grad(loss, wanted, allow_unused=True)
+    gradients = {
+        param: gradient
+        for param, gradient in zip(wanted, found, strict=True)
+        if gradient is not None
+    }
+    return loss.item(), flat([gradients.get(param, torch.zeros_like(param)) for param in params])
+
+
+def at(vector: Tensor, problem: nn.Module) -> nn.Module:
+    """A copy of the problem with its parameters there."""
+    copied = copy.deepcopy(problem)
+    with torch.no_grad():
+        for param in copied.parameters():
+            real = torch.view_as_real(param) if param.is_complex() else param
+            here, vector = vector[: real.numel()], vector[real.numel() :]
+            real.copy_(here.view_as(real))
+    return copied
+
+
 # --- judging -------------------------------------------------------------------------------------
 
 
+@each_problem
+@pytest.mark.parametrize("steps", [4, 5, 6])
 @each_peak
-def test_a_judgement_is_what_can_be_measured_from_outside(make: Make) -> None:
-    problem, optimizer = trained(make, 5)
-    before = vector(problem)
-    optimizer.step(lambda: problem(5))
-    after, taken = vector(problem), optimizer.last_step.step_size
-    loss_after = problem(6)
-    gradients = torch.autograd.grad(loss_after, list(problem.parameters()))
-    gradient = torch.cat([g.reshape(-1) for g in gradients])
+def test_a_judgement_is_what_can_be_measured_from_outside(
+    make: Make, steps: int, problem_class: type
+) -> None:
+    problem, optimizer = trained(make, steps, problem_class)
+    before = place(problem)
+    optimizer.step(lambda: problem(steps))
+    after, taken = place(problem), optimizer.last_step.step_size
+    loss_after, gradient = loss_and_gradient(problem, steps + 1)
+    loss_before, _ = loss_and_gradient(at(before, problem), steps + 1)
     slope_far = float(gradient @ (before - after)) / taken
-    at_before = copy.deepcopy(problem)
-    nn.utils.vector_to_parameters(before, at_before.parameters())
-    gain = (at_before(6) - loss_after).item()
-    optimizer.step(lambda: problem(6))
+    optimizer.step(lambda: problem(steps + 1))
     record = optimizer.last_step
     assert record.searched
-    assert record.gain == pytest.approx(gain, rel=1e-6, abs=1e-14)
+    assert record.gain == pytest.approx(loss_before - loss_after, rel=1e-6, abs=1e-14)
     assert record.slope_far == pytest.approx(slope_far, rel=1e-6)
     assert record.slope_near == pytest.approx(2 * record.gain / taken - slope_far, rel=1e-6)
     assert record.curvature == pytest.approx((record.slope_near - slope_far) / taken, rel=1e-4)
 
 
 @each_peak
-def test_a_judged_step_is_looked_at_from_its_start_and_ends_as_an_unjudged_one(make: Make) -> None:
+def test_a_judged_step_looks_at_its_own_place_and_then_at_the_one_before(make: Make) -> None:
     problem, optimizer = trained(make, 5)
-    start, seen = vector_of(problem), []
+    before = vector_of(problem)
+    optimizer.step(lambda: problem(5))
+    after, seen = vector_of(problem), []
 
     def closure() -> Tensor:
         seen.append(vector_of(problem))
-        return problem(5)
+        return problem(6)
 
     optimizer.step(closure)
     assert len(seen) == optimizer.last_step.forwards == optimizer.last_step.trials + 1 == 2
-    assert (seen[0] == start).all()
-    assert not (seen[1] == start).all()
+    assert (seen[0] == after).all()
+    assert (seen[1] == before).all()
+
+
+def test_the_judging_pass_leaves_the_parameters_to_the_bit() -> None:
+    """Without momentum a gradient of zero moves nothing, so that all that moves is the pass."""
+    w = nn.Parameter(torch.linspace(0.1, 1.7, 5))
+    optimizer = PeakSLS([w], direction="sgd", betas=(0.0, 0.9))
+    optimizer.step(lambda: w.exp().sum())
+    start, seen = w.detach().clone(), []
+
+    def closure() -> Tensor:
+        seen.append(w.detach().clone())
+        return 0 * w.sum()
+
+    optimizer.step(closure)
+    assert not torch.equal(seen[1], start)
+    assert torch.equal(w.detach(), start)
 
 
 @each_peak
@@ -131,39 +231,114 @@ def test_an_error_in_the_judging_pass_leaves_all_as_it_was(make: Make) -> None:
     assert torch.equal(vector(problem), vector(twin))
 
 
+def walk_without_gradient(phase: Phase, steps: int) -> tuple[nn.Parameter, PeakSLS]:
+    """A loss that differs from place to place, and gradients of zero: weight decay alone moves."""
+    w = nn.Parameter(torch.linspace(0.1, 1.7, 5))
+    optimizer = PeakSLS([w], direction="sgd", weight_decay=0.5, init_step=0.1)
+    in_phase(optimizer, phase)
+    for _ in range(steps):
+        optimizer.step(lambda: w.detach().exp().sum() + 0 * w.sum())
+    return w, optimizer
+
+
 def test_weight_decay_stays_outside_the_judgement() -> None:
-    """Both judge along the direction alone, from wherever they are."""
-    problem, optimizer = trained(lambda params: PeakSLS(params, weight_decay=0.5), 3)
-    taken, seen = optimizer.last_step.step_size, []
-    direction = torch.cat(
-        [optimizer.state[p]["direction"].reshape(-1) for p in problem.parameters()]
-    )
+    w, optimizer = walk_without_gradient(Phase.RISING, 2)
+    assert not torch.equal(w.detach(), torch.linspace(0.1, 1.7, 5))
+    assert (optimizer.last_step.gain, optimizer.last_step.slope_far) == (0.0, 0.0)
 
-    def closure() -> Tensor:
-        seen.append(vector(problem))
-        return problem(3)
 
-    optimizer.step(closure)
-    torch.testing.assert_close(seen[1], seen[0] + taken * direction)
+def test_weight_decay_shrinks_the_anchor_of_a_window_as_it_shrinks_the_weights() -> None:
+    w, optimizer = walk_without_gradient(Phase.SETTLING, 5)
+    assert not torch.equal(w.detach(), torch.linspace(0.1, 1.7, 5))
+    assert torch.equal(optimizer.state[w]["anchor"], w.detach())
+
+
+# --- settling ------------------------------------------------------------------------------------
+
+
+def slopes_from_outside(problem: nn.Module, optimizer: PeakSLS, steps: int) -> list[float]:
+    """`⟨∇f_k(w_k), a − w_k⟩` of every step but the first, a from every eighth step on."""
+    slopes, anchor = [], place(problem)
+    for k in range(steps):
+        if k > 0:
+            slopes.append(float(loss_and_gradient(problem, k)[1] @ (anchor - place(problem))))
+        if k % 8 == 0:
+            anchor = place(problem)
+        optimizer.step(lambda k=k: problem(k))
+    return slopes
+
+
+def persistence_of(slopes: list[float]) -> float:
+    weights = [0.8**age for age in range(len(slopes))][::-1]
+    pull = sum(weight * slope for weight, slope in zip(weights, slopes, strict=True))
+    return pull / sum(weight * abs(slope) for weight, slope in zip(weights, slopes, strict=True))
+
+
+@each_problem
+@pytest.mark.parametrize("steps", [2, 8, 9, 10, 30])
+@each_peak
+def test_persistence_is_what_can_be_measured_from_outside(
+    make: Make, steps: int, problem_class: type
+) -> None:
+    problem = problem_class()
+    optimizer = settling(make(problem.parameters()))
+    slopes = slopes_from_outside(problem, optimizer, steps)
+    assert optimizer.last_step.persistence == pytest.approx(persistence_of(slopes), rel=1e-6)
+
+
+@each_peak
+def test_a_settling_step_makes_one_forward_pass(make: Make) -> None:
+    problem = SmallNetwork()
+    optimizer = settling(make(problem.parameters()))
+    for k in range(10):
+        optimizer.step(lambda k=k: problem(k))
+        assert (optimizer.last_step.forwards, optimizer.last_step.searched) == (1, False)
+
+
+def test_a_group_added_within_a_window_is_looked_back_at_from_where_it_was_added() -> None:
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    optimizer = settling(PeakSLS([first], init_step=1e-2))
+    for _ in range(3):
+        optimizer.step(lambda: first.square().sum())
+    optimizer.add_param_group({"params": [second]})
+    optimizer.step(lambda: first.square().sum() + second.square().sum())
+    assert torch.equal(optimizer.state[first]["anchor"], torch.ones(2))
+    assert torch.equal(optimizer.state[second]["anchor"], torch.ones(3))
+
+
+def test_a_group_added_in_the_rise_is_judged_from_its_second_step_on() -> None:
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    optimizer = PeakSLS([first], init_step=1e-2)
+    for _ in range(3):
+        optimizer.step(lambda: first.square().sum())
+    optimizer.add_param_group({"params": [second]})
+    optimizer.step(lambda: second.square().sum() + 0 * first.sum())
+    gains = []
+    for _ in range(2):
+        before = second.square().sum().item()
+        gains.append(optimizer.last_step.gain)
+        optimizer.step(lambda: second.square().sum())
+    assert gains[0] == 0
+    assert optimizer.last_step.gain > 0
+    assert before < 3
 
 
 # --- cost ----------------------------------------------------------------------------------------
 
 
 @each_peak
-def test_a_step_synchronises_once_while_judging(
+def test_a_step_synchronises_once_until_the_peak_is_held(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = SmallNetwork()
     optimizer = make(problem.parameters())
-    judged = set()
+    counts: dict[Phase, set[int]] = {Phase.RISING: set(), Phase.SETTLING: set()}
     with Synchronisations(monkeypatch) as synchronisations:
-        for k in range(40):
-            before = synchronisations.count
+        for k in range(60):
+            before, phase = synchronisations.count, phase_of(optimizer)
             optimizer.step(lambda k=k: problem(k))
-            assert synchronisations.count - before == 1
-            judged.add(optimizer.last_step.searched)
-    assert judged == {True, False}
+            counts[phase].add(synchronisations.count - before)
+    assert counts == {Phase.RISING: {1}, Phase.SETTLING: {1}}
 
 
 @each_peak
@@ -180,22 +355,62 @@ def test_a_held_step_synchronises_only_to_check_the_net(
     assert optimizer.last_step.forwards == 1
 
 
-def test_the_direction_is_kept_while_judging_and_not_after() -> None:
-    problem, optimizer = trained(lambda params: PeakSLS(params, total_steps=50), 19)
-    names = {"exp_avg", "exp_avg_sq", "step"}
-    assert all(state.keys() == names | {"direction"} for state in optimizer.state.values())
-    for k in range(19, 22):
+def anchors_in_models(optimizer: PeakSLS) -> float:
+    """The size of all anchors, in multiples of the parameters'."""
+    sizes = [state["anchor"].nbytes for state in optimizer.state.values() if "anchor" in state]
+    return sum(sizes) / sum(param.nbytes for param in optimizer.all_params)
+
+
+def test_one_copy_is_kept_until_the_peak_is_held_and_none_after() -> None:
+    problem = SmallNetwork()
+    optimizer = PeakSLS(problem.parameters())
+    copies: dict[Phase, set[float]] = {phase: set() for phase in Phase}
+    for k in range(100):
         optimizer.step(lambda k=k: problem(k))
-    assert all(state.keys() == names for state in optimizer.state.values())
+        copies[phase_of(optimizer)].add(anchors_in_models(optimizer))
+    assert copies == {Phase.RISING: {1.0}, Phase.SETTLING: {1.0}, Phase.HELD: {0.0}}
 
 
-def test_memory_of_a_judged_step_in_multiples_of_the_model() -> None:
-    """No more than a step of ALSALS, which holds a copy of w where here the last direction is."""
+def test_a_run_that_ends_its_rise_late_keeps_no_copy() -> None:
+    """At two fifths of the run the peak is held, whatever it is at."""
+    _, optimizer = trained(lambda params: PeakSLS(params, total_steps=20), 8)
+    assert anchors_in_models(optimizer) == 0
+
+
+def test_what_never_has_a_gradient_is_not_copied() -> None:
+    problem, optimizer = trained(PeakSLS, 5, PartlyUsed)
+    for param in (problem.frozen, problem.unused):
+        assert param not in optimizer.state
+
+
+def test_what_is_held_remembers_moments_alone() -> None:
+    problem, optimizer = trained(lambda params: PeakSLS(params, total_steps=50), 20)
+    names = {"exp_avg", "exp_avg_sq", "step"}
+    assert all(optimizer.state[param].keys() == names for param in problem.parameters())
+
+
+@pytest.mark.parametrize("phase", [Phase.RISING, Phase.SETTLING])
+def test_looking_takes_the_anchor_and_no_more_than_one_tensor_beyond_a_held_step(
+    phase: Phase,
+) -> None:
+    """Eight tensors are a model."""
+    peaks = []
+    for now in (phase, Phase.HELD):
+        params = [nn.Parameter(torch.randn(256, 256)) for _ in range(8)]
+        optimizer = in_phase(PeakSLS(params), now)
+        peaks.append(peak_in_models(optimizer, params, steps=2))
+    assert peaks[0] <= peaks[1] + 1 + 1 / 8 + 0.01
+
+
+def test_on_the_way_to_the_anchor_one_tensor_is_copied_at_a_time() -> None:
+    """What is counted has passed through torch: both ends of the exchange, and the copies."""
     params = [nn.Parameter(torch.randn(256, 256)) for _ in range(8)]
     optimizer = PeakSLS(params)
-    peak = peak_in_models(optimizer, params, steps=2)
-    assert optimizer.last_step.searched
-    assert 1 < peak <= 5.5
+    optimizer.step(lambda: sum(p.square().mean() for p in params))
+    anchor = Anchor(params, optimizer.state)
+    with torch.no_grad(), PeakOfTensors() as peak, anchor.visited():
+        pass
+    assert peak.peak == (8 + 8 + 1) * params[0].nbytes
 
 
 # --- where the numbers come from -----------------------------------------------------------------
@@ -231,28 +446,59 @@ def assert_same_walk(
         torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-12)
 
 
-def step_sizes(scale: float, shift: float, direction: str) -> list[float]:
+def step_sizes(
+    scale: float = 1.0, shift: float = 0.0, stretch: float = 1.0, **settings: Any
+) -> list[float]:
+    """Of 50 steps on `scale·f(w/stretch) + shift`, which start at `stretch` times the place."""
     problem = SmallNetwork()
-    optimizer = PeakSLS(problem.parameters(), eps=0.0, direction=direction, init_step=1e-3)
+    names = [name for name, _ in problem.named_parameters()]
+    stretched = [nn.Parameter(param.detach() * stretch) for param in problem.parameters()]
+    settings = {"eps": 0.0, "init_step": 1e-3, **settings}
+    optimizer = PeakSLS(stretched, **settings)
+
+    def loss(k: int) -> Tensor:
+        values = {name: w / stretch for name, w in zip(names, stretched, strict=True)}
+        return scale * torch.func.functional_call(problem, values, (k,)) + shift
+
     sizes = []
     for k in range(50):
-        optimizer.step(lambda k=k: scale * problem(k) + shift)
+        optimizer.step(lambda k=k: loss(k))
         sizes.append(optimizer.last_step.step_size)
+    assert phase_of(optimizer) is Phase.SETTLING, "the steps were meant to cover two phases"
     return sizes
 
 
-@settings(max_examples=10, deadline=None)
-@given(scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("shift", [-10.0, 0.0, 10.0])
 def test_adams_peak_knows_neither_the_scale_nor_the_level_of_the_loss(
     scale: float, shift: float
 ) -> None:
-    assert step_sizes(scale, shift, "adam") == pytest.approx(step_sizes(1.0, 0.0, "adam"), rel=1e-5)
+    """A shift costs digits: beside 10, a loss of 1e-3 has thirteen left."""
+    assert step_sizes(scale, scale * shift) == pytest.approx(step_sizes(), rel=1e-5)
 
 
-@settings(max_examples=5, deadline=None)
-@given(shift=st.floats(-10, 10))
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_a_shift_far_above_the_loss_is_not_seen_either(scale: float) -> None:
+    assert step_sizes(scale, 10.0) == pytest.approx(step_sizes(), rel=1e-3)
+
+
+@pytest.mark.parametrize("shift", [-10.0, 10.0])
 def test_sgds_peak_does_not_know_the_level_of_the_loss(shift: float) -> None:
-    assert step_sizes(1.0, shift, "sgd") == pytest.approx(step_sizes(1.0, 0.0, "sgd"), rel=1e-5)
+    shifted = step_sizes(shift=shift, direction="sgd")
+    assert shifted == pytest.approx(step_sizes(direction="sgd"), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_sgds_steps_are_as_many_times_smaller_as_the_loss_is_larger(scale: float) -> None:
+    scaled = [scale * x for x in step_sizes(scale, direction="sgd", init_step=1e-3 / scale)]
+    assert scaled == pytest.approx(step_sizes(direction="sgd"), rel=1e-5)
+
+
+@pytest.mark.parametrize("stretch", [0.1, 10.0])
+def test_adams_steps_have_the_unit_of_the_parameters(stretch: float) -> None:
+    """All of them: Adam itself knows the scale of one layer beside another."""
+    stretched = [x / stretch for x in step_sizes(stretch=stretch, init_step=1e-3 * stretch)]
+    assert stretched == pytest.approx(step_sizes(), rel=1e-5)
 
 
 def test_annealing_is_in_the_factor_and_not_in_the_peak() -> None:
@@ -263,7 +509,7 @@ def test_annealing_is_in_the_factor_and_not_in_the_peak() -> None:
         optimizer.step(lambda k=k: problem(k))
         factors.append(optimizer.last_step.factor)
         sizes.append(optimizer.param_groups[0]["lr"])
-    assert factors == pytest.approx([1.0] * 14 + [n / 6 for n in range(6, 0, -1)])
+    assert factors == pytest.approx([1.0] * 11 + [n / 10 for n in range(9, 0, -1)])
     assert len(set(sizes[8:])) == 1
     with pytest.warns(UserWarning, match="more often than total_steps=20"):
         optimizer.step(lambda: problem(20))
@@ -284,13 +530,77 @@ def test_a_step_that_lost_the_loss_is_taken_back_and_the_peak_halved(
     optimizer.step(spoiled)
     optimizer.step(spoiled)
     record = optimizer.last_step
-    assert record.status is Status.LOWERED
+    assert (record.status, record.forwards) == (Status.LOWERED, 2)
     assert record.step_size == optimizer.param_groups[0]["lr"] == 0.5
     assert not math.isfinite(record.loss)
-    torch.testing.assert_close(vector(problem), spoiled.origin, rtol=1e-12, atol=1e-12)
+    assert torch.equal(vector(problem), spoiled.origin)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@each_peak
+def test_steps_of_a_window_that_lost_the_loss_are_taken_back_to_its_anchor(
+    make: Make, value: float
+) -> None:
+    problem = SmallNetwork()
+    optimizer = settling(make(problem.parameters()))
+    for k in range(8):
+        optimizer.step(lambda k=k: problem(k))
+    spoiled = Spoiled(problem, 0, value, radius=math.inf)
+    for k in range(8, 13):
+        optimizer.step(lambda k=k: problem(k))
+    reached = optimizer.last_step.step_size
+    spoiled.radius = 0.0
+    optimizer.step(spoiled)
+    record = optimizer.last_step
+    assert (record.status, record.step_size) == (Status.LOWERED, reached / 2)
+    assert torch.equal(vector(problem), spoiled.origin)
+
+
+@each_peak
+def test_a_run_whose_loss_was_lost_goes_on_and_settles(make: Make) -> None:
+    problem = SmallNetwork()
+    optimizer = make(problem.parameters())
+    optimizer.param_groups[0]["init_step"] = 1.0
+    spoiled = Spoiled(problem, 0, math.nan, radius=1e-3)
+    optimizer.step(spoiled)
+    optimizer.step(spoiled)
     optimizer.step(lambda: problem(0))
     assert optimizer.last_step.status is Status.ACCEPTED
-    assert not optimizer.last_step.searched
+    assert phase_of(optimizer) is Phase.SETTLING
+    assert anchors_in_models(optimizer) == 1
+    assert not torch.equal(vector(problem), spoiled.origin)
+
+
+def test_a_group_added_within_a_window_is_taken_back_too() -> None:
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
+    optimizer = settling(PeakSLS([first], init_step=1e-2))
+    for _ in range(3):
+        optimizer.step(lambda: first.square().sum())
+    optimizer.add_param_group({"params": [second]})
+
+    def loss() -> Tensor:
+        both = first.square().sum() + second.square().sum()
+        return both if second[0] == 1 else both * math.nan
+
+    optimizer.step(loss)
+    optimizer.step(loss)
+    assert optimizer.last_step.status is Status.LOWERED
+    assert torch.equal(first, torch.ones(2))
+    assert torch.equal(second, torch.ones(3))
+
+
+@each_peak
+def test_a_loss_that_is_lost_at_the_anchor_alone_says_nothing(make: Make) -> None:
+    problem, optimizer = trained(make, 5)
+    before, w = optimizer.search_state.peak, vector(problem)
+
+    def closure() -> Tensor:
+        loss: Tensor = problem(5)
+        return loss if torch.equal(vector(problem), w) else loss * math.nan
+
+    optimizer.step(closure)
+    assert optimizer.last_step.status is Status.ACCEPTED
+    assert optimizer.search_state.peak == replace(before, k=6, place=1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -345,3 +655,33 @@ def test_a_run_resumed_between_checks_of_the_net_goes_on_bit_for_bit() -> None:
     for one, its in pairs[1:]:
         assert torch.equal(vector(one), vector(problem))
         assert its.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+
+
+@pytest.mark.parametrize("steps", [5, 20, 60, 120])
+@pytest.mark.parametrize("problem_class", [SmallNetwork, PartlyUsed])
+@each_peak
+def test_a_resumed_run_goes_on_bit_for_bit(make: Make, problem_class: type, steps: int) -> None:
+    problem, optimizer = trained(make, steps, problem_class)
+    again = copy.deepcopy(problem)
+    resumed = make(again.parameters())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for k in range(steps, steps + 30):
+        optimizer.step(lambda k=k: problem(k))
+        resumed.step(lambda k=k: again(k))
+    assert torch.equal(vector(again), vector(problem))
+    assert_same_state(resumed.state_dict(), optimizer.state_dict())
+
+
+@each_peak
+def test_the_steps_of_a_run_that_is_resumed_cover_all_phases(make: Make) -> None:
+    phases = [phase_of(trained(make, steps)[1]) for steps in (5, 20, 60, 120)]
+    assert set(phases) == set(Phase)
+
+
+@pytest.mark.parametrize("steps", [0, 5, 60, 120])
+def test_a_saved_state_is_plain(steps: int, tmp_path: Path) -> None:
+    """`weights_only` takes tensors, containers, numbers and text, and no class of ours."""
+    _, optimizer = trained(PeakSLS, steps)
+    torch.save(optimizer.state_dict(), tmp_path / "saved.pt")
+    loaded = torch.load(tmp_path / "saved.pt", weights_only=True)
+    assert_same_state(loaded, optimizer.state_dict())

@@ -21,7 +21,7 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def peak_above_rounding(params: object) -> PeakSLS:
-    """On this network bf16 does not tell a step of 1e-5 from none, so that none can be judged."""
+    """On this network bf16 does not tell a step of 1e-4 from none, so that none can be judged."""
     return PeakSLS(params, init_step=1e-3)
 
 
