@@ -1,8 +1,8 @@
 """The anchor: a point that the parameters came from, looked back at from where they are.
 
-While the peak is looked for, `state[p]["anchor"]` holds a copy `a` of every parameter that has
-moved: one copy, dropped when the peak is held. Decoupled weight decay shrinks the anchor as it shrinks the
-parameters, so that `a − w` is what the directions alone have moved.
+While the peak is looked for, `state[p]["anchor"]` holds a copy `a` of every parameter that has had
+a gradient: one copy, dropped when the peak is held. Decoupled weight decay shrinks the anchor as it
+shrinks the parameters, so that `a − w` is what the directions alone have moved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rule of the peak: where the step rises to, told by mini-batches that it has not seen. No torch.
+"""The rule of the peak: where the step rises to, told by fresh mini-batches. No torch.
 
 Three phases.
 

@@ -306,7 +306,9 @@ class _LookingStep(_Step):
         if not (math.isfinite(loss) and math.isfinite(slope)):
             return self._fail(loss, slope, looked[1] if judges else None)
         if judges:
-            return self._judge(slope, Judgement.towards_anchor(looked, loss, self._step), directions)
+            return self._judge(
+                slope, Judgement.towards_anchor(looked, loss, self._step), directions
+            )
         peak = self.started()
         if looked and peak.phase is Phase.SETTLING:
             peak = peak.with_slope(looked[0])

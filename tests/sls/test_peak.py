@@ -42,7 +42,7 @@ def test_two_judgements_of_one_parabola_make_its_argmin_the_target() -> None:
 
 
 def test_the_target_is_careful_of_both_errors() -> None:
-    """Slopes 4 and 6, each the far one of a step of ½ plus ½ times the mean curvature; q is 4 twice.
+    """Slopes 4 and 6, each the far one plus ½, the step, times the mean curvature; q is 4 twice.
 
     Weights 0.09 and 0.1: mean 0.96/0.19, n = 0.19²/0.0181, variance 4·0.09·0.1/0.19².
     """

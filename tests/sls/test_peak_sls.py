@@ -56,7 +56,7 @@ def trained(
 
 
 class PartlyUsed(nn.Module):
-    """A network; a part that every third mini-batch alone uses, one that none does, a frozen one."""
+    """A network; a part that every third mini-batch uses, one that none does, and a frozen one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,9 @@ class ComplexQuadratic(nn.Module):
         return (off * off.conj()).real.sum()
 
 
-each_problem = pytest.mark.parametrize("problem_class", [SmallNetwork, PartlyUsed, ComplexQuadratic])
+each_problem = pytest.mark.parametrize(
+    "problem_class", [SmallNetwork, PartlyUsed, ComplexQuadratic]
+)
 
 
 def flat(tensors: Any) -> Tensor:
