@@ -8,6 +8,7 @@ numbers, buffers and counters are as if nobody had looked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -27,7 +28,7 @@ MakeLine = Callable[[str, Sequence[Tensor], float, float], Line]
 
 # How a step ended whose last trial is the point that was accepted, or which moved without one.
 _KEPT = frozenset((sls.Status.ACCEPTED, sls.Status.FLOOR))
-_MOVED = _KEPT | {sls.Status.FALLBACK, sls.Status.REPEATED}
+_MOVED = _KEPT | {sls.Status.FALLBACK, sls.Status.REPEATED, sls.Status.LOWERED}
 
 
 class Looker:
@@ -117,6 +118,8 @@ class _Before:
     ) -> Look:
         """What is to be seen of the step that led from here to `after`."""
         optimizer = self._optimizer
+        if isinstance(optimizer, sls.PeakSLS):
+            return _look_at_peak(optimizer, step, loss, after, line)
         if not isinstance(optimizer, sls.LineSearch):
             rate = step_size_of(optimizer)
             lines = (line("taken", after, rate, 1.0),) if rate > 0 else ()
@@ -150,6 +153,19 @@ class _Before:
         condition = optimizer.condition(self._memory, slope)
         at_zero = condition.largest_loss(0.0, loss)
         return Bound(at_zero, condition.largest_loss(1.0, loss) - at_zero)
+
+
+def _look_at_peak(
+    optimizer: sls.PeakSLS, step: int, loss: float, after: list[Tensor], line: MakeLine
+) -> Look:
+    """The step along its direction; no condition accepted it, so that there is no bound."""
+    record = optimizer.last_step
+    assert record is not None  # noqa: S101 - a step was taken
+    if not (record.status in _MOVED and math.isfinite(loss)):
+        return Look(step, record.status, loss, 0.0, 0.0, ())
+    taken = record.step_size * record.factor
+    lines = (line("taken", after, taken, 1.0),) if taken > 0 else ()
+    return Look(step, record.status, loss, record.step_size, taken, lines, slope=record.slope)
 
 
 def shares(points: int, reach: float) -> tuple[float, ...]:

@@ -68,6 +68,8 @@ def build_optimizer(
             return build_schedule_free(spec, params, warmup_steps=warmup_steps), None
         case schema.SLS() | schema.AdamSLS() | schema.ALSALS() | schema.SaLSA():
             return _line_search(spec, params, total_steps, steps_per_epoch), None
+        case schema.PeakSLS():
+            return _peak_sls(spec, params, total_steps), None
         case _:
             assert_never(spec)
 
@@ -143,6 +145,17 @@ def _line_search(
     except ValueError as error:
         raise UserError(f"optimizer: {error}") from error
     return optimizer
+
+
+def _peak_sls(
+    spec: schema.PeakSLS, params: Iterable[torch.nn.Parameter], total_steps: int
+) -> sls.PeakSLS:
+    settings = spec.model_dump(exclude={"kind", "length_known"}, exclude_none=True)
+    if spec.length_known:
+        settings["total_steps"] = total_steps
+    elif spec.anneal is not None:
+        raise UserError("optimizer.anneal: needs length_known: true; leave it null")
+    return sls.PeakSLS(params, **settings)
 
 
 def _settings_of(make: Callable[..., Any]) -> set[str]:

@@ -436,8 +436,26 @@ class SaLSA(LineSearch):
     beta3: Beta | None = None
 
 
+class PeakSLS(Section):
+    """`sls.PeakSLS`, whose step is not set but told by fresh mini-batches.
+
+    Null means the optimizer's own default. Where the length of the run is known, the step is
+    annealed to zero over the last share `anneal`; `averaging` has it judged at averaged weights.
+    """
+
+    kind: Literal["peak_sls"] = "peak_sls"
+    length_known: bool = Field(True, description="false: the optimizer is not told total_steps")
+    anneal: Share | None = None
+    averaging: bool | None = None
+    direction: Literal["adam", "sgd"] | None = None
+    betas: Betas | None = None
+    eps: Annotated[float, Field(ge=0)] | None = None
+    init_step: PositiveFloat | None = None
+    weight_decay: float = Field(0.0, ge=0)
+
+
 Optimizer = Annotated[
-    Adam | AdamW | SGD | NAdamW | Peer | SLS | AdamSLS | ALSALS | SaLSA,
+    Adam | AdamW | SGD | NAdamW | Peer | SLS | AdamSLS | ALSALS | SaLSA | PeakSLS,
     Field(discriminator="kind"),
 ]
 

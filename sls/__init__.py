@@ -10,9 +10,20 @@ for inputs, targets in loader:
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
 from sls.line_search import LineSearch
-from sls.record import Status, StepRecord
+from sls.peak_sls import PeakSLS
+from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sgd_sls import SLS
 
-__all__ = ["ALSALS", "SLS", "AdamSLS", "LineSearch", "SaLSA", "Status", "StepRecord"]
+__all__ = [
+    "ALSALS",
+    "SLS",
+    "AdamSLS",
+    "LineSearch",
+    "PeakRecord",
+    "PeakSLS",
+    "SaLSA",
+    "Status",
+    "StepRecord",
+]
 __version__ = "0.1.0"

@@ -54,6 +54,37 @@ class SGD:
         """There is no state."""
 
 
+class MomentumSGD:
+    """`d = m`, `m ← β₁·m + g`: the heavy ball, searched and taken.
+
+    With a fixed step this is `torch.optim.SGD(momentum=β₁)`. A constant gradient ends in
+    `d = g/(1−β₁)`.
+
+    Source: Polyak (1964).
+    """
+
+    takes_what_it_searched = True
+
+    def searched(self, group: GroupTensors) -> Tensors:
+        """The momentum as it will be after the step."""
+        beta1, _ = group.settings["betas"]
+        direction = group.arithmetic.mul(group.state_tensors("momentum_buffer"), beta1)
+        group.arithmetic.add_(direction, group.grads, 1)
+        return direction
+
+    def taken(self, group: GroupTensors) -> Tensors:
+        """The same."""
+        return self.searched(group)
+
+    def commit(self, group: GroupTensors) -> None:
+        """Write m."""
+        beta1, _ = group.settings["betas"]
+        momentum = group.state_tensors("momentum_buffer")
+        group.arithmetic.mul_(momentum, beta1)
+        group.arithmetic.add_(momentum, group.grads, 1)
+        group.keep_state()
+
+
 class Adam:
     """`d = m̂/(√v̂ + ε)`, searched and taken.
 

@@ -1,4 +1,4 @@
-"""The base of all line-search optimizers: one step, put together from its parts.
+"""The base of all backtracking optimizers: one step, put together from its parts.
 
     evaluate loss and gradients → direction and slope → search → move, decay, remember
 
@@ -9,7 +9,6 @@ the start of a search grows (`step_sizes`). All state lives in `state` and `para
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,20 +16,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import ParamsT
 
 from sls import settings as checks
 from sls.arithmetic import Tensors
-from sls.closure import Closure, ClosureForms, Evaluation
+from sls.closure import Evaluation
+from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, Memory, rounding
 from sls.directions import Direction
 from sls.parameters import GroupTensors
+from sls.reading import read
 from sls.record import Status, StepRecord
 from sls.search import Outcome, SearchResult, backtrack
 from sls.settings import SharedSettings
 from sls.slopes import exact_slope, finite_difference_slope
 from sls.state import SearchState
-from sls.step_sizes import anneal_factor, search_is_due, search_start
+from sls.step_sizes import search_is_due, search_start
 
 _FAILURE = {
     Outcome.EXHAUSTED: Status.EXHAUSTED,
@@ -39,7 +40,7 @@ _FAILURE = {
 _SUCCESS = {Outcome.ACCEPTED: Status.ACCEPTED, Outcome.FLOOR: Status.FLOOR}
 
 
-class LineSearch(Optimizer):
+class LineSearch(ClosureOptimizer[StepRecord]):
     """An optimizer whose step is found by backtracking on the mini-batch's own loss.
 
     Subclasses name a direction and a condition. `group["lr"]` is the accepted step, for readers
@@ -59,13 +60,8 @@ class LineSearch(Optimizer):
     """The step taken where a search is exhausted; None: no step."""
 
     def __init__(self, params: ParamsT, own: dict[str, Any], shared: SharedSettings):
-        self._forms = ClosureForms()
-        self.last_step: StepRecord | None = None
-        super().__init__(params, checks.complete(own, shared, type(self).__name__))
-        first, *others = self.param_groups
-        first["search_state"] = asdict(SearchState())
-        for group in [first, *others]:
-            group["lr"] = first["init_step"]
+        settings = checks.complete(own, shared, type(self).__name__)
+        super().__init__(params, settings, asdict(SearchState()))
 
     @property
     @abstractmethod
@@ -85,68 +81,9 @@ class LineSearch(Optimizer):
         group = self.param_groups[0]
         return float(group["growth"] ** (1 / group.get("n_batches_per_epoch", 1)))
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; `betas`, `eps` and `weight_decay` may be its own.
-
-        Raises:
-            ValueError: an unknown or out-of-range setting, one that all groups share, or a
-                parameter that is there already.
-        """
-        where = f"parameter group {len(self.param_groups)}"
-        first = self.param_groups[0] if self.param_groups else self.defaults
-        checks.check_group(param_group, self.defaults, first, where)
-        super().add_param_group(param_group)
-        params = self.param_groups[-1]["params"]
-        if len(set(params)) < len(params):
-            self.param_groups.pop()
-            raise ValueError(f"{where} holds a parameter twice")
-        if "lr" in first:
-            self.param_groups[-1]["lr"] = first["lr"]
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` saved; training goes on as if it had not stopped.
-
-        Raises:
-            ValueError: the state is that of another optimizer, or of other groups.
-        """
-        saved = state_dict["param_groups"][0] if state_dict.get("param_groups") else {}
-        missing = sorted({*self.defaults, "search_state"} - set(saved))
-        if missing:
-            raise ValueError(
-                f"this state_dict is not {type(self).__name__}'s: it lacks {', '.join(missing)}"
-            )
-        super().load_state_dict(state_dict)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "_forms" not in self.__dict__:  # unpickled or deep-copied
-            self._forms = ClosureForms()
-            self.last_step = None
-
-    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
-        """Evaluate the mini-batch, search a step, take it.
-
-        Args:
-            closure: evaluates the mini-batch's loss; forward only, PyTorch's standard form, or
-                with a keyword `backward` (see `sls.closure`).
-
-        Returns:
-            The loss at the start of the step, a detached scalar. What else happened is in
-            `last_step`.
-
-        Raises:
-            TypeError: no closure, or one that returns no scalar.
-            RuntimeError: the loss depends on no parameter, or a gradient is sparse.
-        """
-        params = [param for group in self.param_groups for param in group["params"]]
-        evaluation = Evaluation(closure, params, self._forms)
-        loss = evaluation.loss_and_gradients()
-        try:
-            with torch.no_grad():
-                self.last_step = _Step(self, evaluation, loss).run()
-        finally:
-            evaluation.finish()
-        return loss
+    def take_step(self, evaluation: Evaluation, loss: Tensor) -> StepRecord:
+        """Search a step and take it."""
+        return _Step(self, evaluation, loss).run()
 
     @property
     def search_state(self) -> SearchState:
@@ -156,11 +93,6 @@ class LineSearch(Optimizer):
     def remember(self, state: SearchState) -> None:
         """Write the search's state; a new dictionary, so that a saved one does not change."""
         self.param_groups[0]["search_state"] = asdict(state)
-
-    def report_step_size(self, step_size: float) -> None:
-        """Write the accepted step where schedulers' readers and loggers look for it."""
-        for group in self.param_groups:
-            group["lr"] = step_size
 
 
 class _Step:
@@ -174,7 +106,7 @@ class _Step:
         self.settings = optimizer.param_groups[0]
         self.before = optimizer.search_state
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
-        self.factor = self._anneal_factor()
+        self.factor = optimizer.anneal_factor(self.before.k)
 
     def run(self) -> StepRecord:
         """Search and take the step, or repeat the last one where no search is due."""
@@ -207,7 +139,7 @@ class _Step:
             self.before.step_size, self.settings["init_step"], self.optimizer.growth
         )
         # One synchronisation brings three numbers; each later trial costs one more.
-        loss, p, first = _read(self.loss, slope_tensor, trial(start))
+        loss, p, first = read(self.loss, slope_tensor, trial(start))
         if not (math.isfinite(loss) and math.isfinite(p)):
             self._restore()
             status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
@@ -286,7 +218,7 @@ class _Step:
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
         directions = [self.direction.taken(group) for group in self.groups]
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
-        loss, p = _read(self.loss, exact_slope(pairs, self.loss.device))
+        loss, p = read(self.loss, exact_slope(pairs, self.loss.device))
         if not (math.isfinite(loss) and math.isfinite(p)):
             status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
@@ -310,17 +242,6 @@ class _Step:
             dtype=torch.float64,
         )
 
-    def _anneal_factor(self) -> float:
-        total_steps, k = self.settings["total_steps"], self.before.k
-        if total_steps is not None and k == total_steps:
-            warnings.warn(
-                f"step() was called more often than total_steps={total_steps}: "
-                "the annealed step is 0 from here on",
-                UserWarning,
-                stacklevel=4,
-            )
-        return anneal_factor(k, total_steps, self.settings["anneal"])
-
     def _record(
         self, status: Status, loss: float, p: float, result: SearchResult | None, step_size: float
     ) -> StepRecord:
@@ -335,14 +256,3 @@ class _Step:
             status=status,
             factor=self.factor,
         )
-
-
-def _read(*numbers: Tensor) -> list[float]:
-    """Several scalars in one synchronisation, in the best precision among them."""
-    device = numbers[0].device
-    dtype = torch.float32
-    for number in numbers:
-        dtype = torch.promote_types(dtype, number.dtype)
-    return [
-        float(x) for x in torch.stack([n.to(device=device, dtype=dtype) for n in numbers]).tolist()
-    ]

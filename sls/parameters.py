@@ -21,6 +21,7 @@ class GroupTensors:
 
     Attributes:
         params: the parameters, moved in place.
+        raw_params: the parameters themselves, complex ones as they are.
         grads: their gradients g.
         states: the optimizer's state of each parameter.
         settings: the group's settings.
@@ -41,7 +42,7 @@ class GroupTensors:
         self.states = [states.get(param, {}) for param in with_gradient]
         self._all_states = states
         self._complex = [param.is_complex() for param in with_gradient]
-        self._raw_params = with_gradient
+        self.raw_params = with_gradient
         self.params = self._real(param.detach() for param in with_gradient)
         self.grads = self._real(param.grad for param in with_gradient)
         self._origin: Tensors = []
@@ -52,7 +53,7 @@ class GroupTensors:
         if name not in self._state_tensors:
             self._state_tensors[name] = [
                 state[name] if name in state else torch.zeros_like(param)
-                for param, state in zip(self._raw_params, self.states, strict=True)
+                for param, state in zip(self.raw_params, self.states, strict=True)
             ]
         return self._real(self._state_tensors[name])
 
@@ -61,7 +62,7 @@ class GroupTensors:
         for name, tensors in self._state_tensors.items():
             for state, tensor in zip(self.states, tensors, strict=True):
                 state[name] = tensor
-        for param, state in zip(self._raw_params, self.states, strict=True):
+        for param, state in zip(self.raw_params, self.states, strict=True):
             self._all_states[param] = state
 
     def remember_origin(self) -> None:
@@ -87,6 +88,11 @@ class GroupTensors:
         if decay != 0:
             self.arithmetic.mul_(self.params, 1 - decay)
         self.arithmetic.add_(self.params, direction, -step_size)
+
+    def silence(self, bad: Tensor) -> None:
+        """Set the gradients to 0, in place, where the scalar `bad` says so; nothing is read."""
+        for grad in self.grads:
+            grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
 
     def _real(self, tensors: Iterable[Tensor]) -> Tensors:
         pairs = zip(tensors, self._complex, strict=True)

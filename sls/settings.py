@@ -98,6 +98,7 @@ _RULES: Mapping[str, _Rule] = {
     "weight_decay": _NOT_NEGATIVE,
     "total_steps": _Rule(lambda x: x is None or _count(x), "None or a whole number of at least 1"),
     "anneal": _Rule(lambda x: _number(x) and 0 < x <= 1, "a number in (0, 1]"),
+    "averaging": _one_of(True, False),
     "foreach": _one_of(None, True, False),
 }
 

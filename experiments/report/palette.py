@@ -49,6 +49,8 @@ _BY_OPTIMIZER = {
     "salsa": LineStyle(GREEN, 1.6, SOLID, "^", 2.8),
     "sls": LineStyle(SKY, 1.6, SOLID, "<", 2.7),
 }
+# A second label of a kind that has a line of its own.
+_BY_LABEL = {"peak_sls_averaged": LineStyle(MAGENTA, 1.6, DASHED, "*", 3.8)}
 _SPARE_COLOURS = (PURPLE, AMBER, WINE, INDIGO)
 _SPARE_DASHES = (SOLID, DASHED, DOTTED)
 _SPARE_MARKERS = ("X", "h", ">", "p")
@@ -57,8 +59,8 @@ _SPARE_MARKERS = ("X", "h", ">", "p")
 def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
     """The line of each label, given its optimizer's kind, in the order of the tables.
 
-    The first label of a kind has the kind's own line; further ones of it, and kinds that have
-    none, take what is left, which repeats after twelve.
+    Some labels have their own line. The first other label of a kind has the kind's own line;
+    further ones of it, and kinds that have none, take what is left, which repeats after twelve.
     """
     free = dict(_BY_OPTIMIZER)
     spare = cycle(
@@ -66,6 +68,10 @@ def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
         for dashes in _SPARE_DASHES
         for colour, marker in zip(_SPARE_COLOURS, _SPARE_MARKERS, strict=True)
     )
-    return {
-        label: free.pop(kind) if kind in free else next(spare) for label, kind in optimizers.items()
-    }
+
+    def line(label: str, kind: str) -> LineStyle:
+        if label in _BY_LABEL:
+            return _BY_LABEL[label]
+        return free.pop(kind) if kind in free else next(spare)
+
+    return {label: line(label, kind) for label, kind in optimizers.items()}

@@ -66,6 +66,7 @@ _LABELS = {
     "dadapt_adam": "D-Adapt Adam",
     "momo_adam": "MoMo-Adam",
     "peak_sls": "PeakSLS",
+    "peak_sls_averaged": "PeakSLS (averaged)",
     "prodigy": "Prodigy",
     "salsa": "SaLSa",
     "salsa_paper": "SaLSa (paper)",

@@ -28,8 +28,8 @@ def grid_table(results: Results) -> Table:
     return Table(
         key="tuning-grid",
         title="The tuning grid",
-        caption=f"Every rate that was tried. {terms(points)} It is in bold. Optimizers without a "
-        "rate were not tuned; they are shown for reference.",
+        caption=f"Every rate that was tried. {terms(points)} The winner is in bold. Optimizers "
+        "without a rate were not tuned; they are shown for reference.",
         columns=("row", "optimizer", "rate", "n", "score", "training loss", loss),
         rows=without_repeats([_grid_row(point) for point in points]),
     )

@@ -41,6 +41,8 @@ DIVERGED_AFTER = 20
 
 # What a line search says of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
+# What an optimizer that judges its last step says of it, besides.
+JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 
 
 class Log(Protocol):
@@ -307,4 +309,7 @@ class Training:
 def _record(optimizer: torch.optim.Optimizer) -> Row:
     """What an optimizer that keeps a record says of its last step; nothing for the others."""
     record = getattr(optimizer, "last_step", None)
-    return {} if record is None else {name: getattr(record, name) for name in RECORD_FIELDS}
+    if record is None:
+        return {}
+    judged = [name for name in JUDGE_FIELDS if hasattr(record, name)]
+    return {name: getattr(record, name) for name in (*RECORD_FIELDS, *judged)}

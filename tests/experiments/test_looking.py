@@ -23,6 +23,8 @@ SPECS = {
     "salsa": schema.SaLSA(weight_decay=0.1),
     "adam_sls": schema.AdamSLS(),
     "adam": schema.Adam(lr=0.01),
+    "peak_sls": schema.PeakSLS(),
+    "peak_sls_averaged": schema.PeakSLS(length_known=False, averaging=True),
 }
 
 

@@ -44,6 +44,7 @@ def rates(spec, total_steps):
         (schema.AdamSLS(), sls.AdamSLS),
         (schema.ALSALS(), sls.ALSALS),
         (schema.SaLSA(), sls.SaLSA),
+        (schema.PeakSLS(), sls.PeakSLS),
     ],
 )
 def test_every_spec_gives_its_optimizer(spec, kind):
@@ -63,6 +64,15 @@ def test_settings_of_a_line_search_arrive_and_null_is_its_default():
     default = sls.ALSALS(parameters()).param_groups[0]
     assert (group["c"], group["weight_decay"]) == (0.7, 0.2)
     assert (group["shrink"], group["beta3"]) == (default["shrink"], default["beta3"])
+
+
+def test_peak_sls_is_told_the_length_of_the_run_unless_nobody_knows_it():
+    known = build(schema.PeakSLS(anneal=0.5))[0].param_groups[0]
+    assert (known["total_steps"], known["anneal"], known["averaging"]) == (100, 0.5, False)
+    unknown = build(schema.PeakSLS(length_known=False, averaging=True))[0].param_groups[0]
+    assert (unknown["total_steps"], unknown["averaging"]) == (None, True)
+    with pytest.raises(UserError, match=r"optimizer\.anneal: needs length_known"):
+        build(schema.PeakSLS(length_known=False, anneal=0.5))
 
 
 def test_the_cosine_rises_to_the_peak_and_falls_to_zero():

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA
+from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
 
-Make = Callable[[Any], LineSearch]
+Make = Callable[[Any], Any]
 
 RATIO: dict[str, Any] = {"smoothing": "ratio", "beta3": 0.9, "growth": 2 ** (1 / 64)}
 """ALSALS' smoothing by ratio, with the constants meant for it."""
 
-EVERY: list[tuple[str, Make]] = [
+LINE_SEARCHES: list[tuple[str, Make]] = [
     ("SLS", lambda params: SLS(params, n_batches_per_epoch=10)),
     ("AdamSLS", AdamSLS),
     ("ALSALS", ALSALS),
@@ -25,10 +25,22 @@ EVERY: list[tuple[str, Make]] = [
     ("SaLSA.paper", SaLSA.paper),
     ("SaLSA-sgd", lambda params: SaLSA(params, direction="sgd")),
 ]
+PEAKS: list[tuple[str, Make]] = [
+    ("PeakSLS", PeakSLS),
+    ("PeakSLS-sgd", lambda params: PeakSLS(params, direction="sgd")),
+    ("PeakSLS-averaged", lambda params: PeakSLS(params, averaging=True)),
+]
+EVERY = [*LINE_SEARCHES, *PEAKS]
 
-each_optimizer = pytest.mark.parametrize(
-    "make", [pytest.param(make, id=name) for name, make in EVERY]
-)
+
+def each(makers: list[tuple[str, Make]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in makers])
+
+
+each_optimizer = each(EVERY)
+each_search = each(LINE_SEARCHES)
+"""Those that try steps on the mini-batch itself."""
+each_peak = each(PEAKS)
 
 
 def start_at(optimizer: LineSearch, init_step: float) -> LineSearch:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sls import ALSALS, SLS, LineSearch
 from tests.sls.digits import batch_norm_network, batches, dropout_network
-from tests.sls.optimizers import Make, each_optimizer, start_at
+from tests.sls.optimizers import Make, each_optimizer, each_search, start_at
 
 STEPS = 12
 Loss = Callable[[], Any]
@@ -160,13 +160,13 @@ def backward_passes(make: Make, form: Form) -> list[int]:
 
 @cost_is_known
 @each_form
-@each_optimizer
+@each_search
 def test_no_forward_pass_has_two_backward_passes(make: Make, form: Form) -> None:
     assert max(backward_passes(make, form)) == 1
 
 
 @each_cheap_form
-@each_optimizer
+@each_search
 def test_one_backward_pass_a_step(make: Make, form: Form) -> None:
     passes = backward_passes(make, form)
     assert passes == [1] + [0] * (len(passes) - 1)
@@ -323,7 +323,7 @@ ERRORS = [ValueError("out of luck"), RuntimeError("out of luck"), KeyboardInterr
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@each_optimizer
+@each_search
 def test_an_error_in_a_trial_leaves_the_start_of_the_step(make: Make, error: BaseException) -> None:
     model = batch_norm_network()
     optimizer = start_at(make(model.parameters()), 30.0)
@@ -342,7 +342,7 @@ def test_an_error_in_a_trial_leaves_the_start_of_the_step(make: Make, error: Bas
         assert torch.equal(now, expected), name
 
 
-@each_optimizer
+@each_search
 def test_training_goes_on_after_an_interrupted_step(make: Make) -> None:
     model, twin = batch_norm_network(), batch_norm_network()
     optimizer = make(model.parameters())

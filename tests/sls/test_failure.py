@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA, Status, StepRecord
-from tests.sls.optimizers import EVERY, Make, each_optimizer, start_at
+from tests.sls.optimizers import LINE_SEARCHES, Make, each_optimizer, each_search, start_at
 from tests.sls.problems import SmallNetwork
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
@@ -54,8 +54,9 @@ def trained(make: Make, steps: int = 3) -> tuple[SmallNetwork, LineSearch]:
 def snapshot(optimizer: LineSearch) -> dict[str, Any]:
     """The whole state but for the two counters that a failed step moves."""
     state = copy.deepcopy(optimizer.state_dict())
+    search_state = state["param_groups"][0]["search_state"]
     for counter in ("k", "last_searched"):
-        del state["param_groups"][0]["search_state"][counter]
+        search_state.get("peak", search_state).pop(counter, None)
     return state
 
 
@@ -95,7 +96,7 @@ def assert_trains_on(problem: SmallNetwork, optimizer: LineSearch, k: int) -> No
 
 
 @each_not_finite
-@each_optimizer
+@each_search
 def test_a_trial_that_is_not_finite_is_rejected_and_the_search_goes_on(
     make: Make, value: float
 ) -> None:
@@ -112,7 +113,7 @@ def test_a_trial_that_is_not_finite_is_rejected_and_the_search_goes_on(
 
 
 @each_not_finite
-@each_optimizer
+@each_search
 def test_a_search_without_a_finite_trial_changes_nothing(make: Make, value: float) -> None:
     problem, optimizer = trained(make)
     optimizer.param_groups[0]["max_trials"] = 5
@@ -162,7 +163,7 @@ def exhausting(optimizer: LineSearch) -> LineSearch:
 
 
 each_start = pytest.mark.parametrize("steps", [0, 3], ids=["first step", "later step"])
-WITHOUT_FALLBACK = [pytest.param(make, id=name) for name, make in EVERY if name != "SLS"]
+WITHOUT_FALLBACK = [pytest.param(make, id=name) for name, make in LINE_SEARCHES if name != "SLS"]
 
 
 @each_start
@@ -209,7 +210,7 @@ def step_sizes(make: Make, shift: float) -> list[float]:
     return sizes
 
 
-@each_optimizer
+@each_search
 def test_the_sign_of_the_loss_means_nothing(make: Make) -> None:
     assert step_sizes(make, shift=-10.0) == pytest.approx(step_sizes(make, shift=0.0), rel=1e-9)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sls import LineSearch
 from tests.sls.digits import batches, dropout_network
-from tests.sls.optimizers import Make, each_optimizer, start_at
+from tests.sls.optimizers import Make, each_optimizer, each_search, start_at
 
 
 class RecordsMasks(nn.Module):
@@ -61,7 +61,7 @@ def test_another_seed_is_another_run(make: Make) -> None:
     assert not torch.equal(train(make, seed=3)[0], train(make, seed=4)[0])
 
 
-@each_optimizer
+@each_search
 def test_random_state_after_a_step_is_that_after_one_forward_pass(make: Make) -> None:
     model = dropout_network()
     torch.manual_seed(7)
@@ -72,7 +72,7 @@ def test_random_state_after_a_step_is_that_after_one_forward_pass(make: Make) ->
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-@each_optimizer
+@each_search
 def test_trials_see_the_masks_of_the_first_evaluation(make: Make) -> None:
     model = RecordsMasks().double()
     step_with_trials(make(model.parameters()), batch_loss(model))
@@ -91,7 +91,7 @@ def test_the_next_step_sees_new_masks(make: Make) -> None:
     assert not torch.equal(model.masks[0], first)
 
 
-@each_optimizer
+@each_search
 def test_other_generators_are_left_alone(make: Make) -> None:
     generator = torch.Generator().manual_seed(2)
     before = random.getstate(), np.random.get_state(), generator.get_state()
@@ -102,7 +102,7 @@ def test_other_generators_are_left_alone(make: Make) -> None:
     assert torch.equal(generator.get_state(), before[2])
 
 
-@each_optimizer
+@each_search
 def test_a_generator_of_the_closure_is_not_rewound(make: Make) -> None:
     generator, twin = torch.Generator().manual_seed(2), torch.Generator().manual_seed(2)
     model = dropout_network()

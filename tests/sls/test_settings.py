@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA, Status
+from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA, Status
 from tests.sls.optimizers import Make, each_optimizer
 from tests.sls.problems import SmallNetwork
 
-CLASSES: list[type[Any]] = [SLS, AdamSLS, ALSALS, SaLSA]
-WITH_MOMENTS: list[type[Any]] = [AdamSLS, ALSALS, SaLSA]
+SEARCHES: list[type[Any]] = [SLS, AdamSLS, ALSALS, SaLSA]
+CLASSES: list[type[Any]] = [*SEARCHES, PeakSLS]
+WITH_MOMENTS: list[type[Any]] = [AdamSLS, ALSALS, SaLSA, PeakSLS]
 each_class = pytest.mark.parametrize("cls", CLASSES)
 
 OUT_OF_RANGE: dict[str, list[Any]] = {
@@ -37,6 +38,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "weight_decay": [-0.01, math.inf, math.nan, None, True],
     "total_steps": [0, -5, 10.0, "100", True],
     "anneal": [0, -0.5, 1.1, math.nan, None, True],
+    "averaging": ["yes", None, 2],
     "foreach": ["yes", 2],
 }
 
@@ -77,7 +79,7 @@ def test_a_setting_out_of_range_is_refused_by_name(cls: type[Any], name: str, va
     assert str(caught.value).endswith(f"got {value!r}")
 
 
-@each_class
+@pytest.mark.parametrize("cls", SEARCHES)
 def test_an_unknown_keyword_is_refused(cls: type[Any]) -> None:
     with pytest.raises(TypeError, match=r"no setting 'max_trial'; did you mean 'max_trials'\?"):
         cls(one_parameter(), max_trial=5)
@@ -131,9 +133,9 @@ def test_a_setting_out_of_range_in_a_group_is_refused(make: Make) -> None:
 def test_a_shared_setting_that_differs_in_a_group_is_refused(make: Make) -> None:
     groups: list[dict[str, Any]] = [
         {"params": one_parameter()},
-        {"params": one_parameter(), "c": 0.77},
+        {"params": one_parameter(), "init_step": 0.77},
     ]
-    with pytest.raises(ValueError, match=r"c is one for all parameter groups.*group 1.*0\.77"):
+    with pytest.raises(ValueError, match=r"init_step is one for all .*group 1.*0\.77"):
         make(groups)
 
 

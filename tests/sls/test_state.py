@@ -41,24 +41,35 @@ RESUME = """
 import sys, torch
 from tests.sls.optimizers import EVERY
 from tests.sls.test_state import network, train
-name, saved, result = sys.argv[1:]
+name, saved, result, steps = sys.argv[1:]
 state = torch.load(saved, weights_only=True)
 module = network()
 optimizer = dict(EVERY)[name](module.parameters())
 module.load_state_dict(state["module"])
 optimizer.load_state_dict(state["optimizer"])
 torch.set_rng_state(state["random"])
-losses = train(module, optimizer, range(15, 40))
+losses = train(module, optimizer, range(int(steps), int(steps) + 25))
 torch.save({"module": module.state_dict(), "losses": losses,
             "optimizer": optimizer.state_dict()}, result)
 """
 
 
-@pytest.mark.parametrize("name", ["ALSALS", "ALSALS-ratio", "SaLSA", "SLS"])
-def test_a_new_process_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("ALSALS", 15),
+        ("ALSALS-ratio", 15),
+        ("SaLSA", 15),
+        ("SLS", 15),
+        pytest.param("PeakSLS-averaged", 5, id="PeakSLS rising"),
+        pytest.param("PeakSLS-averaged", 50, id="PeakSLS settling"),
+        pytest.param("PeakSLS-averaged", 90, id="PeakSLS held"),
+    ],
+)
+def test_a_new_process_continues_bit_for_bit(name: str, steps: int, tmp_path: Path) -> None:
     module = network()
     optimizer = dict(EVERY)[name](module.parameters())
-    train(module, optimizer, range(15))
+    train(module, optimizer, range(steps))
     saved, result = tmp_path / "saved.pt", tmp_path / "result.pt"
     torch.save(
         {
@@ -68,9 +79,9 @@ def test_a_new_process_continues_bit_for_bit(name: str, tmp_path: Path) -> None:
         },
         saved,
     )
-    losses = train(module, optimizer, range(15, 40))
+    losses = train(module, optimizer, range(steps, steps + 25))
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", RESUME, name, str(saved), str(result)]
+    command = [sys.executable, "-c", RESUME, name, str(saved), str(result), str(steps)]
     subprocess.run(command, cwd=root, check=True)
     resumed = torch.load(result, weights_only=True)
     assert resumed["losses"] == losses

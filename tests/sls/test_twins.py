@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from torch.optim import Optimizer
 
-from sls import ALSALS, SLS, AdamSLS, SaLSA
+from sls import ALSALS, SLS, AdamSLS, PeakSLS, SaLSA
 from tests.reference.adam_sls import adam_sls
 from tests.reference.alsals import alsals
+from tests.reference.peak_sls import peak_sls
 from tests.reference.salsa import salsa
 from tests.reference.shared import Step
 from tests.reference.sls import sls
@@ -65,6 +66,20 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 DEFAULT_PAIRS = ["SLS", "AdamSLS", "ALSALS", "ALSALS-ratio", "SaLSA", "SaLSA-sgd"]
 
 
+PEAK_VARIATIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "annealed": {"total_steps": STEPS},
+    "annealed-over-all": {"total_steps": STEPS, "anneal": 1.0},
+    "longer": {"total_steps": 2 * STEPS},
+    "sgd": {"direction": "sgd"},
+    "sgd-annealed": {"direction": "sgd", "total_steps": STEPS},
+    # From 1e-5 a curvature, a difference over η², is known to so few digits that walks part.
+    "decayed": {"weight_decay": 0.1, "total_steps": STEPS, "init_step": 1e-3},
+    "larger-start": {"init_step": 1e-3},
+    "other-moments": {"betas": (0.8, 0.9), "eps": 1e-3, "total_steps": STEPS},
+}
+
+
 def walk(optimizer: Optimizer, module: Any, steps: int) -> list[tuple[Any, Any]]:
     """(parameters after the step, record) of every step."""
     history = []
@@ -103,6 +118,15 @@ def test_walks_with_its_twin_under_other_settings(name: str, variation: str) -> 
     )
     optimizer = pair.optimizer(module.parameters(), **settings)
     assert_same_walk(walk(optimizer, module, STEPS), expected)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("variation", PEAK_VARIATIONS)
+def test_peak_sls_walks_with_its_twin(variation: str, problem: str) -> None:
+    module, settings = PROBLEMS[problem](), PEAK_VARIATIONS[variation]
+    plain = PlainProblem(PROBLEMS[problem]())
+    expected = peak_sls(plain.loss, plain.gradient, plain.start(), STEPS, **settings)
+    assert_same_walk(walk(PeakSLS(module.parameters(), **settings), module, STEPS), expected)
 
 
 @pytest.mark.parametrize("settings", [{}, RATIO], ids=["paper", "ratio"])

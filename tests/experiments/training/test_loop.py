@@ -12,7 +12,7 @@ from experiments import schema
 from experiments.loggers.jsonl import JsonlLogger
 from experiments.optimizers import build_optimizer
 from experiments.run_folder import RunFolder
-from experiments.training.loop import DIVERGED_AFTER, RECORD_FIELDS, Plan, Training
+from experiments.training.loop import DIVERGED_AFTER, JUDGE_FIELDS, RECORD_FIELDS, Plan, Training
 from tests.experiments.training.tiny import Digits, TinyTask
 
 CPU = torch.device("cpu")
@@ -107,6 +107,14 @@ def test_a_line_searchs_passes_and_record_are_in_its_rows(tmp_path):
     assert found[-1]["forward_passes"] == sum(1 + row["trials"] for row in found)
     assert found[-1]["backward_passes"] == 12
     assert found[-1]["step_size"] == training.optimizer.last_step.step_size
+
+
+def test_what_an_optimizer_judges_is_in_its_rows(tmp_path):
+    found = rows(train(tmp_path, schema.PeakSLS()), "step")
+    assert all({*RECORD_FIELDS, *JUDGE_FIELDS} <= row.keys() for row in found)
+    judged = [row["searched"] for row in found]
+    assert (judged[0], any(judged)) == (False, True)
+    assert [row["gain"] is not None for row in found] == judged
 
 
 def test_an_optimizer_without_record_has_no_empty_fields(tmp_path):

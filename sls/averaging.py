@@ -1,0 +1,110 @@
+"""The running average of the weights, and lending it to the parameters.
+
+    x ← x + c_t·(w − x),   c_t = min(1, (1+γ)/(t+γ)),   γ = 8
+
+after step t = 1, 2, …: a window of about t/9 steps, which needs no length of the run. Source: the
+polynomial averaging of Shamir and Zhang (2013), arXiv 1212.1824, with the γ of DoG's authors
+(Ivgi et al. 2023, arXiv 2302.12022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from sls.arithmetic import choose
+from sls.replay import Replay
+
+States = dict[Tensor, dict[str, Any]]
+Forwards = Callable[[], object] | Iterable[Callable[[], object]]
+NAME = "average"
+GAMMA = 8
+
+
+def weight_of_step(t: int) -> float:
+    """`c_t`, for the step t = 1, 2, … that was taken last."""
+    return min(1.0, (1 + GAMMA) / (t + GAMMA))
+
+
+def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bool | None) -> None:
+    """`x ← x + c_t·(w − x)` for all parameters that have moved; x starts at the first such w."""
+    for param in params:
+        if param in states and NAME not in states[param]:
+            states[param][NAME] = param.detach().clone()
+    averaged = _averaged(params, states)
+    averages = [_real(states[param][NAME]) for param in averaged]
+    current = [_real(param.detach()) for param in averaged]
+    choose(foreach, averaged).lerp_(averages, current, weight_of_step(t))
+
+
+@contextmanager
+def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
+    """Within, parameters and averages have changed places; afterwards both are back, to the bit."""
+    averaged = _averaged(params, states)
+    _exchange(averaged, states)
+    try:
+        yield
+    finally:
+        _exchange(averaged, states)
+
+
+@contextmanager
+def statistics_of(forwards: Forwards, devices: Iterable[torch.device]) -> Iterator[None]:
+    """Within, BatchNorm's running statistics are the plain means over the forward passes.
+
+    Those of every layer that the passes call and that keeps statistics. Afterwards they, all
+    other buffers and the random generators are what they were before.
+    """
+    replay = Replay(devices)
+    with replay.first_evaluation():
+        _estimate([forwards] if callable(forwards) else forwards)
+    try:
+        yield
+    finally:
+        replay.rewind()
+
+
+@torch.no_grad()
+def _estimate(forwards: Iterable[Callable[[], object]]) -> None:
+    found: dict[_BatchNorm, tuple[bool, float | None]] = {}
+
+    def before_forward(module: nn.Module, inputs: Any) -> None:
+        if not isinstance(module, _BatchNorm) or module in found:
+            return
+        if module.running_mean is not None:
+            found[module] = module.training, module.momentum
+            module.reset_running_stats()
+            module.momentum = None  # torch's word for a plain mean
+            module.training = True
+
+    handle = register_module_forward_pre_hook(before_forward)
+    try:
+        for forward in forwards:
+            forward()
+    finally:
+        handle.remove()
+        for norm, (training, momentum) in found.items():
+            norm.training, norm.momentum = training, momentum
+
+
+def _averaged(params: Sequence[Tensor], states: States) -> list[Tensor]:
+    return [param for param in params if NAME in states.get(param, {})]
+
+
+@torch.no_grad()
+def _exchange(params: Sequence[Tensor], states: States) -> None:
+    for param in params:
+        average = states[param][NAME]
+        kept = param.detach().clone()
+        param.copy_(average)
+        average.copy_(kept)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

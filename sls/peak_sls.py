@@ -1,0 +1,393 @@
+"""PeakSLS: Adam whose step rises to a peak that the expected loss tells, and is then held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from sls import settings as checks
+from sls.anchor import Anchor
+from sls.arithmetic import Tensors
+from sls.averaging import Forwards, lent, statistics_of, update_average
+from sls.closure import Evaluation
+from sls.closure_optimizer import ClosureOptimizer
+from sls.directions import Adam, Direction, MomentumSGD
+from sls.judge import Judgement
+from sls.net import CHECK_EVERY, Net
+from sls.parameters import GroupTensors
+from sls.peak import PeakState, Phase
+from sls.reading import read
+from sls.record import PeakRecord, Status
+from sls.slopes import exact_slope
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """What `PeakSLS` remembers besides tensors, kept plain under "search_state".
+
+    Attributes:
+        peak: what the rule of the peak remembers.
+        net: the smoothed loss since the peak is held.
+        taken: the number of steps that were taken.
+        last_taken: the last step really taken, after annealing; 0 where there is no way back.
+        unread: losses that the net has not seen yet, as they are saved.
+    """
+
+    peak: PeakState = PeakState()  # noqa: RUF009 - frozen
+    net: Net = Net()  # noqa: RUF009
+    taken: int = 0
+    last_taken: float = 0.0
+    unread: list[float] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """Dictionaries, lists, numbers and text: what `torch.load(weights_only=True)` takes."""
+        plain = asdict(self)
+        plain["peak"]["phase"] = self.peak.phase.value
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:
+        """What `plain` made plain."""
+        peak, net = PeakState.from_plain(plain["peak"]), Net.from_plain(plain["net"])
+        return cls(**{**plain, "peak": peak, "net": net})
+
+
+class PeakSLS(ClosureOptimizer[PeakRecord]):
+    """`w ← w − η·d`, with η risen to a peak that fresh mini-batches tell, held, then annealed.
+
+    Pseudo-code (`sls.peak` has the constants and the reasons):
+
+        rising     every step: on mini-batch k, which step k−1 has not seen, a parabola through
+                   f_k(w_{k−1}), f_k(w_k) and the slope at w_k gives the argmin η* of the loss
+                   along that step; η ← min(1.4·η, 0.3·η*) until η = 0.3·η*, η* taken carefully
+        settling   eight windows of eight steps from an anchor a: n, in [−1, 1], says whether
+                   ⟨∇f_k(w_k), a − w_k⟩ is positive, so that going on still descends;
+                   η rises where n > −0.5 and falls where n < −0.5, ever more slowly
+        held       η stays; a step costs what Adam's costs. Every twentieth step looks at the
+                   losses since: if they have risen beyond their noise, η ← η/2 (`sls.net`)
+        annealing  with `total_steps`, the step falls linearly to 0 over the last share `anneal`
+
+    Only a rising step needs a second forward pass, some 10 to 30 in a run. A step that rises or
+    settles reads the device once, and keeps one copy of the parameters. Where the loss is lost
+    (NaN, infinite) while there is an anchor, the parameters go back to it and η is halved; later, a
+    mini-batch whose loss or gradient is not finite counts as one with a gradient of zero.
+
+    Source: this project; docs/no_settings.md.
+
+    Args:
+        params: parameters or parameter groups.
+        total_steps: the length of the run; None: not known, no annealing.
+        anneal: the last share of the run, over which the step falls, in (0, 1].
+        averaging: keep a running average of the weights, see `averaged`.
+        direction: "adam", or "sgd": SGD with momentum β₁.
+        weight_decay: decoupled, λ in `w ← w − η·λ·w`, as AdamW's; outside the judgements.
+        betas: β₁ and β₂ of Adam's moments.
+        eps: ε of Adam's denominator.
+        init_step: where η starts, > 0; too small is right, the rise takes a few steps.
+        foreach: torch's foreach kernels; None: where all parameters are plain tensors.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        *,
+        total_steps: int | None = None,
+        anneal: float = 0.5,
+        averaging: bool = False,
+        direction: Literal["adam", "sgd"] = "adam",
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        init_step: float = 1e-4,
+        foreach: bool | None = None,
+    ):
+        settings = {
+            "total_steps": total_steps,
+            "anneal": anneal,
+            "averaging": averaging,
+            "direction": direction,
+            "weight_decay": weight_decay,
+            "betas": betas,
+            "eps": eps,
+            "init_step": init_step,
+            "foreach": foreach,
+        }
+        checks.check(settings, type(self).__name__)
+        self._unread: list[Tensor] = []
+        super().__init__(params, settings, PeakMemory().plain())
+
+    @property
+    def direction(self) -> Direction:
+        """Adam's, or SGD's with momentum."""
+        return Adam() if self.param_groups[0]["direction"] == "adam" else MomentumSGD()
+
+    # -------------------------------------------------------------------------------- the step
+
+    def take_step(self, evaluation: Evaluation, loss: Tensor) -> PeakRecord:
+        """Look back from the far end, or take the next step at once where the peak is held."""
+        if self.search_state.peak.held:
+            return _HeldStep(self, evaluation, loss).run()
+        return _LookingStep(self, evaluation, loss).run()
+
+    @property
+    def all_params(self) -> list[Tensor]:
+        """The parameters of all groups."""
+        return [param for group in self.param_groups for param in group["params"]]
+
+    # ------------------------------------------------------------------------------- the state
+
+    @property
+    def search_state(self) -> PeakMemory:
+        """What the rule and the net remember."""
+        return PeakMemory.from_plain(self.param_groups[0]["search_state"])
+
+    def remember(self, memory: PeakMemory) -> None:
+        """Write it; a new dictionary, so that a saved one does not change."""
+        self.param_groups[0]["search_state"] = memory.plain()
+
+    def unread_losses(self, loss: Tensor) -> list[float]:
+        """Losses that the net is to see, or none while they are few: read together."""
+        saved = self.search_state.unread
+        self._unread.append(loss)
+        if len(saved) + len(self._unread) < CHECK_EVERY:
+            return []
+        self._save_unread()
+        losses = self.search_state.unread
+        self.remember(replace(self.search_state, unread=[]))
+        return losses
+
+    def _save_unread(self) -> None:
+        if self._unread:
+            losses = read(*self._unread)
+            self._unread.clear()
+            memory = self.search_state
+            self.remember(replace(memory, unread=[*memory.unread, *losses]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state; reads the losses that the net has not seen yet."""
+        self._save_unread()
+        return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` saved; training goes on as if it had not stopped.
+
+        Raises:
+            ValueError: the state is that of another optimizer, or of other groups.
+        """
+        super().load_state_dict(state_dict)
+        self._unread.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._save_unread()
+        return super().__getstate__()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("_unread", [])
+
+    # ----------------------------------------------------------------------------- the average
+
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the weights is kept."""
+        return bool(self.param_groups[0]["averaging"])
+
+    @contextmanager
+    def averaged(self, recompute: Forwards | None = None) -> Iterator[None]:
+        """Within, the parameters are their average; afterwards what they were, to the bit.
+
+        with optimizer.averaged(lambda: model(x) for x in some_batches):
+            validate(model)
+
+        Take no step and save no state within.
+
+        Args:
+            recompute: forward passes, as a callable without arguments or several; BatchNorm's
+                running statistics within are those over them, since no step ever saw these
+                weights. None: the statistics stay those of the last steps.
+
+        Raises:
+            RuntimeError: no average is kept.
+        """
+        if not self.averages:
+            raise RuntimeError("no average is kept; build PeakSLS(..., averaging=True)")
+        params = self.all_params
+        with lent(params, self.state):
+            if recompute is None:
+                yield
+                return
+            with statistics_of(recompute, (param.device for param in params)):
+                yield
+
+
+class _Step:
+    """What both kinds of step share."""
+
+    def __init__(self, optimizer: PeakSLS, evaluation: Evaluation, loss: Tensor):
+        self.optimizer = optimizer
+        self.evaluation = evaluation
+        self.loss = loss
+        self.direction = optimizer.direction
+        self.settings = optimizer.param_groups[0]
+        self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
+        self.memory = optimizer.search_state
+        self.factor = optimizer.anneal_factor(self.memory.peak.k)
+        self.anchor = Anchor(optimizer.all_params, optimizer.state)
+
+    def directions(self) -> list[Tensors]:
+        return [self.direction.searched(group) for group in self.groups]
+
+    def take(self, peak: PeakState, directions: Sequence[Tensors]) -> None:
+        """Move by the peak's step; commit, keep and remember."""
+        assert peak.step_size is not None  # noqa: S101
+        for group in self.groups:
+            self.direction.commit(group)
+        if peak.anchor_is_due:
+            self.anchor.drop_here()
+        elif not peak.held:
+            self.anchor.complete()
+        taken = peak.step_size * self.factor
+        for group, direction in zip(self.groups, directions, strict=True):
+            decay = taken * group.settings["weight_decay"]
+            group.step(taken, direction, decay)
+            self.anchor.decay(group.raw_params, decay)
+        after = peak.after_step(self.settings["total_steps"])
+        if after.held:
+            self.anchor.forget()
+        count = self.memory.taken + 1
+        if self.optimizer.averages:
+            params, foreach = self.optimizer.all_params, self.settings["foreach"]
+            update_average(params, self.optimizer.state, count, foreach)
+        self.optimizer.remember(replace(self.memory, peak=after, taken=count, last_taken=taken))
+        self.optimizer.report_step_size(peak.step_size)
+
+    def started(self) -> PeakState:
+        """The peak's state with a step, `init_step` at first."""
+        peak = self.memory.peak
+        if peak.step_size is not None:
+            return peak
+        return replace(peak, step_size=self.settings["init_step"])
+
+    def record(self, status: Status, slope: float | None, **judged: float | None) -> PeakRecord:
+        return PeakRecord(
+            loss_on_device=self.loss,
+            step_size=self.settings["lr"],
+            slope=slope,
+            forwards=self.evaluation.forwards,
+            status=status,
+            factor=self.factor,
+            **judged,
+        )
+
+
+class _LookingStep(_Step):
+    """A step while the peak is looked for: one synchronisation."""
+
+    def run(self) -> PeakRecord:
+        wanted = [self.loss]
+        judges = self._can_judge()
+        if self.anchor.known:
+            wanted.append(self.anchor.slope(self.loss.device))
+        if judges:
+            wanted.append(self._loss_at_anchor())
+        directions = self.directions()
+        pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
+        slope, loss, *looked = read(exact_slope(pairs, self.loss.device), *wanted)
+        if not (math.isfinite(loss) and math.isfinite(slope)):
+            return self._fail(loss, slope, looked[1] if judges else None)
+        if judges:
+            return self._judge(
+                slope, Judgement.towards_anchor(looked, loss, self._step), directions
+            )
+        peak = self.started()
+        if looked and peak.phase is Phase.SETTLING:
+            peak = peak.with_slope(looked[0])
+        self.take(peak, directions)
+        return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
+
+    @property
+    def _step(self) -> float:
+        return self.memory.last_taken
+
+    def _can_judge(self) -> bool:
+        """Whether the last step rose from an anchor: after a failed step there is none to judge."""
+        rising = self.memory.peak.phase is Phase.RISING
+        return rising and self.anchor.known and self._step > 0
+
+    def _loss_at_anchor(self) -> Tensor:
+        """`f_k(w_{k−1})`, with the random numbers of `f_k(w_k)`."""
+        with self.anchor.visited():
+            return self.evaluation.loss()
+
+    def _judge(
+        self, slope: float, judgement: Judgement, directions: Sequence[Tensors]
+    ) -> PeakRecord:
+        peak = self.started()
+        # A loss that is lost at the anchor alone says nothing of the step.
+        if math.isfinite(judgement.gain):
+            peak = peak.with_judgement(judgement)
+        else:
+            peak = replace(peak, place=0)
+        self.take(peak, directions)
+        return self.record(
+            Status.ACCEPTED,
+            slope,
+            gain=judgement.gain,
+            slope_near=judgement.slope_near,
+            slope_far=judgement.slope_far,
+            curvature=judgement.curvature,
+            target=peak.target,
+        )
+
+    def _fail(self, loss: float, slope: float, at_anchor: float | None) -> PeakRecord:
+        """Go back if the steps since the anchor lost the loss; else nothing but k changes."""
+        peak = self.memory.peak
+        if not math.isfinite(loss) and self.anchor.known and self._step > 0:
+            if at_anchor is None:
+                at_anchor = float(self._loss_at_anchor())
+            if math.isfinite(at_anchor):
+                return self._go_back(slope)
+        # The place stays: what is looked back at next is still the last step that was taken.
+        self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
+        status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
+        return self.record(status, slope)
+
+    def _go_back(self, slope: float) -> PeakRecord:
+        self.anchor.go_back()
+        self.anchor.forget()
+        lowered = self.memory.peak.lowered()
+        assert lowered.step_size is not None  # noqa: S101 - a step led here
+        peak = replace(lowered, k=lowered.k + 1, place=0, phase=Phase.SETTLING, seen=True)
+        self.optimizer.remember(replace(self.memory, peak=peak, last_taken=0.0))
+        self.optimizer.report_step_size(lowered.step_size)
+        return self.record(Status.LOWERED, slope)
+
+
+class _HeldStep(_Step):
+    """A step at the peak that is held: nothing is read but the losses, some at a time."""
+
+    def run(self) -> PeakRecord:
+        own = ((group.grads, group.grads) for group in self.groups)
+        bad = ~torch.isfinite(self.loss + exact_slope(own, self.loss.device))
+        for group in self.groups:
+            group.silence(bad)
+        losses = self.optimizer.unread_losses(self.loss)
+        self.memory = self.optimizer.search_state
+        peak, status = self.started(), Status.ACCEPTED
+        if losses:
+            net = self.memory.net.with_losses(losses)
+            if net.caught:
+                peak, net, status = peak.lowered(), Net(), Status.LOWERED
+            self.memory = replace(self.memory, net=net)
+        self.take(peak, self.directions())
+        return self.record(status, None, target=peak.target)
