@@ -45,7 +45,7 @@ exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or da
 
 examples:
   python main.py
-  python main.py task=glue/mrpc model=bert optimizer=alsals seed=3 trainer.epochs=5 data_root=data
+  python main.py task=glue/mrpc model=bert optimizer=adam seed=3 trainer.epochs=5 data_root=data
 
 `python -m experiments --help` has what else there is to do.
 """

@@ -1,8 +1,8 @@
 """Learning-rate-free line-search optimizers for PyTorch.
 
-from sls import ALSALS
+from sls import PeakSLS
 
-optimizer = ALSALS(model.parameters())
+optimizer = PeakSLS(model.parameters(), total_steps=len(loader))
 for inputs, targets in loader:
     loss = optimizer.step(lambda: criterion(model(inputs), targets))
 """

@@ -58,7 +58,7 @@ def test_examples_of_the_help_are_valid(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_print_config_prints_the_config_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["task=glue/mrpc", "optimizer.c=0.25", "seed=3", "data_root=/data"]
+    arguments = ["task=glue/mrpc", "optimizer.anneal=0.25", "seed=3", "data_root=/data"]
     assert main([*arguments, "--print-config"]) == 0
     printed = capsys.readouterr()
     assert yaml.safe_load(printed.out) == load(arguments).model_dump(mode="json")
