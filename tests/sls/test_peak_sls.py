@@ -569,6 +569,7 @@ def test_a_run_whose_loss_was_lost_goes_on_and_settles(make: Make) -> None:
     optimizer.step(lambda: problem(0))
     assert optimizer.last_step.status is Status.ACCEPTED
     assert phase_of(optimizer) is Phase.SETTLING
+    assert optimizer.search_state.peak.place == 1, "a new window was to begin"
     assert anchors_in_models(optimizer) == 1
     assert not torch.equal(vector(problem), spoiled.origin)
 
