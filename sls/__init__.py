@@ -10,8 +10,9 @@ for inputs, targets in loader:
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
 from sls.line_search import LineSearch
+from sls.peak_record import PeakRecord
 from sls.peak_sls import PeakSLS
-from sls.record import PeakRecord, Status, StepRecord
+from sls.record import Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sgd_sls import SLS
 

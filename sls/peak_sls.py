@@ -23,8 +23,9 @@ from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
 from sls.parameters import GroupTensors
 from sls.peak import PeakState, Phase
+from sls.peak_record import PeakRecord
 from sls.reading import read
-from sls.record import PeakRecord, Status
+from sls.record import Status
 from sls.slopes import exact_slope
 
 
