@@ -123,7 +123,7 @@ def test_a_run_is_found_by_group_type_name_and_tags(offline):
     config, folder, found = offline
     (about,) = found["run"]
     assert about["run_group"] == "default/digits/vit"
-    assert (about["job_type"], about["display_name"]) == ("alsals", "alsals-s3")
+    assert (about["job_type"], about["display_name"]) == ("peak_sls", "peak_sls-s3")
     assert set(about["tags"]) == {config_hash(config), "tuning"}
     assert about["run_id"].endswith(folder.path.name)
 
