@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from sls import settings as checks
+from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
+from sls.hints import Hints
+from sls.record import Ended
 from sls.step_sizes import anneal_factor
 
-Record = TypeVar("Record")
+Record = TypeVar("Record", bound=Ended)
 
 
 class ClosureOptimizer(Optimizer, Generic[Record]):
@@ -43,6 +46,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
 
     def __init__(self, params: ParamsT, settings: dict[str, Any], search_state: dict[str, Any]):
         self._forms = ClosureForms()
+        self._hints = Hints(type(self).__name__)
         self.last_step: Record | None = None
         super().__init__(params, settings)
         first, *others = self.param_groups
@@ -71,9 +75,13 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         checks.check_group(param_group, self.defaults, first, where)
         super().add_param_group(param_group)
         params = self.param_groups[-1]["params"]
-        if len(set(params)) < len(params):
+        try:
+            if len(set(params)) < len(params):
+                raise ValueError(f"{where} holds a parameter twice")
+            check_type(self.param_groups[-1], (param.dtype for param in params), where)
+        except ValueError:
             self.param_groups.pop()
-            raise ValueError(f"{where} holds a parameter twice")
+            raise
         if "lr" in first:
             self.param_groups[-1]["lr"] = first["lr"]
 
@@ -95,6 +103,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         super().__setstate__(state)
         if "_forms" not in self.__dict__:  # unpickled or deep-copied
             self._forms = ClosureForms()
+            self._hints = Hints(type(self).__name__)
             self.last_step = None
 
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
@@ -120,7 +129,12 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
                 self.last_step = self.take_step(evaluation, loss)
         finally:
             evaluation.finish()
+        self._hints.see(self.last_step)
         return loss
+
+    def check_that_the_loss_repeats(self, evaluation: Evaluation, loss: Tensor) -> None:
+        """Evaluate the mini-batch again where it was evaluated, once; warn if the loss differs."""
+        self._hints.check_that_the_loss_repeats(evaluation, loss)
 
     def report_step_size(self, step_size: float) -> None:
         """Write the accepted step where schedulers' readers and loggers look for it."""

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
+
 from sls.arithmetic import Tensors
 from sls.parameters import GroupTensors
 
@@ -139,14 +141,19 @@ def _adam(group: GroupTensors) -> Tensors:
 
 
 def _denominators(group: GroupTensors) -> Tensors:
-    """`√v̂ + ε`."""
+    """`√v̂ + ε`, with ε no smaller than the root of the type's least normal number.
+
+    Where a gradient is 0, or its square rounds to 0, `0/0` would else be NaN: with ε = 0, or
+    with ε = 1e-8 in float16, which has no such number.
+    """
     arithmetic = group.arithmetic
     _, beta2 = group.settings["betas"]
     result = arithmetic.mul(group.state_tensors("exp_avg_sq"), beta2)
     arithmetic.addcmul_(result, group.grads, group.grads, 1 - beta2)
     arithmetic.sqrt_(result)
     arithmetic.div_by_(result, [math.sqrt(1 - beta2**t) for t in _steps_after(group)])
-    arithmetic.add_number_(result, group.settings["eps"])
+    least = max((math.sqrt(torch.finfo(param.dtype).tiny) for param in result), default=0.0)
+    arithmetic.add_number_(result, max(group.settings["eps"], least))
     return result
 
 

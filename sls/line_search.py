@@ -20,10 +20,12 @@ from torch.optim.optimizer import ParamsT
 
 from sls import settings as checks
 from sls.arithmetic import Tensors
+from sls.bounds import SMALL, bounded
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, Memory, rounding
 from sls.directions import Direction
+from sls.evidence import next_level, proves_nothing
 from sls.parameters import GroupTensors
 from sls.reading import read
 from sls.record import Status, StepRecord
@@ -31,10 +33,10 @@ from sls.search import Outcome, SearchResult, backtrack
 from sls.settings import SharedSettings
 from sls.slopes import exact_slope, finite_difference_slope
 from sls.state import SearchState
-from sls.step_sizes import search_is_due, search_start
 
 _FAILURE = {
     Outcome.EXHAUSTED: Status.EXHAUSTED,
+    Outcome.FLOOR: Status.EXHAUSTED,
     Outcome.NONFINITE: Status.NONFINITE_TRIALS,
 }
 _SUCCESS = {Outcome.ACCEPTED: Status.ACCEPTED, Outcome.FLOOR: Status.FLOOR}
@@ -57,7 +59,7 @@ class LineSearch(ClosureOptimizer[StepRecord]):
     """
 
     fallback_step: float | None = None
-    """The step taken where a search is exhausted; None: no step."""
+    """The step taken where a search is exhausted, if it does not raise the loss; None: no step."""
 
     def __init__(self, params: ParamsT, own: dict[str, Any], shared: SharedSettings):
         settings = checks.complete(own, shared, type(self).__name__)
@@ -110,9 +112,7 @@ class _Step:
 
     def run(self) -> StepRecord:
         """Search and take the step, or repeat the last one where no search is due."""
-        k, last_searched = self.before.k, self.before.last_searched
-        adaptive = self.settings["search"] == "adaptive"
-        if adaptive and not search_is_due(k, last_searched, self.before.means):
+        if self.settings["search"] == "adaptive" and not self.before.search_is_due():
             return self._repeat()
         return self._search()
 
@@ -134,22 +134,22 @@ class _Step:
                 group.move(step_size, direction)
             return self.evaluation.loss()
 
+        start = self._start(searched)
         slope_tensor = self._slope(searched, trial)
-        start = search_start(
-            self.before.step_size, self.settings["init_step"], self.optimizer.growth
-        )
         # One synchronisation brings three numbers; each later trial costs one more.
         loss, p, first = read(self.loss, slope_tensor, trial(start))
         if not (math.isfinite(loss) and math.isfinite(p)):
-            self._restore()
             status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
-            return self._failed(status, loss, p, SearchResult(start, first, 1, Outcome.NONFINITE))
+            result = SearchResult(start, first, 1, Outcome.NONFINITE)
+            return self._fail(status, loss, p, result, self.before)
         condition = self.optimizer.condition(self.before.memory, p)
-        eps = self.settings["tolerance"] * torch.finfo(self.loss.dtype).eps
+        if self._proves_nothing(loss, p, start, first):
+            # Kept without a search, and without a word on where the next one starts.
+            result = SearchResult(start, first, 1, Outcome.ACCEPTED)
+            return self._accept(loss, p, result, condition, searched, self.before)
 
         def holds(step_size: float, loss_next: float) -> bool:
-            slack = rounding(loss, loss_next, eps)
-            return condition.holds(step_size, loss - loss_next + slack)
+            return condition.holds(step_size, loss - loss_next + self._slack(loss, loss_next))
 
         result = backtrack(
             lambda step_size: first if step_size == start else float(trial(step_size)),
@@ -158,14 +158,19 @@ class _Step:
             shrink=self.settings["shrink"],
             max_trials=self.settings["max_trials"],
             min_step=self.settings["min_step"],
+            too_small=lambda step_size: step_size < bounded(step_size, self.groups, searched),
         )
-        if result.kept:
-            return self._accept(loss, p, result, condition, searched)
-        fallback = self.optimizer.fallback_step
-        if result.outcome is Outcome.EXHAUSTED and fallback is not None:
-            return self._fall_back(fallback, loss, p, result)
-        self._restore()
-        return self._failed(_FAILURE[result.outcome], loss, p, result)
+        if result.kept and not self._rises_at_floor(loss, p, result):
+            after = self.before.after_search(result.step_size, result.trials)
+            return self._accept(loss, p, result, condition, searched, after)
+        return self._give_up(loss, p, result, trial)
+
+    def _start(self, searched: list[Tensors]) -> float:
+        """The first step tried, within what the parameters' type can tell; they are at w."""
+        start = self.before.start(self.settings["init_step"], self.optimizer.growth)
+        if start < SMALL or self.before.failed_at is not None:
+            self.optimizer.check_that_the_loss_repeats(self.evaluation, self.loss)
+        return bounded(start, self.groups, searched)
 
     def _accept(
         self,
@@ -174,6 +179,7 @@ class _Step:
         result: SearchResult,
         condition: Condition,
         searched: list[Tensors],
+        after: SearchState,
     ) -> StepRecord:
         for group, direction in zip(self.groups, searched, strict=True):
             if not self.direction.takes_what_it_searched:
@@ -181,17 +187,32 @@ class _Step:
             elif self.factor != 1:
                 group.move(result.step_size * self.factor, direction)
         memory = condition.memory_after(result.step_size, loss - result.loss)
-        after = replace(self.before.after_step(result.step_size), h=memory.h, s=memory.s)
-        self._finish(result.step_size, after)
+        level = next_level(self.before.level, loss)
+        self._finish(result.step_size, replace(after, h=memory.h, s=memory.s, level=level))
         return self._record(_SUCCESS[result.outcome], loss, p, result, result.step_size)
 
+    def _give_up(
+        self, loss: float, p: float, result: SearchResult, trial: Callable[[float], Tensor]
+    ) -> StepRecord:
+        """Take the fallback if it does not raise the loss, else nothing; start lower next time."""
+        after = self.before.after_failure(result.step_size, self.settings["init_step"])
+        if result.outcome is not Outcome.NONFINITE:
+            after = after.with_new_means()
+        fallback = self.optimizer.fallback_step
+        if result.outcome is Outcome.EXHAUSTED and fallback is not None:
+            if fallback < result.step_size:
+                result = replace(result, step_size=fallback, loss=float(trial(fallback)))
+            if result.loss <= loss + self._slack(loss, result.loss):
+                return self._fall_back(loss, p, result, after)
+        return self._fail(_FAILURE[result.outcome], loss, p, result, after)
+
     def _fall_back(
-        self, step_size: float, loss: float, p: float, result: SearchResult
+        self, loss: float, p: float, result: SearchResult, after: SearchState
     ) -> StepRecord:
         for group in self.groups:
-            group.move(step_size * self.factor, self.direction.taken(group))
-        self._finish(step_size, self.before)
-        return self._record(Status.FALLBACK, loss, p, result, step_size)
+            group.move(result.step_size * self.factor, self.direction.taken(group))
+        self._finish(result.step_size, after)
+        return self._record(Status.FALLBACK, loss, p, result, result.step_size)
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         for group in self.groups:
@@ -200,10 +221,13 @@ class _Step:
         self.optimizer.remember(replace(after, k=self.before.k + 1, last_searched=self.before.k))
         self.optimizer.report_step_size(step_size)
 
-    def _failed(self, status: Status, loss: float, p: float, result: SearchResult) -> StepRecord:
-        """Everything stays as it was, but for the count of steps."""
+    def _fail(
+        self, status: Status, loss: float, p: float, result: SearchResult, after: SearchState
+    ) -> StepRecord:
+        """Parameters and moments stay as they were."""
+        self._restore()
         k = self.before.k
-        self.optimizer.remember(replace(self.before, k=k + 1, last_searched=k))
+        self.optimizer.remember(replace(after, k=k + 1, last_searched=k))
         return self._record(status, loss, p, result, self.settings["lr"])
 
     def _restore(self) -> None:
@@ -232,6 +256,35 @@ class _Step:
         return self._record(Status.REPEATED, loss, p, None, step_size)
 
     # -------------------------------------------------------------------------------- numbers
+
+    @property
+    def _eps(self) -> float:
+        """The roundings that count as no decrease needed, relative to the loss.
+
+        After a failed search one at least, whatever `tolerance` says: the step may be too small
+        for any decrease to be seen.
+        """
+        failed = self.before.failed_at is not None
+        tolerance = float(self.settings["tolerance"])
+        return (max(tolerance, 1.0) if failed else tolerance) * torch.finfo(self.loss.dtype).eps
+
+    def _slack(self, loss: float, loss_next: float) -> float:
+        return rounding(loss, loss_next, self._eps)
+
+    def _proves_nothing(self, loss: float, p: float, step_size: float, loss_next: float) -> bool:
+        return proves_nothing(
+            step_size=step_size,
+            slope=p,
+            loss=loss,
+            loss_next=loss_next,
+            level=self.before.level,
+            eps=torch.finfo(self.loss.dtype).eps,
+        )
+
+    def _rises_at_floor(self, loss: float, p: float, result: SearchResult) -> bool:
+        """Whether the least step was kept although it climbs where the slope promised descent."""
+        rises = result.loss > loss + self._slack(loss, result.loss)
+        return result.outcome is Outcome.FLOOR and p > 0 and rises
 
     def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
         if self.settings.get("slope", "exact") == "exact":

@@ -42,6 +42,8 @@ FADE_SLOPE, FADE_CURVATURE = 0.9, 0.8
 """The factors of the two running means."""
 FEWEST_JUDGEMENTS = 2
 """Before as many judgements nothing is known."""
+FAR_TOO_LARGE = 10.0
+"""What the first step is divided by while it loses the loss, or more than doubles it."""
 PATIENCE = 12
 """After as many judgements without a gain beyond its error the step settles where it is,"""
 LONGEST_RISE = 60
@@ -165,6 +167,18 @@ class PeakState:
         if state.place < WINDOW:
             return state
         return replace(state, place=0, window=state.window + 1)
+
+    @property
+    def untried(self) -> bool:
+        """Whether no step was ever judged: η is still the user's guess."""
+        return self.phase is Phase.RISING and self.judgements == 0
+
+    def gone_back(self) -> PeakState:
+        """The state, back at the anchor, after steps from it that lost the loss."""
+        assert self.step_size is not None  # noqa: S101 - a step led there
+        if self.untried:
+            return replace(self, step_size=self.step_size / FAR_TOO_LARGE, place=0)
+        return replace(self.lowered(), place=0, phase=Phase.SETTLING, seen=True)
 
     def lowered(self) -> PeakState:
         """The state with half the step."""

@@ -16,9 +16,11 @@ from sls import settings as checks
 from sls.anchor import Anchor
 from sls.arithmetic import Tensors
 from sls.averaging import Forwards, lent, statistics_of, update_average
+from sls.bounds import LARGE, largest_step
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, Direction, MomentumSGD
+from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
 from sls.parameters import GroupTensors
@@ -38,6 +40,7 @@ class PeakMemory:
         net: the smoothed loss since the peak is held.
         taken: the number of steps that were taken.
         last_taken: the last step really taken, after annealing; 0 where there is no way back.
+        level: the running mean of |f| while the peak is looked for, or None before.
         unread: losses that the net has not seen yet, as they are saved.
     """
 
@@ -45,6 +48,7 @@ class PeakMemory:
     net: Net = Net()  # noqa: RUF009
     taken: int = 0
     last_taken: float = 0.0
+    level: float | None = None
     unread: list[float] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
@@ -248,16 +252,22 @@ class _Step:
     def directions(self) -> list[Tensors]:
         return [self.direction.searched(group) for group in self.groups]
 
-    def take(self, peak: PeakState, directions: Sequence[Tensors]) -> None:
-        """Move by the peak's step; commit, keep and remember."""
-        assert peak.step_size is not None  # noqa: S101
+    def take(
+        self, peak: PeakState, directions: Sequence[Tensors], loss: float | None = None
+    ) -> None:
+        """Move by the peak's step; commit, keep and remember, the loss too where it was read."""
+        step_size = peak.step_size
+        assert step_size is not None  # noqa: S101
+        if step_size > LARGE:
+            step_size = min(step_size, largest_step(self.groups, directions))
+            peak = replace(peak, step_size=step_size)
         for group in self.groups:
             self.direction.commit(group)
         if peak.anchor_is_due:
             self.anchor.drop_here()
         elif not peak.held:
             self.anchor.complete()
-        taken = peak.step_size * self.factor
+        taken = step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
             decay = taken * group.settings["weight_decay"]
             group.step(taken, direction, decay)
@@ -269,8 +279,11 @@ class _Step:
         if self.optimizer.averages:
             params, foreach = self.optimizer.all_params, self.settings["foreach"]
             update_average(params, self.optimizer.state, count, foreach)
-        self.optimizer.remember(replace(self.memory, peak=after, taken=count, last_taken=taken))
-        self.optimizer.report_step_size(peak.step_size)
+        level = self.memory.level if loss is None else next_level(self.memory.level, loss)
+        self.optimizer.remember(
+            replace(self.memory, peak=after, taken=count, last_taken=taken, level=level)
+        )
+        self.optimizer.report_step_size(step_size)
 
     def started(self) -> PeakState:
         """The peak's state with a step, `init_step` at first."""
@@ -306,14 +319,14 @@ class _LookingStep(_Step):
         slope, loss, *looked = read(exact_slope(pairs, self.loss.device), *wanted)
         if not (math.isfinite(loss) and math.isfinite(slope)):
             return self._fail(loss, slope, looked[1] if judges else None)
+        if judges and self.memory.peak.untried and self._more_than_doubled(loss, looked[1]):
+            return self._go_back(slope)
         if judges:
-            return self._judge(
-                slope, Judgement.towards_anchor(looked, loss, self._step), directions
-            )
+            return self._judge(slope, loss, looked, directions)
         peak = self.started()
-        if looked and peak.phase is Phase.SETTLING:
+        if looked and peak.phase is Phase.SETTLING and not self._proves_nothing(looked[0], loss):
             peak = peak.with_slope(looked[0])
-        self.take(peak, directions)
+        self.take(peak, directions, loss)
         return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
 
     @property
@@ -331,15 +344,16 @@ class _LookingStep(_Step):
             return self.evaluation.loss()
 
     def _judge(
-        self, slope: float, judgement: Judgement, directions: Sequence[Tensors]
+        self, slope: float, loss: float, looked: Sequence[float], directions: Sequence[Tensors]
     ) -> PeakRecord:
+        judgement = Judgement.towards_anchor(looked, loss, self._step)
         peak = self.started()
         # A loss that is lost at the anchor alone says nothing of the step.
-        if math.isfinite(judgement.gain):
+        if math.isfinite(judgement.gain) and not self._proves_nothing(looked[0], loss, looked[1]):
             peak = peak.with_judgement(judgement)
         else:
             peak = replace(peak, place=0)
-        self.take(peak, directions)
+        self.take(peak, directions, loss)
         return self.record(
             Status.ACCEPTED,
             slope,
@@ -348,6 +362,20 @@ class _LookingStep(_Step):
             slope_far=judgement.slope_far,
             curvature=judgement.curvature,
             target=peak.target,
+        )
+
+    def _more_than_doubled(self, loss: float, at_anchor: float) -> bool:
+        return loss - at_anchor > max(abs(at_anchor), self.memory.level or 0.0)
+
+    def _proves_nothing(self, slope: float, loss: float, at_anchor: float | None = None) -> bool:
+        """Whether this mini-batch says nothing of the way from the anchor, as a masked one."""
+        return self._step > 0 and proves_nothing(
+            step_size=self._step,
+            slope=slope / self._step,
+            loss=loss,
+            loss_next=loss if at_anchor is None else at_anchor,
+            level=self.memory.level,
+            eps=torch.finfo(self.loss.dtype).eps,
         )
 
     def _fail(self, loss: float, slope: float, at_anchor: float | None) -> PeakRecord:
@@ -366,11 +394,11 @@ class _LookingStep(_Step):
     def _go_back(self, slope: float) -> PeakRecord:
         self.anchor.go_back()
         self.anchor.forget()
-        lowered = self.memory.peak.lowered()
-        assert lowered.step_size is not None  # noqa: S101 - a step led here
-        peak = replace(lowered, k=lowered.k + 1, place=0, phase=Phase.SETTLING, seen=True)
+        before = self.memory.peak
+        peak = replace(before.gone_back(), k=before.k + 1)
+        assert peak.step_size is not None  # noqa: S101 - a step led here
         self.optimizer.remember(replace(self.memory, peak=peak, last_taken=0.0))
-        self.optimizer.report_step_size(lowered.step_size)
+        self.optimizer.report_step_size(peak.step_size)
         return self.record(Status.LOWERED, slope)
 
 

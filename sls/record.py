@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class Status(StrEnum):
@@ -27,6 +28,25 @@ class Status(StrEnum):
     """The loss at the start of the step was NaN or infinite; nothing was changed."""
     NONFINITE_SLOPE = "nonfinite_slope"
     """A gradient, or the slope, was NaN or infinite; nothing was changed."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether the parameters moved."""
+        return self not in _REFUSALS
+
+
+_REFUSALS = frozenset(
+    (Status.EXHAUSTED, Status.NONFINITE_TRIALS, Status.NONFINITE_LOSS, Status.NONFINITE_SLOPE)
+)
+
+
+class Ended(Protocol):
+    """What every record of a step tells."""
+
+    @property
+    def status(self) -> Status:
+        """How the step ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ def backtrack(
     shrink: float,
     max_trials: int,
     min_step: float = 0.0,
+    too_small: Callable[[float], bool] = lambda _step_size: False,
 ) -> SearchResult:
     """Shrink the step from `start` until the condition holds.
 
@@ -65,6 +66,7 @@ def backtrack(
         max_trials: the greatest number of trials.
         min_step: a rejected step whose successor `δ·η` would lie below this is kept, if its
             loss is finite. 0 switches this off.
+        too_small: whether a step can no longer move the parameters; the search ends before it.
 
     Returns:
         The last trial. A loss that is NaN or infinite is a rejected trial.
@@ -80,7 +82,7 @@ def backtrack(
         at_floor = shrink * step_size < min_step
         if at_floor and finite:
             return SearchResult(step_size, loss, trial, Outcome.FLOOR)
-        if at_floor or trial == max_trials:
+        if at_floor or trial == max_trials or too_small(shrink * step_size):
             break
         step_size *= shrink
     outcome = Outcome.EXHAUSTED if any_finite else Outcome.NONFINITE

@@ -12,7 +12,7 @@ class SharedSettings(TypedDict, total=False):
     """The settings that all line searches share, all of them optional.
 
     max_trials: the greatest number of trials of a search (100). After as many rejected ones `SLS`
-        takes a step of 1e-6; the others change nothing.
+        takes a step of 1e-6 if that does not raise the loss; the others move nothing.
     min_step: a search that would go below this keeps its last trial; 0, the default: never.
     tolerance: decreases below this many roundings of the loss count as none needed (1).
     search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa's rule).

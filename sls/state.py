@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sls.conditions import Memory
-from sls.step_sizes import StepMeans
+from sls.step_sizes import StepMeans, recovering_start, search_is_due, search_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class SearchState:
         h: running mean of the decreases; 0 where a condition has none.
         s: running mean of the slopes p, or of η·p where the smoothing is by ratio; 0 likewise.
         fast: the fast running mean of the accepted step, slow: the slow one, or None.
+        level: the running mean of |f|, or None before the first step.
+        failed_at: the last trial of the last search, if it failed; the next one starts there.
+        recover_to: the last good step before searches failed, until a start has come back to it
+            or a trial was rejected on the way.
     """
 
     k: int = 0
@@ -28,6 +32,9 @@ class SearchState:
     s: float = 0.0
     fast: float | None = None
     slow: float | None = None
+    level: float | None = None
+    failed_at: float | None = None
+    recover_to: float | None = None
 
     @property
     def memory(self) -> Memory:
@@ -41,7 +48,36 @@ class SearchState:
             return None
         return StepMeans(self.fast, self.slow)
 
+    def start(self, init_step: float, growth: float) -> float:
+        """The first step that the next search tries."""
+        if self.failed_at is not None:
+            return self.failed_at
+        if self.recover_to is not None and self.step_size is not None:
+            return recovering_start(self.step_size, self.recover_to, growth)
+        return search_start(self.step_size, init_step, growth)
+
+    def search_is_due(self) -> bool:
+        """Whether step k searches under SaLSa's rule, or because the last search failed."""
+        failed = self.failed_at is not None
+        return failed or search_is_due(self.k, self.last_searched, self.means)
+
     def after_step(self, step_size: float) -> SearchState:
         """The state with one more accepted, or repeated, step in it."""
         means = StepMeans.after(self.means, step_size)
         return replace(self, step_size=step_size, fast=means.fast, slow=means.slow)
+
+    def after_search(self, step_size: float, trials: int) -> SearchState:
+        """The state with one more step in it, accepted at the last of so many trials."""
+        back = trials > 1 or (self.recover_to is not None and step_size >= self.recover_to)
+        recover_to = None if back else self.recover_to
+        return replace(self.after_step(step_size), failed_at=None, recover_to=recover_to)
+
+    def after_failure(self, last_trial: float, init_step: float) -> SearchState:
+        """The state after a search that accepted none of its trials, the last one this."""
+        good = init_step if self.step_size is None else self.step_size
+        recover_to = good if self.recover_to is None else self.recover_to
+        return replace(self, failed_at=last_trial, recover_to=recover_to)
+
+    def with_new_means(self) -> SearchState:
+        """The state whose smoothing starts anew: with h and s below 0 no small step would pass."""
+        return replace(self, h=0.0, s=0.0)

@@ -9,6 +9,8 @@ from sls.conditions import running_mean
 FAST, SLOW = 0.9, 0.99
 LONGEST_PAUSE = 10
 FIRST_STEPS_SEARCHED = 10
+RECOVERY = 10.0
+"""The growth after a failed search, back to the last good step."""
 
 
 def search_start(previous: float | None, init_step: float, growth: float) -> float:
@@ -17,6 +19,15 @@ def search_start(previous: float | None, init_step: float, growth: float) -> flo
     So it is in the published codes of all four papers.
     """
     return (init_step if previous is None else previous) * growth
+
+
+def recovering_start(previous: float, recover_to: float, growth: float) -> float:
+    """The first step tried after one that followed a failed search.
+
+    Ten times the step before, up to the last good step `recover_to` from before the failure: one
+    bad mini-batch would else cost as many steps as growth needs for a search of 100 trials.
+    """
+    return max(previous * growth, min(previous * RECOVERY, recover_to))
 
 
 def anneal_factor(k: int, total_steps: int | None, anneal: float) -> float:

@@ -12,6 +12,7 @@ from tests.reference.shared import (
     Gradients,
     Losses,
     SearchFrequency,
+    Start,
     Step,
     Vector,
     adam_direction,
@@ -48,7 +49,7 @@ def adam_sls(
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
     moments = no_moments(w)
-    last = init_step  # the step before the first, which grows like every other
+    search_start = Start(init_step)
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
@@ -59,23 +60,29 @@ def adam_sls(
         p = float(g @ d_searched)
         eta = 0.0
         trials = 0
-        searching = search == "every" or frequency.due(k)
+        searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
         if finite(f0, p) and not searching:
-            eta = last
+            eta = search_start.last
+            frequency.took(eta)
         elif finite(f0, p):
-            grown = growth ** (1 / n_batches_per_epoch)
-            start = last * grown
             found = armijo(
-                losses, k, w, d_searched, f0=f0, p=p, start=start,
+                losses, k, w, d_searched, f0=f0, p=p, start=search_start,
+                growth=growth ** (1 / n_batches_per_epoch),
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
-            if found.accepted:
-                eta = last = found.step
+            if found.accepted and found.proved:
+                eta = found.step
+                search_start.proved(eta, trials, f0)
+                frequency.took(eta)
+            elif found.accepted:
+                eta = found.step
+                search_start.saw(f0)
+            else:
+                search_start.failed(found.step)
         if eta > 0:
-            frequency.took(eta)
             moments = new_moments
             w = moved(w, d_taken, eta * anneal_factor(k, total_steps, anneal), weight_decay)
         record.append(Step(w.copy(), eta, p, trials, math.nan, math.nan))

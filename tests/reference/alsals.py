@@ -11,6 +11,7 @@ from tests.reference.shared import (
     Gradients,
     Losses,
     SearchFrequency,
+    Start,
     Step,
     Vector,
     adam_direction,
@@ -64,14 +65,14 @@ def alsals(
     w = w0.copy()
     moments = no_moments(w)
     h = s = 0.0
-    last = init_step  # the step before the first, which grows like every other
+    search_start = Start(init_step)
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
         f0, g = float(losses(k, w)), gradients(k, w)
         new_moments = next_moments(moments, g, betas)
         d = adam_direction(new_moments, betas, eps)
-        searching = search == "every" or frequency.due(k)
+        searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
         p = float(g @ d)
@@ -80,29 +81,47 @@ def alsals(
         eta = 0.0
         trials = 0
         if finite(f0, p) and not searching:
-            eta = last
+            eta = search_start.last
+            frequency.took(eta)
         elif finite(f0, p) and smoothing == "ratio":
             found = by_ratio(
-                losses, k, w, d, f0=f0, h=h, s=s, p=p, start=last * growth, c=c, shrink=shrink,
-                beta3=beta3, max_trials=max_trials, tolerance=tolerance,
+                losses, k, w, d, f0=f0, h=h, s=s, p=p, start=search_start, growth=growth,
+                c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
             if found.accepted:
-                eta = last = found.step
+                eta = found.step
                 h, s = found.h, beta3 * s + (1 - beta3) * eta * p
+                if found.proved:
+                    search_start.proved(eta, trials, f0)
+                    frequency.took(eta)
+                else:
+                    search_start.saw(f0)
+            else:
+                search_start.failed(found.step)
+                if found.any_finite:
+                    h = s = 0.0
         elif finite(f0, p):
             new_s = beta3 * s + (1 - beta3) * p
-            start = last * growth
             found = smoothed(
-                losses, k, w, d, f0=f0, h=h, s=new_s, start=start, c=c, shrink=shrink,
-                beta3=beta3, max_trials=max_trials, tolerance=tolerance, min_step=min_step,
+                losses, k, w, d, f0=f0, p=p, h=h, s=new_s, start=search_start, growth=growth,
+                c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
+                min_step=min_step,
             )  # fmt: skip
             trials = found.trials
             if found.accepted:
-                eta = last = found.step
+                eta = found.step
                 h, s = found.h, new_s
+                if found.proved:
+                    search_start.proved(eta, trials, f0)
+                    frequency.took(eta)
+                else:
+                    search_start.saw(f0)
+            else:
+                search_start.failed(found.step)
+                if found.any_finite:
+                    h = s = 0.0
         if eta > 0:
-            frequency.took(eta)
             moments = new_moments
             w = moved(w, d, eta * anneal_factor(k, total_steps, anneal), weight_decay)
         record.append(Step(w.copy(), eta, p, trials, h, s))

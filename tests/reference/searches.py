@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from tests.reference.shared import Losses, Vector, allowance, finite
+from tests.reference.shared import Losses, Start, Vector, allowance, finite
 
 
 class Found(NamedTuple):
@@ -19,6 +19,7 @@ class Found(NamedTuple):
     trials: int
     h: float
     any_finite: bool  # whether some trial's loss was finite
+    proved: bool = True  # False: kept, but neither slope nor decrease could be measured
 
 
 def armijo(
@@ -29,20 +30,24 @@ def armijo(
     *,
     f0: float,
     p: float,
-    start: float,
+    start: Start,
+    growth: float,
     c: float,
     shrink: float,
     max_trials: int,
     tolerance: float,
 ) -> Found:
-    """Shrink η from `start` until f(w) − f(w − ηd) ≥ c·η·p."""
-    eta = start
+    """Shrink η from its start until f(w) − f(w − ηd) ≥ c·η·p."""
+    eta = start.first_trial(growth)
+    tolerance = start.tolerance(tolerance)
     any_finite = False
     for trial in range(1, max_trials + 1):
         f_trial = float(losses(k, w - eta * d))
         if finite(f_trial):
             any_finite = True
             decrease = f0 - f_trial
+            if trial == 1 and start.proves_nothing(f0, f_trial, p, eta):
+                return Found(True, eta, trial, math.nan, any_finite, proved=False)
             if decrease + allowance(tolerance, f0, f_trial) >= c * eta * p:
                 return Found(True, eta, trial, math.nan, any_finite)
         if trial < max_trials:
@@ -57,9 +62,11 @@ def smoothed(
     d: Vector,
     *,
     f0: float,
+    p: float,
     h: float,
     s: float,
-    start: float,
+    start: Start,
+    growth: float,
     c: float,
     shrink: float,
     beta3: float,
@@ -67,12 +74,14 @@ def smoothed(
     tolerance: float,
     min_step: float = 0.0,
 ) -> Found:
-    """Shrink η from `start` until β3·h + (1−β3)·Δ(η) ≥ c'·η·s, with c' = c if s > 0 else 1/c.
+    """Shrink η from its start until β3·h + (1−β3)·Δ(η) ≥ c'·η·s, with c' = c if s > 0 else 1/c.
 
-    With `min_step`, a rejected η that may not shrink further is kept if its loss is finite.
+    With `min_step`, a rejected η that may not shrink further is kept if its loss is finite, and
+    not above f(w) where the slope promised that it would fall.
     """
     c_prime = c if s > 0 else 1 / c
-    eta = start
+    eta = start.first_trial(growth)
+    tolerance = start.tolerance(tolerance)
     any_finite = False
     for trial in range(1, max_trials + 1):
         f_trial = float(losses(k, w - eta * d))
@@ -81,12 +90,16 @@ def smoothed(
             any_finite = True
             decrease = f0 - f_trial
             h_try = beta3 * h + (1 - beta3) * decrease
+            if trial == 1 and start.proves_nothing(f0, f_trial, p, eta):
+                return Found(True, eta, trial, h_try, any_finite, proved=False)
             # The condition forgives what rounding may hide in the decrease; h does not know of it.
             forgiven = decrease + allowance(tolerance, f0, f_trial)
             if beta3 * h + (1 - beta3) * forgiven >= c_prime * eta * s:
                 return Found(True, eta, trial, h_try, any_finite)
         if shrink * eta < min_step:
-            return Found(finite(f_trial), eta, trial, h_try, any_finite)
+            rises = f_trial > f0 + allowance(tolerance, f0, f_trial)
+            kept = finite(f_trial) and not (p > 0 and rises)
+            return Found(kept, eta, trial, h_try, any_finite)
         if trial < max_trials:
             eta = shrink * eta
     return Found(False, eta, max_trials, h_try, any_finite)
@@ -102,27 +115,32 @@ def by_ratio(
     h: float,
     s: float,
     p: float,
-    start: float,
+    start: Start,
+    growth: float,
     c: float,
     shrink: float,
     beta3: float,
     max_trials: int,
     tolerance: float,
 ) -> Found:
-    """Shrink η from `start` until the mean decrease is c times the mean of all η·p, this one's in.
+    """Shrink η until the mean decrease is c times the mean of all η·p, this one's in.
 
     Written as Armijo's condition with what the steps before have left over, or owe.
     """
     left_over = beta3 * (h - c * s) / (1 - beta3)
-    eta = start
+    eta = start.first_trial(growth)
+    tolerance = start.tolerance(tolerance)
     any_finite = False
     for trial in range(1, max_trials + 1):
         f_trial = float(losses(k, w - eta * d))
         if finite(f_trial):
             any_finite = True
+            h_try = beta3 * h + (1 - beta3) * (f0 - f_trial)
+            if trial == 1 and start.proves_nothing(f0, f_trial, p, eta):
+                return Found(True, eta, trial, h_try, any_finite, proved=False)
             forgiven = f0 - f_trial + allowance(tolerance, f0, f_trial)
             if left_over + forgiven >= c * eta * p:
-                return Found(True, eta, trial, beta3 * h + (1 - beta3) * (f0 - f_trial), any_finite)
+                return Found(True, eta, trial, h_try, any_finite)
         if trial < max_trials:
             eta = shrink * eta
     return Found(False, eta, max_trials, math.nan, any_finite)

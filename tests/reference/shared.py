@@ -86,6 +86,57 @@ def allowance(tolerance: float, f0: float, f_trial: float) -> float:
     return tolerance * MACHINE_EPSILON * (abs(f0) + abs(f_trial))
 
 
+class Start:
+    """Where a search starts, and what the steps before it say of that.
+
+    Bounds by what float64 can tell are left out: no problem of the twins comes near them.
+    """
+
+    def __init__(self, init_step: float) -> None:
+        self.last = init_step  # the step before the first, which grows like every other
+        self.failed_at: float | None = None
+        self.recover_to: float | None = None
+        self.level: float | None = None
+
+    def first_trial(self, growth: float) -> float:
+        """The last step grown; after a failed search its last trial, then tenfold back."""
+        if self.failed_at is not None:
+            return self.failed_at
+        if self.recover_to is not None:
+            return max(self.last * growth, min(10 * self.last, self.recover_to))
+        return self.last * growth
+
+    def proves_nothing(self, f0: float, f_trial: float, p: float, eta: float) -> bool:
+        """Whether decrease and slope are below the rounding of the losses and of their mean."""
+        if not finite(f_trial):
+            return False
+        scale = max(abs(f0), abs(f_trial), 0.0 if self.level is None else self.level)
+        rounding = 2 * MACHINE_EPSILON * scale
+        return abs(f0 - f_trial) <= rounding and max(eta, 1) * abs(p) <= rounding
+
+    def tolerance(self, tolerance: float) -> float:
+        """What a search forgives: one rounding at least after a failed one."""
+        return tolerance if self.failed_at is None else max(tolerance, 1)
+
+    def proved(self, eta: float, trials: int, f0: float) -> None:
+        """A search kept η at the last of so many trials."""
+        if trials > 1 or (self.recover_to is not None and eta >= self.recover_to):
+            self.recover_to = None
+        self.failed_at = None
+        self.last = eta
+        self.saw(f0)
+
+    def failed(self, last_trial: float) -> None:
+        """A search kept none of its trials."""
+        if self.recover_to is None:
+            self.recover_to = self.last
+        self.failed_at = last_trial
+
+    def saw(self, f0: float) -> None:
+        """A step at a loss of f0 was taken after a trial."""
+        self.level = abs(f0) if self.level is None else 0.9 * self.level + 0.1 * abs(f0)
+
+
 class SearchFrequency:
     """SaLSa's rule of how often to search: often while the step changes, seldom while it rests."""
 

@@ -12,15 +12,17 @@ from tests.reference.shared import (
     Gradients,
     Losses,
     SearchFrequency,
+    Start,
     Step,
     Vector,
+    allowance,
     anneal_factor,
     finite,
     moved,
 )
 
 FALLBACK_STEP = 1e-6
-"""Taken when a search is exhausted."""
+"""Taken when a search is exhausted, unless it raises the loss."""
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -44,7 +46,7 @@ def sls(
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
-    last = init_step  # the step before the first, which grows like every other
+    search_start = Start(init_step)
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
@@ -52,25 +54,34 @@ def sls(
         p = float(g @ g)
         eta = 0.0
         trials = 0
-        searching = search == "every" or frequency.due(k)
+        searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
         if finite(f0, p) and not searching:
-            eta = last
+            eta = search_start.last
             frequency.took(eta)
         elif finite(f0, p):
-            grown = growth ** (1 / n_batches_per_epoch)
-            start = last * grown
             found = armijo(
-                losses, k, w, g, f0=f0, p=p, start=start,
+                losses, k, w, g, f0=f0, p=p, start=search_start,
+                growth=growth ** (1 / n_batches_per_epoch),
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
-            if found.accepted:
-                eta = last = found.step
+            if found.accepted and found.proved:
+                eta = found.step
+                search_start.proved(eta, trials, f0)
                 frequency.took(eta)
-            elif found.any_finite:
-                eta = FALLBACK_STEP
+            elif found.accepted:
+                eta = found.step
+                search_start.saw(f0)
+            else:
+                if found.any_finite:
+                    fallback = min(FALLBACK_STEP, found.step)
+                    f_fallback = float(losses(k, w - fallback * g))
+                    forgiven = allowance(search_start.tolerance(tolerance), f0, f_fallback)
+                    if f_fallback <= f0 + forgiven:
+                        eta = fallback
+                search_start.failed(found.step)
         if eta > 0:
             w = moved(w, g, eta * anneal_factor(k, total_steps, anneal), weight_decay)
         record.append(Step(w.copy(), eta, p, trials, math.nan, math.nan))

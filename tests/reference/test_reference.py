@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,12 +236,17 @@ def test_alsals_uses_the_finite_difference_only_when_asked() -> None:
 
 
 def test_min_step_keeps_the_last_step_tested() -> None:
-    # Every trial's loss is 1 above the first, so nothing is accepted: 0.1, 0.05, 0.025, and
-    # 0.0125 < 0.02 ends the search there. h = 0.01·(−0.5) as f0 = 0.5 and f_trial = 1.
+    # Every trial's loss is the first, 0.5, so nothing is accepted: 0.1, 0.05, 0.025, and
+    # 0.0125 < 0.02 ends the search there. h = 0, s = 0.01·1.
     [step] = alsals(
-        spoiled(0, 1.0), identity, ONE, 1, shrink=0.5, growth=1.0, min_step=0.02, eps=0.0
+        spoiled(0, 0.5), identity, ONE, 1, shrink=0.5, growth=1.0, min_step=0.02, eps=0.0
     )
-    assert numbers([step]) == [pytest.approx([0.975, 0.025, 1.0, 3, -0.005, 0.01])]
+    assert numbers([step]) == [pytest.approx([0.975, 0.025, 1.0, 3, 0.0, 0.01])]
+
+
+def test_min_step_does_not_keep_a_step_that_climbs_where_the_slope_descends() -> None:
+    [step] = alsals(spoiled(0, 1.0), identity, ONE, 1, shrink=0.5, growth=1.0, min_step=0.02)
+    assert numbers([step]) == [pytest.approx([1.0, 0.0, 1.0, 3, 0.0, 0.0])]
 
 
 def test_min_step_does_not_keep_a_loss_that_is_not_finite() -> None:
@@ -332,29 +338,55 @@ def test_smoothed_means_rest_between_searches(twin: Twin) -> None:
 # --- failure -------------------------------------------------------------------------------------
 
 
+def with_a_bad_batch(twin: Twin, value: float) -> list[Step]:
+    """Five steps of 0.25 at first; every trial of the second has this loss."""
+    losses = spoiled(1, value)
+    settings: dict[str, Any] = {"search": "every", "shrink": 0.5, "growth": 1.0, "max_trials": 7}
+    return twin(losses, identity, ONE, 5, init_step=0.25, **settings)
+
+
+AFTER_A_FAILURE = [0.25 / 64, 0.25 / 6.4, 0.25]
+"""From the last of seven halvings, tenfold back to the last good step."""
+
+
 @pytest.mark.parametrize("twin", TWINS)
-def test_search_without_a_finite_loss_changes_nothing(twin: Twin) -> None:
-    steps = twin(spoiled(1, math.nan), identity, ONE, 3, init_step=0.25, search="every")
-    # What happens without the bad batch.
-    good = twin(half_square, identity, ONE, 2, init_step=0.25, search="every")
-    assert (steps[1].trials, steps[1].step_size) == (100, 0)
-    assert_array_equal(steps[1].w, steps[0].w)
-    np.testing.assert_equal(steps[2], good[1])
-
-
-@pytest.mark.parametrize("twin", [adam_sls, alsals, salsa])
-def test_exhausted_search_changes_nothing(twin: Twin) -> None:
-    steps = twin(spoiled(1, 1e6), identity, ONE, 3, init_step=0.25, search="every", max_trials=7)
-    good = twin(half_square, identity, ONE, 2, init_step=0.25, search="every", max_trials=7)
+def test_search_without_a_finite_loss_moves_nothing_and_the_next_starts_lower(twin: Twin) -> None:
+    steps = with_a_bad_batch(twin, math.nan)
     assert (steps[1].trials, steps[1].step_size) == (7, 0)
-    np.testing.assert_equal(steps[2], good[1])
+    assert_array_equal(steps[1].w, steps[0].w)
+    assert [x.step_size for x in steps[2:]] == pytest.approx(AFTER_A_FAILURE)
 
 
-def test_sls_falls_back_when_exhausted_and_remembers_the_last_good_step() -> None:
-    steps = sls(spoiled(1, 1e6), identity, ONE, 3, init_step=0.25, growth=1.0, max_trials=7)
-    assert (steps[1].trials, steps[1].step_size) == (7, 1e-6)
-    assert steps[1].w == pytest.approx(steps[0].w * (1 - 1e-6), rel=1e-12)
-    assert steps[2].step_size == 0.25
+@pytest.mark.parametrize("twin", TWINS)
+def test_exhausted_search_moves_nothing_and_the_next_starts_lower(twin: Twin) -> None:
+    steps = with_a_bad_batch(twin, 1e6)
+    assert (steps[1].trials, steps[1].step_size) == (7, 0)
+    assert_array_equal(steps[1].w, steps[0].w)
+    assert [x.step_size for x in steps[2:4]] == pytest.approx(AFTER_A_FAILURE[:2])
+
+
+@pytest.mark.parametrize("twin", [alsals, salsa])
+def test_an_exhausted_search_starts_the_means_anew(twin: Twin) -> None:
+    steps = with_a_bad_batch(twin, 1e6)
+    assert steps[0].s > 0
+    assert (steps[1].h, steps[1].s) == (0, 0)
+
+
+def test_sls_takes_its_fallback_where_it_does_not_raise_the_loss() -> None:
+    def losses(k: int, w: Vector) -> float:
+        """A step that is not very small falls off a cliff."""
+        return half_square(k, w) if w[0] > 1 - 2e-6 else 1e6
+
+    [step] = sls(losses, identity, ONE, 1, init_step=0.25, growth=1.0, max_trials=7)
+    assert (step.trials, step.step_size) == (7, 1e-6)
+    assert step.w == pytest.approx(1 - 1e-6, rel=1e-12)
+
+
+def test_a_step_that_proves_nothing_is_kept_and_does_not_grow() -> None:
+    # On a plane of slope 1e-17 at height 1 nothing can be measured; the start is 0.5 every time.
+    steps = sls(lambda k, w: 1.0, lambda k, w: 3e-9 * ONE, ONE, 3,
+                init_step=0.25, growth=2.0, n_batches_per_epoch=1)  # fmt: skip
+    assert [(x.trials, x.step_size) for x in steps] == [(1, 0.5)] * 3
 
 
 @pytest.mark.parametrize("twin", TWINS)
