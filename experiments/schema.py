@@ -53,7 +53,7 @@ class Channels(Section):
 
 
 class ImageFolderTask(Section):
-    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), as torchvision reads it.
+    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), in torchvision's order.
 
     A `val/` with `val_annotations.txt` is read as Tiny-ImageNet has it. `crop: padded` squeezes
     pictures to `size` × `size`; in training, `augment` moves them by up to size/8. `crop: resized`
