@@ -36,6 +36,7 @@ from experiments.config_faults import (
 )
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
+from experiments.home import with_home
 from experiments.schema import PROFILES, RunConfig
 
 NO_EXPERIMENT = "default"
@@ -122,7 +123,7 @@ def run_path(config: RunConfig) -> Path:
         key: name.replace("/", "_") for key, name in config.choices.model_dump().items()
     }
     leaf = f"s{config.seed}-{config_hash(config)}"
-    folder = Path(config.results_dir) / names["experiment"]
+    folder = Path(with_home(config.results_dir, "results_dir")) / names["experiment"]
     return folder / f"{names['task']}-{names['model']}" / names["optimizer"] / leaf
 
 

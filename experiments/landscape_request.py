@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from experiments.config_files import BrokenYamlError, parse
 from experiments.errors import UserError, did_you_mean
+from experiments.home import with_home
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 
@@ -53,7 +54,7 @@ def read_request(words: Sequence[str], environ: Mapping[str, str] = os.environ) 
         raise UserError("landscape needs a run's folder: landscape <run folder> [steps=[1,10]]")
     path, *pairs = words
     options = _options(pairs)
-    folder = RunFolder(Path(path))
+    folder = RunFolder(Path(with_home(path, "landscape (command line)")))
     config = _config(folder)
     data_root = options.get("data_root", config.data_root) or environ.get("SLS_DATA_ROOT")
     recorded = _recorded_losses(folder)

@@ -5,9 +5,14 @@ A resolved config is an instance of `RunConfig`; composition and overrides are i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic.fields import FieldInfo
+
+from experiments.home import with_home
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 OpenUnit = Annotated[float, Field(gt=0, lt=1)]
@@ -25,12 +30,44 @@ PositiveBetas = Annotated[tuple[OpenUnit, Beta], BeforeValidator(list_as_tuple)]
 Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
 
 
+_IN_FILES = "a path"
+LocalPath = Annotated[str, _IN_FILES]
+"""Text that is a path, or may be one: a folder in place of the hub's name. The config keeps it as
+it was written, hash and all; who opens it asks `Section.with_home` first."""
+
+
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, types are not bent, values do not change."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    def with_home(self, key: str) -> Self:
+        """The section, the config's `key`, with the home folder for `~` in its paths.
+
+        Raises:
+            UserError: for a `~user` that there is not.
+        """
+        paths = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and _IN_FILES in _parts(field):
+                paths[name] = with_home(value, f"{key}.{name}")
+        return self.model_copy(update=paths)
+
+
+def _parts(field: FieldInfo) -> list[Any]:
+    """The types that a field's annotation is made of, and what it is annotated with."""
+
+    def parts(annotation: Any) -> Iterator[Any]:
+        if get_origin(annotation) in (Annotated, Union, UnionType):
+            for part in get_args(annotation):
+                yield from parts(part)
+        else:
+            yield annotation
+
+    return [*parts(field.annotation), *field.metadata]
 
 
 # --------------------------------------------------------------------------------------- tasks
@@ -62,7 +99,7 @@ class ImageFolderTask(Section):
     """
 
     kind: Literal["image_folder"] = "image_folder"
-    folder: str = Field(min_length=1, description="below data_root, or an absolute path")
+    folder: LocalPath = Field(min_length=1, description="below data_root, or an absolute path")
     size: PositiveInt = Field(32, description="pixels of a side, as the model sees the pictures")
     augment: bool = Field(True, description="random crop and flip in training")
     crop: Literal["padded", "resized"] = "padded"
@@ -104,10 +141,10 @@ class GlueTask(Section):
     kind: Literal["glue"] = "glue"
     dataset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
     source: Literal["tsv", "hub", "tfds"] = "tsv"
-    hub_name: str = Field(
+    hub_name: LocalPath = Field(
         "nyu-mll/glue", min_length=1, description="hub name, or a local folder laid out like it"
     )
-    tfds_dir: str | None = Field(
+    tfds_dir: LocalPath | None = Field(
         None, min_length=1, description="below data_root, or an absolute path; null: tfds' own"
     )
     max_tokens: PositiveInt = 256
@@ -127,8 +164,8 @@ class Corpus(Section):
     Tokens are made once and kept on disk; bytes of a file are read from the file itself.
     """
 
-    file: str | None = Field(None, description="below data_root, or an absolute path")
-    hub_name: str | None = Field(
+    file: LocalPath | None = Field(None, description="below data_root, or an absolute path")
+    hub_name: LocalPath | None = Field(
         None, description="hub name, or a folder in the hub's layout; instead of file"
     )
     hub_config: str | None = Field(None, description="the hub's name for a part of the data set")
@@ -140,7 +177,7 @@ class Corpus(Section):
     max_rows: PositiveInt | None = Field(
         None, description="of the hub's training split, the first n rows; null: all"
     )
-    tokenizer: str | None = Field(
+    tokenizer: LocalPath | None = Field(
         None, description="bytes, hub name or local folder; null: the model's own"
     )
     block: PositiveInt = Field(1024, description="tokens a sequence")
@@ -229,48 +266,50 @@ class TextClassifierModel(Section):
     then below data_root; `package:<package>/<folder>` lies in an installed Python package.
     """
 
-    name: str | None = Field(None, description="hub name or local folder")
+    name: LocalPath | None = Field(None, description="hub name or local folder")
     head: Literal["linear", "own"] = "linear"
     layers: PositiveInt | None = Field(None, description="keep the first n layers; null: all")
     width: PositiveInt = Field(128, description="from scratch only, like heads")
     heads: PositiveInt = 4
     dropout: Probability | None = Field(None, description="null: as pretrained (0.1 from scratch)")
-    tokenizer: str | None = Field(None, description="hub name or local folder; null: as `name`")
+    tokenizer: LocalPath | None = Field(
+        None, description="hub name or local folder; null: as `name`"
+    )
 
 
 class BertModel(TextClassifierModel):
     """BERT; the prediction is made at the first position."""
 
     kind: Literal["bert"] = "bert"
-    name: str | None = "google-bert/bert-base-uncased"
+    name: LocalPath | None = "google-bert/bert-base-uncased"
 
 
 class RobertaModel(TextClassifierModel):
     """RoBERTa; the prediction is made at the first position."""
 
     kind: Literal["roberta"] = "roberta"
-    name: str | None = "FacebookAI/roberta-base"
+    name: LocalPath | None = "FacebookAI/roberta-base"
 
 
 class DistilBertModel(TextClassifierModel):
     """DistilBERT; the prediction is made at the first position."""
 
     kind: Literal["distilbert"] = "distilbert"
-    name: str | None = "distilbert/distilbert-base-uncased"
+    name: LocalPath | None = "distilbert/distilbert-base-uncased"
 
 
 class GPT2ClassifierModel(TextClassifierModel):
     """GPT-2 as a classifier; the prediction is made at the last token."""
 
     kind: Literal["gpt2_classifier"] = "gpt2_classifier"
-    name: str | None = "openai-community/gpt2"
+    name: LocalPath | None = "openai-community/gpt2"
 
 
 class GPT2Model(Section):
     """GPT-2 as a language model; pretrained from `name`, or from scratch by the sizes."""
 
     kind: Literal["gpt2"] = "gpt2"
-    name: str | None = None
+    name: LocalPath | None = None
     layers: PositiveInt | None = Field(
         None, description="keep the first n layers; null: all, or 12"
     )
@@ -528,13 +567,13 @@ class RunConfig(Section):
     choices: Choices
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
-    data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
-    cache_dir: str | None = Field(
+    data_root: LocalPath | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
+    cache_dir: LocalPath | None = Field(
         ".sls_cache",
         min_length=1,
         description="what is computed once from the data; null: nothing is kept",
     )
-    results_dir: str = Field("results", min_length=1)
+    results_dir: LocalPath = Field("results", min_length=1)
     task: Task
     model: Model
     optimizer: Optimizer

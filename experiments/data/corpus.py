@@ -99,7 +99,7 @@ class HubText:
         # What a broken file, network or hub raises depends on the libraries below `datasets`.
         except Exception as error:
             message = " ".join(str(error).split())
-            error_class = UserError if Path(self.name).expanduser().is_dir() else MissingError
+            error_class = UserError if Path(self.name).is_dir() else MissingError
             raise error_class(
                 f"task.hub_name: split '{split}' of '{self.name}' does not load "
                 f"({type(error).__name__}: {message}); "
@@ -135,7 +135,7 @@ class HubText:
 
     def _folder(self) -> Path | None:
         """The folder of the files, where `name` is a folder; its part for the config if it has."""
-        folder = Path(self.name).expanduser()
+        folder = Path(self.name)
         if not folder.is_dir():
             return None
         part = folder if self.config is None else folder / self.config

@@ -572,6 +572,20 @@ def test_run_path_is_equally_deep_for_every_name() -> None:
     assert run_path(config) == Path("out/default/glue_mrpc-bert/peak_sls") / leaf
 
 
+def test_results_of_a_tilde_lie_at_home_and_the_config_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = resolve("results_dir=~/results")
+    assert run_path(config).is_relative_to(tmp_path / "results")
+    assert "results_dir: ~/results\n" in to_yaml(config)
+
+
+def test_a_tilde_is_hashed_as_it_is_written() -> None:
+    config = resolve("task=image_folder", "task.folder=~/x")
+    assert config_hash(config) == "913a9493"
+
+
 def test_importing_config_imports_no_torch() -> None:
     code = "import sys, experiments.config; sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=dict(os.environ))
