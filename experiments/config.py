@@ -21,6 +21,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
 from experiments import config_files
+from experiments.arguments import refuse_blocks_with_keys_inside, value_of
 from experiments.config_faults import (
     COMMAND_LINE,
     SELECTABLE,
@@ -147,15 +148,9 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[L
         if key in config_files.GROUPS:
             chosen[key] = Choice(text, COMMAND_LINE)
         else:
-            overrides.append(Layer(COMMAND_LINE, _nested(key, _parse_value(key, text))))
+            overrides.append(Layer(COMMAND_LINE, _nested(key, value_of(key, text))))
+    refuse_blocks_with_keys_inside(seen - set(config_files.GROUPS), COMMAND_LINE)
     return chosen, overrides
-
-
-def _parse_value(key: str, text: str) -> Any:
-    try:
-        return config_files.parse(text)
-    except config_files.BrokenYamlError as error:
-        raise UserError(f"{key} ({COMMAND_LINE}): {short(text)} is not YAML: {error}") from error
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

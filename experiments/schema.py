@@ -5,8 +5,8 @@ A resolved config is an instance of `RunConfig`; composition and overrides are i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import UnionType
+from collections.abc import Iterator, Sequence
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
@@ -25,6 +25,14 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def word_as_bool(value: object) -> object:
+    """YAML's other words for true and false, which are text in what is not a switch."""
+    return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+_WORDS = {"yes": True, "on": True, "no": False, "off": False}
+
+Switch = Annotated[bool, BeforeValidator(word_as_bool)]
 Betas = Annotated[tuple[Beta, Beta], BeforeValidator(list_as_tuple)]
 PositiveBetas = Annotated[tuple[OpenUnit, Beta], BeforeValidator(list_as_tuple)]
 Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
@@ -55,6 +63,25 @@ class Section(BaseModel):
             if isinstance(value, str) and _IN_FILES in _parts(field):
                 paths[name] = with_home(value, f"{key}.{name}")
         return self.model_copy(update=paths)
+
+
+def holds_text(path: Sequence[str], sections: Sequence[type[Section]]) -> bool:
+    """Whether nothing but text, or null, fits below the keys `path` of one of these sections.
+
+    True for keys that there are not, which are refused by their names.
+    """
+    parts: list[Any] = []
+    for name in path:
+        fields = (section.model_fields.get(name) for section in sections)
+        parts = [part for field in fields if field is not None for part in _parts(field)]
+        sections = [part for part in parts if isinstance(part, type) and issubclass(part, Section)]
+    types = [part for part in parts if isinstance(part, type) or get_origin(part) is not None]
+    return all(
+        all(isinstance(name, str) for name in get_args(kind))
+        if get_origin(kind) is Literal
+        else kind in (str, NoneType)
+        for kind in types
+    )
 
 
 def _parts(field: FieldInfo) -> list[Any]:
@@ -101,7 +128,7 @@ class ImageFolderTask(Section):
     kind: Literal["image_folder"] = "image_folder"
     folder: LocalPath = Field(min_length=1, description="below data_root, or an absolute path")
     size: PositiveInt = Field(32, description="pixels of a side, as the model sees the pictures")
-    augment: bool = Field(True, description="random crop and flip in training")
+    augment: Switch = Field(True, description="random crop and flip in training")
     crop: Literal["padded", "resized"] = "padded"
     validation: Literal["test", "val"] | None = Field(None, description="null: test, else val")
     normalisation: Channels | None = Field(None, description="null: the training part's own")
@@ -112,8 +139,8 @@ class TorchvisionTask(Section):
 
     kind: Literal["torchvision"] = "torchvision"
     dataset: Literal["cifar10", "cifar100", "mnist", "fashion_mnist"]
-    augment: bool = Field(True, description="random crop with padding of size/8 and random flip")
-    download: bool = Field(False, description="fetch what is missing")
+    augment: Switch = Field(True, description="random crop with padding of size/8 and random flip")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class CovertypeTask(Section):
@@ -123,7 +150,7 @@ class CovertypeTask(Section):
     """
 
     kind: Literal["covertype"] = "covertype"
-    download: bool = Field(False, description="fetch what is missing")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class OpenMLTask(Section):
@@ -132,7 +159,7 @@ class OpenMLTask(Section):
     kind: Literal["openml"] = "openml"
     dataset: str = Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", description="its name on openml.org")
     version: PositiveInt
-    download: bool = Field(False, description="fetch what is missing")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class GlueTask(Section):
@@ -171,7 +198,7 @@ class Corpus(Section):
     hub_config: str | None = Field(None, description="the hub's name for a part of the data set")
     hub_revision: str | None = Field(None, description="branch, tag or commit; null: the newest")
     column: str = "text"
-    documents: bool = Field(
+    documents: Switch = Field(
         False, description="true: rows are documents, each ended by a mark; false: parts of one"
     )
     max_rows: PositiveInt | None = Field(
@@ -382,8 +409,8 @@ class Prodigy(Scheduled):
     eps: PositiveFloat = 1e-8
     d0: PositiveFloat = Field(1e-6, description="the first estimate")
     d_coef: PositiveFloat = Field(1.0, description="multiplies the estimate")
-    use_bias_correction: bool = False
-    safeguard_warmup: bool = Field(False, description="for a schedule with warm-up")
+    use_bias_correction: Switch = False
+    safeguard_warmup: Switch = Field(False, description="for a schedule with warm-up")
 
 
 class DAdaptAdam(Scheduled):
@@ -393,8 +420,8 @@ class DAdaptAdam(Scheduled):
     betas: Betas = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     d0: PositiveFloat = Field(1e-6, description="the first estimate")
-    decouple: bool = Field(False, description="weight decay as AdamW's")
-    use_bias_correction: bool = False
+    decouple: Switch = Field(False, description="weight decay as AdamW's")
+    use_bias_correction: Switch = False
 
 
 class MomoAdam(Scheduled):
@@ -404,7 +431,7 @@ class MomoAdam(Scheduled):
     betas: Betas = (0.9, 0.999)
     eps: float = Field(1e-8, ge=0)
     lb: float = Field(0.0, description="a lower bound of the loss")
-    use_fstar: bool = Field(False, description="estimate the lower bound")
+    use_fstar: Switch = Field(False, description="estimate the lower bound")
 
 
 class ScheduleFreeAdamW(Scheduled):
@@ -483,9 +510,9 @@ class PeakSLS(Section):
     """
 
     kind: Literal["peak_sls"] = "peak_sls"
-    length_known: bool = Field(True, description="false: the optimizer is not told total_steps")
+    length_known: Switch = Field(True, description="false: the optimizer is not told total_steps")
     anneal: Share | None = None
-    averaging: bool | None = None
+    averaging: Switch | None = None
     direction: Literal["adam", "sgd"] | None = None
     betas: Betas | None = None
     eps: Annotated[float, Field(ge=0)] | None = None
@@ -527,7 +554,7 @@ class Logger(Section):
     wandb: Literal["online", "offline", "disabled"] = "disabled"
     wandb_project: str = "sls"
     wandb_entity: str | None = None
-    console: bool = True
+    console: Switch = True
 
 
 class Quirks(Section):
@@ -536,11 +563,11 @@ class Quirks(Section):
     What each does and where it is applied is in `docs/replication.md`.
     """
 
-    evaluation_mode: bool = Field(False, description="GLUE's models train without dropout")
-    fixed_order: bool = Field(False, description="every epoch has the first one's batches")
-    bytes_as_text: bool = Field(False, description="GLUE's texts read b'…'")
-    one_seed: bool = Field(False, description="the seed is 42, whatever was asked")
-    accuracy_of_one_batch: bool = Field(
+    evaluation_mode: Switch = Field(False, description="GLUE's models train without dropout")
+    fixed_order: Switch = Field(False, description="every epoch has the first one's batches")
+    bytes_as_text: Switch = Field(False, description="GLUE's texts read b'…'")
+    one_seed: Switch = Field(False, description="the seed is 42, whatever was asked")
+    accuracy_of_one_batch: Switch = Field(
         False, description="pictures' metrics count the first validation batch alone"
     )
 

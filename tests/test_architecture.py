@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sls.replay",
     },
     "experiments.landscape_request": {
+        "experiments.arguments",
         "experiments.config_files",
         "experiments.errors",
         "experiments.run_folder",
@@ -106,6 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.home",
     },
     "experiments.sweep.*": {
+        "experiments.arguments",
         "experiments.sweep.*",
         "experiments.tuning_rule",
         "experiments.command_line",
@@ -145,11 +147,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.machine": {"experiments.errors", "sls"},
     "experiments.config": {
+        "experiments.arguments",
         "experiments.config_faults",
         "experiments.config_files",
         "experiments.errors",
         "experiments.schema",
         "experiments.home",
+    },
+    "experiments.arguments": {
+        "experiments.config_faults",
+        "experiments.config_files",
+        "experiments.schema",
     },
     "experiments.config_faults": {"experiments.errors", "experiments.schema"},
     "experiments.config_files": {"experiments.errors"},
@@ -164,6 +172,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sls.*": {"sls.*"},
 }
 WITHOUT_TORCH = [
+    "experiments.arguments",
     "experiments.cli",
     "experiments.command_line",
     "experiments.commands",
