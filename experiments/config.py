@@ -21,6 +21,7 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
 from experiments import config_files
+from experiments.arguments import refuse_blocks_with_keys_inside, value_of
 from experiments.config_faults import (
     COMMAND_LINE,
     SELECTABLE,
@@ -36,6 +37,7 @@ from experiments.config_faults import (
 )
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
+from experiments.home import with_home
 from experiments.schema import PROFILES, RunConfig
 
 NO_EXPERIMENT = "default"
@@ -122,7 +124,7 @@ def run_path(config: RunConfig) -> Path:
         key: name.replace("/", "_") for key, name in config.choices.model_dump().items()
     }
     leaf = f"s{config.seed}-{config_hash(config)}"
-    folder = Path(config.results_dir) / names["experiment"]
+    folder = Path(with_home(config.results_dir, "results_dir")) / names["experiment"]
     return folder / f"{names['task']}-{names['model']}" / names["optimizer"] / leaf
 
 
@@ -146,15 +148,9 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[L
         if key in config_files.GROUPS:
             chosen[key] = Choice(text, COMMAND_LINE)
         else:
-            overrides.append(Layer(COMMAND_LINE, _nested(key, _parse_value(key, text))))
+            overrides.append(Layer(COMMAND_LINE, _nested(key, value_of(key, text))))
+    refuse_blocks_with_keys_inside(seen - set(config_files.GROUPS), COMMAND_LINE)
     return chosen, overrides
-
-
-def _parse_value(key: str, text: str) -> Any:
-    try:
-        return config_files.parse(text)
-    except config_files.BrokenYamlError as error:
-        raise UserError(f"{key} ({COMMAND_LINE}): {short(text)} is not YAML: {error}") from error
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The files below `config/`: which there are, and YAML read safely. No merging, no torch.
 
-This YAML is plain data: no tags, no anchors, no aliases, no dates, and no key twice. `1e-3` is a
-number, which YAML 1.1 alone would read as text; `1:30:00` is text, which YAML 1.1 alone would read
-as 5400.
+This YAML is plain data: no tags, no anchors, no aliases, no dates, and no key twice. It means what
+it looks like: `1e-3` is a number, which YAML 1.1 alone would read as text; `1:30:00`, `no` and
+`Null` are text, which YAML 1.1 alone would read as 5400, false and nothing. What people read in
+several ways is refused: `010` (8 in YAML 1.1), `~` (nothing, or the home folder), `1__0`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,47 @@ GROUPS = ("task", "model", "optimizer", "experiment")
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _EXPONENT_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+\Z")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_INT, _FLOAT, _BOOL, _NULL, _TEXT, _TIMESTAMP = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null", "str", "timestamp")
+)
+_OWN_PATTERNS = {
+    _BOOL: re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
+    _NULL: re.compile(r"(?:null|~|)\Z"),
+}
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+\Z")
+_STRAY_UNDERSCORE = re.compile(r"_(?![0-9A-Fa-f])|(?<![0-9A-Fa-f])_")
 
 
 class BrokenYamlError(Exception):
-    """Text that is not the YAML of this module; `line` counts from 1, None where unknown."""
+    """Text that is not the YAML of this module; `line` counts from 1, None where unknown.
 
-    def __init__(self, problem: str, line: int | None) -> None:
+    `unclear`: it would be YAML, but is refused since it can be read in several ways.
+    """
+
+    def __init__(self, problem: str, line: int | None, *, unclear: bool = False) -> None:
         super().__init__(problem)
         self.line = line
+        self.unclear = unclear
+
+
+class _UnclearError(yaml.MarkedYAMLError):
+    """A value that is YAML, but that people read in several ways."""
+
+
+def _what_is_unclear(tag: str, text: str) -> str:
+    """Why a value that is not in quotes is refused; nothing where it is clear."""
+    if tag == _NULL and text == "~":
+        return "~ may be nothing or the home folder: write null, or '~' in quotes"
+    if tag not in (_INT, _FLOAT):
+        return ""
+    if tag == _INT and _LEADING_ZERO.match(text):
+        return f"{text} begins with a zero: write it without, or in quotes where it is text"
+    if _STRAY_UNDERSCORE.search(text):
+        return f"{text} has an underscore that is not between digits"
+    digits = re.split("[eE]", text)[0]
+    if tag == _FLOAT and re.search("[1-9]", digits) and float(text.replace("_", "")) == 0:
+        return f"{text} is too small to be told from 0"
+    return ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -38,8 +71,12 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as the base class has it)
         first: [
-            *([("tag:yaml.org,2002:str", _SEXAGESIMAL)] if first in "-+0123456789" else []),
-            *((tag, pattern) for tag, pattern in entries if tag != _TIMESTAMP),
+            *([(_TEXT, _SEXAGESIMAL)] if first in "-+0123456789" else []),
+            *(
+                (tag, _OWN_PATTERNS.get(tag, pattern))
+                for tag, pattern in entries
+                if tag != _TIMESTAMP
+            ),
         ]
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -51,7 +88,12 @@ class _Loader(yaml.SafeLoader):
         if special is not None:
             problem = f"anchors, aliases and tags are not allowed: {special!r}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and node.style is None:
+            unclear = _what_is_unclear(node.tag, node.value)
+            if unclear:
+                raise _UnclearError(problem=unclear, problem_mark=node.start_mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse a key that is written twice."""
@@ -69,7 +111,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT_FLOAT, list("-+.0123456789"))
+    _kind.add_implicit_resolver(_FLOAT, _EXPONENT_FLOAT, list("-+.0123456789"))
 
 
 def parse(text: str) -> Any:
@@ -78,13 +120,22 @@ def parse(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
     except yaml.MarkedYAMLError as error:
         line = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise BrokenYamlError(" ".join(str(error.problem).split()), line) from error
+        problem = " ".join(str(error.problem).split())
+        raise BrokenYamlError(problem, line, unclear=isinstance(error, _UnclearError)) from error
     except yaml.reader.ReaderError as error:
         raise BrokenYamlError(f"{error.reason} (character {error.position})", None) from error
     except RecursionError as error:
         raise BrokenYamlError("nested too deeply", None) from error
     except ValueError as error:  # a number that Python cannot read, as 0b_ or one of 5,000 digits
         raise BrokenYamlError("not a number that can be read", None) from error
+
+
+def has_comment(text: str) -> bool:
+    """Whether some of this YAML, which `parse` reads, is a comment."""
+    tokens = yaml.scan(text, Loader=_Loader)
+    said = [(token.start_mark.index, token.end_mark.index) for token in tokens]
+    places = (place for place, letter in enumerate(text) if letter == "#")
+    return any(not any(start <= place < end for start, end in said) for place in places)
 
 
 def dump(values: dict[str, Any]) -> str:

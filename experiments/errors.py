@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import pickle
 from collections.abc import Iterable
 
 
@@ -38,3 +39,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean '{near[0]}'?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def reason_of(error: BaseException) -> str:
+    """The message of an exception on one line; the name of its class where it has none.
+
+    Where torch refuses a file for what it would run, its advice to load it all the same is left
+    out, and only what it objects to is kept.
+    """
+    lines = str(error).splitlines()
+    if isinstance(error, pickle.UnpicklingError):
+        refused = [
+            line for line in lines if not _ADVICE.intersection(line.replace("`", "").split())
+        ]
+        if len(refused) < len(lines):
+            lines = ["it holds more than numbers and is not loaded.", *refused]
+    return " ".join(" ".join(lines).split()) or type(error).__name__
+
+
+_ADVICE = {"weights_only", "weights_only=True", "weights_only=False", "torch.load"}

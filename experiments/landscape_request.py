@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.config_files import BrokenYamlError, parse
+from experiments.arguments import yaml_value
 from experiments.errors import UserError, did_you_mean
+from experiments.home import with_home
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 
@@ -53,7 +54,7 @@ def read_request(words: Sequence[str], environ: Mapping[str, str] = os.environ) 
         raise UserError("landscape needs a run's folder: landscape <run folder> [steps=[1,10]]")
     path, *pairs = words
     options = _options(pairs)
-    folder = RunFolder(Path(path))
+    folder = RunFolder(Path(with_home(path, "landscape (command line)")))
     config = _config(folder)
     data_root = options.get("data_root", config.data_root) or environ.get("SLS_DATA_ROOT")
     recorded = _recorded_losses(folder)
@@ -83,15 +84,8 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"{key} (command line): unknown key{did_you_mean(key, _KEYS)}")
         if key in options:
             raise UserError(f"{key} (command line): given twice")
-        options[key] = text if key == "data_root" else _value(key, text)
+        options[key] = text if key == "data_root" else yaml_value(key, text)
     return options
-
-
-def _value(key: str, text: str) -> Any:
-    try:
-        return parse(text)
-    except BrokenYamlError as error:
-        raise UserError(f"{key} (command line): {text!r} is not YAML: {error}") from error
 
 
 def _config(folder: RunFolder) -> RunConfig:

@@ -9,7 +9,7 @@ import torch
 from experiments.schema import RunConfig
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
-from experiments.tasks.places import roots_of, with_pretrained_folders
+from experiments.tasks.places import roots_of, with_folders
 from experiments.tasks.stores import stores_of
 
 
@@ -23,8 +23,8 @@ def prefetch(config: RunConfig) -> str:
         UserError: for what is missing and cannot be fetched, is broken, or does not fit.
     """
     data_root, cache = roots_of(config.data_root, config.cache_dir)
-    section = with_pretrained_folders(config.task, "task", data_root)
-    model = with_pretrained_folders(config.model, "model", data_root)
+    section = with_folders(config.task, "task", data_root)
+    model = with_folders(config.model, "model", data_root)
     if hasattr(section, "download"):
         section = section.model_copy(update={"download": True})
     stores = stores_of(section, model, data_root, cache)

@@ -5,9 +5,14 @@ A resolved config is an instance of `RunConfig`; composition and overrides are i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic.fields import FieldInfo
+
+from experiments.home import with_home
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 OpenUnit = Annotated[float, Field(gt=0, lt=1)]
@@ -20,9 +25,23 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def word_as_bool(value: object) -> object:
+    """YAML's other words for true and false, which are text in what is not a switch."""
+    return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+_WORDS = {"yes": True, "on": True, "no": False, "off": False}
+
+Switch = Annotated[bool, BeforeValidator(word_as_bool)]
 Betas = Annotated[tuple[Beta, Beta], BeforeValidator(list_as_tuple)]
 PositiveBetas = Annotated[tuple[OpenUnit, Beta], BeforeValidator(list_as_tuple)]
 Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
+
+
+_IN_FILES = "a path"
+LocalPath = Annotated[str, _IN_FILES]
+"""Text that is a path, or may be one: a folder in place of the hub's name. The config keeps it as
+it was written, hash and all; who opens it asks `Section.with_home` first."""
 
 
 class Section(BaseModel):
@@ -31,6 +50,51 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    def with_home(self, key: str) -> Self:
+        """The section, the config's `key`, with the home folder for `~` in its paths.
+
+        Raises:
+            UserError: for a `~user` that there is not.
+        """
+        paths = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and _IN_FILES in _parts(field):
+                paths[name] = with_home(value, f"{key}.{name}")
+        return self.model_copy(update=paths)
+
+
+def holds_text(path: Sequence[str], sections: Sequence[type[Section]]) -> bool:
+    """Whether nothing but text, or null, fits below the keys `path` of one of these sections.
+
+    True for keys that there are not, which are refused by their names.
+    """
+    parts: list[Any] = []
+    for name in path:
+        fields = (section.model_fields.get(name) for section in sections)
+        parts = [part for field in fields if field is not None for part in _parts(field)]
+        sections = [part for part in parts if isinstance(part, type) and issubclass(part, Section)]
+    types = [part for part in parts if isinstance(part, type) or get_origin(part) is not None]
+    return all(
+        all(isinstance(name, str) for name in get_args(kind))
+        if get_origin(kind) is Literal
+        else kind in (str, NoneType)
+        for kind in types
+    )
+
+
+def _parts(field: FieldInfo) -> list[Any]:
+    """The types that a field's annotation is made of, and what it is annotated with."""
+
+    def parts(annotation: Any) -> Iterator[Any]:
+        if get_origin(annotation) in (Annotated, Union, UnionType):
+            for part in get_args(annotation):
+                yield from parts(part)
+        else:
+            yield annotation
+
+    return [*parts(field.annotation), *field.metadata]
 
 
 # --------------------------------------------------------------------------------------- tasks
@@ -53,7 +117,7 @@ class Channels(Section):
 
 
 class ImageFolderTask(Section):
-    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), as torchvision reads it.
+    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), in torchvision's order.
 
     A `val/` with `val_annotations.txt` is read as Tiny-ImageNet has it. `crop: padded` squeezes
     pictures to `size` × `size`; in training, `augment` moves them by up to size/8. `crop: resized`
@@ -62,9 +126,9 @@ class ImageFolderTask(Section):
     """
 
     kind: Literal["image_folder"] = "image_folder"
-    folder: str = Field(min_length=1, description="below data_root, or an absolute path")
+    folder: LocalPath = Field(min_length=1, description="below data_root, or an absolute path")
     size: PositiveInt = Field(32, description="pixels of a side, as the model sees the pictures")
-    augment: bool = Field(True, description="random crop and flip in training")
+    augment: Switch = Field(True, description="random crop and flip in training")
     crop: Literal["padded", "resized"] = "padded"
     validation: Literal["test", "val"] | None = Field(None, description="null: test, else val")
     normalisation: Channels | None = Field(None, description="null: the training part's own")
@@ -75,8 +139,8 @@ class TorchvisionTask(Section):
 
     kind: Literal["torchvision"] = "torchvision"
     dataset: Literal["cifar10", "cifar100", "mnist", "fashion_mnist"]
-    augment: bool = Field(True, description="random crop with padding of size/8 and random flip")
-    download: bool = Field(False, description="fetch what is missing")
+    augment: Switch = Field(True, description="random crop with padding of size/8 and random flip")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class CovertypeTask(Section):
@@ -86,7 +150,7 @@ class CovertypeTask(Section):
     """
 
     kind: Literal["covertype"] = "covertype"
-    download: bool = Field(False, description="fetch what is missing")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class OpenMLTask(Section):
@@ -95,7 +159,7 @@ class OpenMLTask(Section):
     kind: Literal["openml"] = "openml"
     dataset: str = Field(pattern=r"^[A-Za-z0-9][\w.()-]*$", description="its name on openml.org")
     version: PositiveInt
-    download: bool = Field(False, description="fetch what is missing")
+    download: Switch = Field(False, description="fetch what is missing")
 
 
 class GlueTask(Section):
@@ -104,10 +168,10 @@ class GlueTask(Section):
     kind: Literal["glue"] = "glue"
     dataset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
     source: Literal["tsv", "hub", "tfds"] = "tsv"
-    hub_name: str = Field(
+    hub_name: LocalPath = Field(
         "nyu-mll/glue", min_length=1, description="hub name, or a local folder laid out like it"
     )
-    tfds_dir: str | None = Field(
+    tfds_dir: LocalPath | None = Field(
         None, min_length=1, description="below data_root, or an absolute path; null: tfds' own"
     )
     max_tokens: PositiveInt = 256
@@ -127,20 +191,20 @@ class Corpus(Section):
     Tokens are made once and kept on disk; bytes of a file are read from the file itself.
     """
 
-    file: str | None = Field(None, description="below data_root, or an absolute path")
-    hub_name: str | None = Field(
+    file: LocalPath | None = Field(None, description="below data_root, or an absolute path")
+    hub_name: LocalPath | None = Field(
         None, description="hub name, or a folder in the hub's layout; instead of file"
     )
     hub_config: str | None = Field(None, description="the hub's name for a part of the data set")
     hub_revision: str | None = Field(None, description="branch, tag or commit; null: the newest")
     column: str = "text"
-    documents: bool = Field(
+    documents: Switch = Field(
         False, description="true: rows are documents, each ended by a mark; false: parts of one"
     )
     max_rows: PositiveInt | None = Field(
         None, description="of the hub's training split, the first n rows; null: all"
     )
-    tokenizer: str | None = Field(
+    tokenizer: LocalPath | None = Field(
         None, description="bytes, hub name or local folder; null: the model's own"
     )
     block: PositiveInt = Field(1024, description="tokens a sequence")
@@ -229,48 +293,50 @@ class TextClassifierModel(Section):
     then below data_root; `package:<package>/<folder>` lies in an installed Python package.
     """
 
-    name: str | None = Field(None, description="hub name or local folder")
+    name: LocalPath | None = Field(None, description="hub name or local folder")
     head: Literal["linear", "own"] = "linear"
     layers: PositiveInt | None = Field(None, description="keep the first n layers; null: all")
     width: PositiveInt = Field(128, description="from scratch only, like heads")
     heads: PositiveInt = 4
     dropout: Probability | None = Field(None, description="null: as pretrained (0.1 from scratch)")
-    tokenizer: str | None = Field(None, description="hub name or local folder; null: as `name`")
+    tokenizer: LocalPath | None = Field(
+        None, description="hub name or local folder; null: as `name`"
+    )
 
 
 class BertModel(TextClassifierModel):
     """BERT; the prediction is made at the first position."""
 
     kind: Literal["bert"] = "bert"
-    name: str | None = "google-bert/bert-base-uncased"
+    name: LocalPath | None = "google-bert/bert-base-uncased"
 
 
 class RobertaModel(TextClassifierModel):
     """RoBERTa; the prediction is made at the first position."""
 
     kind: Literal["roberta"] = "roberta"
-    name: str | None = "FacebookAI/roberta-base"
+    name: LocalPath | None = "FacebookAI/roberta-base"
 
 
 class DistilBertModel(TextClassifierModel):
     """DistilBERT; the prediction is made at the first position."""
 
     kind: Literal["distilbert"] = "distilbert"
-    name: str | None = "distilbert/distilbert-base-uncased"
+    name: LocalPath | None = "distilbert/distilbert-base-uncased"
 
 
 class GPT2ClassifierModel(TextClassifierModel):
     """GPT-2 as a classifier; the prediction is made at the last token."""
 
     kind: Literal["gpt2_classifier"] = "gpt2_classifier"
-    name: str | None = "openai-community/gpt2"
+    name: LocalPath | None = "openai-community/gpt2"
 
 
 class GPT2Model(Section):
     """GPT-2 as a language model; pretrained from `name`, or from scratch by the sizes."""
 
     kind: Literal["gpt2"] = "gpt2"
-    name: str | None = None
+    name: LocalPath | None = None
     layers: PositiveInt | None = Field(
         None, description="keep the first n layers; null: all, or 12"
     )
@@ -343,8 +409,8 @@ class Prodigy(Scheduled):
     eps: PositiveFloat = 1e-8
     d0: PositiveFloat = Field(1e-6, description="the first estimate")
     d_coef: PositiveFloat = Field(1.0, description="multiplies the estimate")
-    use_bias_correction: bool = False
-    safeguard_warmup: bool = Field(False, description="for a schedule with warm-up")
+    use_bias_correction: Switch = False
+    safeguard_warmup: Switch = Field(False, description="for a schedule with warm-up")
 
 
 class DAdaptAdam(Scheduled):
@@ -354,8 +420,8 @@ class DAdaptAdam(Scheduled):
     betas: Betas = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     d0: PositiveFloat = Field(1e-6, description="the first estimate")
-    decouple: bool = Field(False, description="weight decay as AdamW's")
-    use_bias_correction: bool = False
+    decouple: Switch = Field(False, description="weight decay as AdamW's")
+    use_bias_correction: Switch = False
 
 
 class MomoAdam(Scheduled):
@@ -365,7 +431,7 @@ class MomoAdam(Scheduled):
     betas: Betas = (0.9, 0.999)
     eps: float = Field(1e-8, ge=0)
     lb: float = Field(0.0, description="a lower bound of the loss")
-    use_fstar: bool = Field(False, description="estimate the lower bound")
+    use_fstar: Switch = Field(False, description="estimate the lower bound")
 
 
 class ScheduleFreeAdamW(Scheduled):
@@ -444,9 +510,9 @@ class PeakSLS(Section):
     """
 
     kind: Literal["peak_sls"] = "peak_sls"
-    length_known: bool = Field(True, description="false: the optimizer is not told total_steps")
+    length_known: Switch = Field(True, description="false: the optimizer is not told total_steps")
     anneal: Share | None = None
-    averaging: bool | None = None
+    averaging: Switch | None = None
     direction: Literal["adam", "sgd"] | None = None
     betas: Betas | None = None
     eps: Annotated[float, Field(ge=0)] | None = None
@@ -488,7 +554,7 @@ class Logger(Section):
     wandb: Literal["online", "offline", "disabled"] = "disabled"
     wandb_project: str = "sls"
     wandb_entity: str | None = None
-    console: bool = True
+    console: Switch = True
 
 
 class Quirks(Section):
@@ -497,11 +563,11 @@ class Quirks(Section):
     What each does and where it is applied is in `docs/replication.md`.
     """
 
-    evaluation_mode: bool = Field(False, description="GLUE's models train without dropout")
-    fixed_order: bool = Field(False, description="every epoch has the first one's batches")
-    bytes_as_text: bool = Field(False, description="GLUE's texts read b'…'")
-    one_seed: bool = Field(False, description="the seed is 42, whatever was asked")
-    accuracy_of_one_batch: bool = Field(
+    evaluation_mode: Switch = Field(False, description="GLUE's models train without dropout")
+    fixed_order: Switch = Field(False, description="every epoch has the first one's batches")
+    bytes_as_text: Switch = Field(False, description="GLUE's texts read b'…'")
+    one_seed: Switch = Field(False, description="the seed is 42, whatever was asked")
+    accuracy_of_one_batch: Switch = Field(
         False, description="pictures' metrics count the first validation batch alone"
     )
 
@@ -528,13 +594,13 @@ class RunConfig(Section):
     choices: Choices
     seed: int = Field(0, ge=0, lt=2**32)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
-    data_root: str | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
-    cache_dir: str | None = Field(
+    data_root: LocalPath | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
+    cache_dir: LocalPath | None = Field(
         ".sls_cache",
         min_length=1,
         description="what is computed once from the data; null: nothing is kept",
     )
-    results_dir: str = Field("results", min_length=1)
+    results_dir: LocalPath = Field("results", min_length=1)
     task: Task
     model: Model
     optimizer: Optimizer

@@ -69,10 +69,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "sls.replay",
     },
     "experiments.landscape_request": {
+        "experiments.arguments",
         "experiments.config_files",
         "experiments.errors",
         "experiments.run_folder",
         "experiments.schema",
+        "experiments.home",
     },
     "experiments.assembly": {
         "experiments.machine",
@@ -87,6 +89,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.models.*",
         "experiments.schema",
         "experiments.errors",
+        "experiments.home",
     },
     "experiments.training.*": {
         "experiments.training.*",
@@ -101,8 +104,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.tuning_rule",
         "experiments.run_folder",
         "experiments.errors",
+        "experiments.home",
     },
     "experiments.sweep.*": {
+        "experiments.arguments",
         "experiments.sweep.*",
         "experiments.tuning_rule",
         "experiments.command_line",
@@ -112,6 +117,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.errors",
         "experiments.run_folder",
         "experiments.schema",
+        "experiments.home",
     },
     "experiments.sweep.launchers.*": {
         "experiments.sweep.job",
@@ -141,9 +147,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.machine": {"experiments.errors", "sls"},
     "experiments.config": {
+        "experiments.arguments",
         "experiments.config_faults",
         "experiments.config_files",
         "experiments.errors",
+        "experiments.schema",
+        "experiments.home",
+    },
+    "experiments.arguments": {
+        "experiments.config_faults",
+        "experiments.config_files",
         "experiments.schema",
     },
     "experiments.config_faults": {"experiments.errors", "experiments.schema"},
@@ -151,13 +164,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments.data.*": {"experiments.data.*", "experiments.errors", "experiments.network"},
     "experiments.models.*": {"experiments.models.*", "experiments.errors", "experiments.network"},
     "experiments.run_folder": {"experiments.errors"},
-    "experiments.schema": set(),
+    "experiments.home": {"experiments.errors"},
+    "experiments.schema": {"experiments.home"},
     "experiments.errors": set(),
     "experiments.network": set(),
     "experiments.tuning_rule": set(),
     "sls.*": {"sls.*"},
 }
 WITHOUT_TORCH = [
+    "experiments.arguments",
     "experiments.cli",
     "experiments.command_line",
     "experiments.commands",
@@ -165,6 +180,7 @@ WITHOUT_TORCH = [
     "experiments.config_faults",
     "experiments.config_files",
     "experiments.errors",
+    "experiments.home",
     "experiments.landscape_request",
     "experiments.network",
     "experiments.report.*",

@@ -14,34 +14,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.data.rows import require_text
 from experiments.data.vocabulary import Vocabulary, token_dtype
 from experiments.errors import MissingError, UserError
 from experiments.network import SECONDS, within
 
 PIECE_BYTES = 1 << 16
+LONGEST_PIECE = 1 << 20
 CHARACTERS_AT_ONCE = 1 << 20
 
 
-def file_pieces(path: Path, size: int = PIECE_BYTES) -> Iterator[str]:
+def file_pieces(path: Path, size: int = PIECE_BYTES, longest: int = LONGEST_PIECE) -> Iterator[str]:
     """The text of a UTF-8 file, about `size` bytes at a time, each piece but the first from a space
     or a line's end on.
 
     Joined, the pieces are the text; so are their tokens, for tokenizers that never join a space to
-    what stands before it, as GPT-2's and BERT's. Raises `UserError` for other encodings.
+    what stands before it, as GPT-2's and BERT's. Where `longest` characters have no such place they
+    are a piece of their own, and the tokens at its ends may be others than the whole text's. Raises
+    `UserError` for other encodings.
     """
-    decode = codecs.getincrementaldecoder("utf-8")().decode
-    kept, read = "", 0
-    with path.open("rb") as file:
-        while data := file.read(size):
-            read += len(data)
-            kept += _decoded(decode, data, path, read)
-            cut = _last_start_of_space(kept)
-            if cut:
-                yield kept[:cut]
-                kept = kept[cut:]
-    kept += _decoded(decode, b"", path, read)
+    kept: list[str] = []
+    length = 0
+    for text in _decoded_parts(path, size):
+        before = kept[-1][-1:] if kept else ""
+        place = _last_start_of_space(before + text)
+        if place:
+            cut = place - len(before)
+            yield "".join([*kept, text[:cut]])
+            kept, length = [text[cut:]], len(text) - cut
+        else:
+            kept.append(text)
+            length += len(text)
+        if length >= longest:
+            yield "".join(kept)
+            kept, length = [], 0
     if kept:
-        yield kept
+        yield "".join(kept)
 
 
 def file_identity(path: Path) -> str:
@@ -73,21 +81,25 @@ class HubText:
         return {"files": files_key, **names}
 
     def texts(self, split: str, limit: int | None = None) -> Iterator[str]:
-        """The texts of a split, streamed; the first `limit` of them, null: all."""
+        """The texts of a split, streamed; the first `limit` of them, null: all.
+
+        Raises `UserError` for what does not load, and for the first row without text.
+        """
         try:
-            for row in islice(self._rows(split), limit):
+            for number, row in enumerate(islice(self._rows(split), limit)):
                 if self.column not in row:
                     raise UserError(
                         f"task.column: '{self.name}' has no column '{self.column}'; "
                         f"it has {', '.join(row)}"
                     )
+                require_text(row[self.column], f"task.hub_name: '{self.name}', {split}", number)
                 yield row[self.column]
         except UserError:
             raise
         # What a broken file, network or hub raises depends on the libraries below `datasets`.
         except Exception as error:
             message = " ".join(str(error).split())
-            error_class = UserError if Path(self.name).expanduser().is_dir() else MissingError
+            error_class = UserError if Path(self.name).is_dir() else MissingError
             raise error_class(
                 f"task.hub_name: split '{split}' of '{self.name}' does not load "
                 f"({type(error).__name__}: {message}); "
@@ -123,7 +135,7 @@ class HubText:
 
     def _folder(self) -> Path | None:
         """The folder of the files, where `name` is a folder; its part for the config if it has."""
-        folder = Path(self.name).expanduser()
+        folder = Path(self.name)
         if not folder.is_dir():
             return None
         part = folder if self.config is None else folder / self.config
@@ -156,6 +168,19 @@ def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
             group, characters = [], 0
     if group:
         yield group
+
+
+def _decoded_parts(path: Path, size: int) -> Iterator[str]:
+    """The text of the file in parts of about `size` bytes, none of them empty."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    read = 0
+    with path.open("rb") as file:
+        while data := file.read(size):
+            read += len(data)
+            if text := _decoded(decode, data, path, read):
+                yield text
+    if text := _decoded(decode, b"", path, read):
+        yield text
 
 
 def _decoded(decode: Any, data: bytes, path: Path, read: int) -> str:

@@ -6,10 +6,11 @@ and `glue_tfds`, give the same texts and labels, in the same order, for the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from experiments.data.rows import require_text
 from experiments.errors import UserError, did_you_mean
 
 Split = Literal["train", "validation", "mismatched"]
@@ -99,8 +100,8 @@ def from_columns(
         raise UserError(f"{where}: it holds no examples")
     texts: list[tuple[str, ...]] = list(zip(*(columns[n] for n in dataset.texts), strict=True))
     for row, text in enumerate(texts):
-        if not all(isinstance(part, str) for part in text):
-            raise UserError(f"{where}: row {row} has no text")
+        for part in text:
+            require_text(part, where, row)
     if dataset.labels:
         return Examples(texts, _classes(dataset, columns["label"], label_names, where))
     return Examples(texts, _scores(columns["label"], where))
@@ -115,7 +116,7 @@ def _classes(
         raise UserError(f"{where}: its labels are {', '.join(theirs)}, not {', '.join(ours)}")
     number = {theirs.index(name): ours.index(name) for name in ours}
     for row, label in enumerate(labels):
-        if label not in number:
+        if not isinstance(label, Hashable) or label not in number:
             raise UserError(f"{where}: row {row} has the label {label!r}, which has no name")
     return [number[label] for label in labels]
 

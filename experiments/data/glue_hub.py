@@ -20,7 +20,7 @@ def read_hub(hub_name: str, name: str, split: Split) -> Examples:
     dataset = dataset_named(name)
     datasets = _import_datasets()
     split_name = dataset.split_name(split)
-    folder = Path(hub_name).expanduser()
+    folder = Path(hub_name)
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

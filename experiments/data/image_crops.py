@@ -21,6 +21,10 @@ TRIES = 10
 """Areas and proportions that are drawn; the first that fits into the picture is taken."""
 
 
+LONGEST = 8
+"""Times its shorter side: what a picture is cut to before its middle is resized."""
+
+
 class Draws(NamedTuple):
     """The random numbers for one picture, before its size is known; places are 0 to 1."""
 
@@ -70,7 +74,18 @@ def resized_part(picture: Image.Image, draws: Draws, size: int) -> Image.Image:
 def middle(picture: Image.Image, size: int) -> Image.Image:
     """The middle size × size pixels, after resizing the shorter side to size·8/7 (256 for 224)."""
     shorter = round(size * 8 / 7)
+    picture = _without_far_ends(picture)
     width, height = (int(shorter * side / min(picture.size)) for side in picture.size)
     resized = picture.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return resized.crop((left, top, left + size, top + size))
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """Long pictures cut around their middle: resized whole, one of 3,000 × 1 takes a gigabyte."""
+    limit = LONGEST * min(picture.size)
+    # An even number of pixels goes, so that the middle stays where it is.
+    left, top = (max(0, (side - limit) // 2) for side in picture.size)
+    if left == top == 0:
+        return picture
+    return picture.crop((left, top, picture.width - left, picture.height - top))

@@ -1,86 +1,72 @@
-"""Files of pictures: found in class folders, decoded to tensors."""
+"""Pictures as the world has them, decoded to eight bits a channel: RGB, or a refusal by name."""
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 
 from experiments.errors import UserError
 
-ANNOTATIONS = "val_annotations.txt"
-"""Tiny-ImageNet's file of the classes of `val/images/`."""
+EIGHT_BITS = (
+    "1",
+    "L",
+    "LA",
+    "La",
+    "P",
+    "PA",
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "RGBX",
+    "CMYK",
+    "YCbCr",
+    "HSV",
+)
+"""Pillow's modes that it converts to RGB without loss of range. Transparency is ignored, as
+torchvision does: a pixel has the colour that it has below it."""
 
+SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """The pictures of a split: their paths, their labels (int64 N), the names of the classes."""
-
-    paths: list[str]
-    labels: Tensor
-    classes: list[str]
-
-
-def validation_folder(folder: Path, name: str | None = None) -> Path:
-    """`<name>/` below `folder`; without a name `test/`, or `val/` where there is no `test/`."""
-    names = ("test", "val") if name is None else (name,)
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    raise _missing(folder / names[0], *(f"(nor {folder / name})" for name in names[1:]))
-
-
-def list_images(folder: Path) -> ImageFiles:
-    """The pictures below `folder/<class>/`, in torchvision's order of classes and files.
-
-    Tiny-ImageNet's `val/`, which has its classes in a text file, is read as it is.
-    """
-    if not folder.is_dir():
-        raise _missing(folder)
-    if (folder / ANNOTATIONS).is_file():
-        return _annotated_images(folder)
-    try:
-        found = ImageFolder(str(folder))
-    except FileNotFoundError as error:
-        raise UserError(f"{folder}: {error}") from error
-    paths = [path for path, _ in found.samples]
-    return ImageFiles(paths, torch.tensor(found.targets, dtype=torch.int64), found.classes)
-
-
-def _annotated_images(folder: Path) -> ImageFiles:
-    """`images/<name>` below `folder`; a line of the annotations is its name, class and box."""
-    file = folder / ANNOTATIONS
-    names, classes = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        fields = line.split("\t")
-        if len(fields) < 2 or "/" in fields[0] or not all(fields[:2]):
-            raise UserError(f"{file}, line {number}: must be a picture's name, a tab and its class")
-        if not (folder / "images" / fields[0]).is_file():
-            raise UserError(f"{file}, line {number}: no such picture: images/{fields[0]}")
-        names.append(fields[0])
-        classes.append(fields[1])
-    if not names:
-        raise UserError(f"{file}: no pictures in it")
-    order = sorted(set(classes))
-    number_of = {name: number for number, name in enumerate(order)}
-    paths = [str(folder / "images" / name) for name in names]
-    return ImageFiles(paths, torch.tensor([number_of[name] for name in classes]), order)
+_MEANING = {"I": "whole numbers of 32 bits", "F": "floats", "LAB": "CIE L*a*b*"}
+_WHITE_IS_ZERO = 0
 
 
 def open_rgb(path: str) -> Image.Image:
-    """The picture, decoded, as RGB and of its own size."""
+    """The picture, decoded, as RGB and of its own size.
+
+    Grey of 16 bits (of 12 in TIFF) keeps its upper eight, as colours of 16 bits do. Raises
+    `UserError`, which names the file, for one that does not decode, for whole numbers of 32 bits
+    and floats, whose white nobody knows, and for more pixels than Pillow takes for sane.
+    """
+    # A pipe would be waited for.
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: is no file that can be read")
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    # Pillow's decoders raise SyntaxError for a broken PNG.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: this picture does not decode: {error}") from error
+        with warnings.catch_warnings():
+            # Pillow warns above `MAX_IMAGE_PIXELS`, where a picture takes a gigabyte.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return _as_rgb(picture, path)
+    except UserError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path}: this picture is too large to decode, above {Image.MAX_IMAGE_PIXELS:,} "
+            f"pixels; make it smaller ({error})"
+        ) from error
+    # Which exception a broken file raises depends on its decoder.
+    except Exception as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"{path}: this picture does not decode: {reason or type(error).__name__}"
+        ) from error
 
 
 def as_pixels(picture: Image.Image) -> Tensor:
@@ -101,9 +87,22 @@ def decode_all(paths: Sequence[str], size: int) -> Tensor:
     return pixels
 
 
-def _missing(*places: object) -> UserError:
-    looked = " ".join(map(str, places))
-    return UserError(
-        f"no such folder: {looked}; task.folder is an absolute path or lies below data_root "
-        "(data_root=… or SLS_DATA_ROOT), and holds train/<class>/* and test/<class>/* or val/"
+def _as_rgb(picture: Image.Image, path: str) -> Image.Image:
+    if picture.mode in EIGHT_BITS:
+        return picture.convert("RGB")
+    # Pillow spreads a PGM's own range over 16 bits, and calls the result "I".
+    if picture.mode in SIXTEEN_BITS or (picture.mode == "I" and picture.format == "PPM"):
+        return _upper_eight_bits(picture).convert("RGB")
+    raise UserError(
+        f"{path}: this picture has the mode '{picture.mode}' ({_MEANING.get(picture.mode, '?')}), "
+        "which has no known white; save it with 8 or 16 bits a channel"
     )
+
+
+def _upper_eight_bits(picture: Image.Image) -> Image.Image:
+    tags = getattr(picture, "tag_v2", {})
+    bits = tags.get(BITSPERSAMPLE, (16,))[0]
+    grey = (np.asarray(picture) >> (bits - 8)).astype(np.uint8)
+    if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        grey = 255 - grey
+    return Image.fromarray(grey)

@@ -14,15 +14,9 @@ import torch
 from torch import Tensor
 
 from experiments.data.base import Batch
+from experiments.data.class_folders import ImageFiles, list_images, validation_folder
 from experiments.data.image_crops import middle, random_draws, resized_part
-from experiments.data.image_files import (
-    ImageFiles,
-    as_pixels,
-    decode_all,
-    list_images,
-    open_rgb,
-    validation_folder,
-)
+from experiments.data.image_files import as_pixels, decode_all, open_rgb
 from experiments.data.images import ImageData, InMemory, Normalisation, crop_and_flip
 from experiments.errors import UserError
 

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from sklearn.datasets import fetch_covtype, fetch_openml
 from torch import Tensor
 
+from experiments.data.array_file import read_array
 from experiments.data.base import Batch, Source
 from experiments.data.openml_cache import require_cached
-from experiments.errors import MissingError, UserError
+from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import require_answer
 
 Floats = NDArray[np.float64]
+
+_COVERTYPE_FEATURES = 54
 
 # Where scikit-learn fetches from.
 _COVERTYPE_URL = "https://ndownloader.figshare.com"
@@ -64,21 +67,43 @@ def covertype(root: Path, *, download: bool) -> TableData:
     folder = root / "covertype"
     if not download and not folder.is_dir():
         raise MissingError(f"covertype: no such folder: {folder}; {_ADVICE}")
+    # Under these names `fetch_covtype` keeps them; it would read them as joblib does, which runs
+    # code, and is called only where it fetches.
+    samples, targets = folder / "samples_py3", folder / "targets_py3"
+    if download and not (samples.exists() and targets.exists()):
+        found = _fetched_covertype(root, folder)
+        return _split(found[0], found[1])
     try:
-        if download and not any(folder.glob("samples*")):
-            require_answer(_COVERTYPE_URL)
-        found = fetch_covtype(data_home=root, download_if_missing=download)
-    # A torn file ends early, or is no pickle: joblib passes on what pickle and zlib raise.
+        features, labels = read_array(samples), read_array(targets)
+        _require_covertype(features, labels)
+    # A torn file ends early, or is no pickle, in one of many ways.
     except Exception as error:
-        if download:
-            raise MissingError(
-                f"covertype: could not be downloaded to {folder}: {error}"
-            ) from error
         raise MissingError(
-            f"covertype: missing or broken in {folder}: {error}; "
+            f"covertype: missing or broken in {folder}: {reason_of(error)}; "
             "delete what is broken there and set task.download=true to fetch it"
         ) from error
-    return _split(found.data, np.asarray(found.target))
+    return _split(features, labels)
+
+
+def _fetched_covertype(root: Path, folder: Path) -> tuple[Floats, NDArray[np.generic]]:
+    try:
+        require_answer(_COVERTYPE_URL)
+        found = fetch_covtype(data_home=root)
+    except Exception as error:
+        raise MissingError(
+            f"covertype: could not be downloaded to {folder}: {reason_of(error)}"
+        ) from error
+    return found.data, np.asarray(found.target)
+
+
+def _require_covertype(features: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
+    """Raise `ValueError` for arrays that are not covertype's."""
+    numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")
+    if features.shape != (len(labels), _COVERTYPE_FEATURES) or labels.ndim != 1 or not numbers:
+        raise ValueError(
+            f"arrays of {features.shape} and {labels.shape} numbers, not of "
+            f"(n, {_COVERTYPE_FEATURES}) and (n,)"
+        )
 
 
 def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:

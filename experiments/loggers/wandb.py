@@ -16,6 +16,11 @@ Mode = Literal["online", "offline"]
 AXES = ("step", "epoch", "seconds", "forward_passes")
 
 
+# Commit, device and versions are in the run's `env.json`; the host's name, the command line, paths
+# of programs, the repository's address and who works in it are nobody's business.
+_NOTHING_OF_THE_MACHINE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "host": ""}
+
+
 class WandbLogger:
     """One wandb run for one run, in the run's folder.
 
@@ -76,7 +81,9 @@ class WandbLogger:
             name=info.name,
             tags=[info.config_hash, "comparison" if info.hold_out is None else "tuning"],
             config=dict(info.config),
-            settings=wandb.Settings(silent=True, console="off", init_timeout=30.0),
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=30.0, **_NOTHING_OF_THE_MACHINE
+            ),
         )
         self._lower_is_better = info.lower_is_better
         for axis in AXES:

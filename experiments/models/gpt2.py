@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from experiments.errors import UserError
-from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.pretrained import (
+    from_pretrained,
+    keep_layers,
+    load_config,
+    load_model,
+    quiet,
+)
 from experiments.models.sizes import require_divisible
 
 BYTES = 256
@@ -50,6 +56,7 @@ def new_gpt2(
         return GPT2(GPT2LMHeadModel(config))
 
 
+@from_pretrained
 def pretrained_gpt2(
     name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float
 ) -> GPT2:

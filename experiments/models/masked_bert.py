@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM
 
 from experiments.errors import UserError
-from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.pretrained import (
+    from_pretrained,
+    keep_layers,
+    load_config,
+    load_model,
+    quiet,
+)
 from experiments.models.sizes import require_divisible
 
 LAYERS_FROM_SCRATCH = 12
@@ -61,6 +67,7 @@ def new_masked_bert(
         return MaskedBert(BertForMaskedLM(config))
 
 
+@from_pretrained
 def pretrained_masked_bert(
     name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float | None
 ) -> MaskedBert:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from huggingface_hub import HfApi, constants
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -20,13 +20,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from experiments.errors import MissingError, UserError
+from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import SECONDS, within
 
 Loaded = TypeVar("Loaded")
-
-LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
-"""What transformers raises for files that are missing, broken or of other sizes."""
+P = ParamSpec("P")
 
 
 def load_config(name: str, model_type: str) -> PretrainedConfig:
@@ -119,18 +117,39 @@ def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
     with quiet():
         try:
             return load(trust_remote_code=False, local_files_only=True)
-        except LOAD_ERRORS as error:
+        # What transformers raises for a broken file depends on where it is broken.
+        except Exception as error:
             if Path(name).is_dir():
-                raise UserError(
-                    f"{key}: the folder '{name}' does not load: {_one_line(error)}"
-                ) from error
+                raise _broken(name, key, error) from error
         _require_on_hub(name, key)
         try:
             return load(trust_remote_code=False)
-        except LOAD_ERRORS as error:
-            raise UserError(
-                f"{key}: '{name}' from the hub does not load: {_one_line(error)}"
-            ) from error
+        except Exception as error:
+            raise _broken(name, key, error) from error
+
+
+def from_pretrained(build: Callable[Concatenate[str, P], Loaded]) -> Callable[..., Loaded]:
+    """Decorates what builds a model from the pretrained folder that its first argument names.
+
+    Sizes that the folder's files say and that nothing can be built with fail in any way; here they
+    are a `UserError` that names the folder.
+    """
+
+    @functools.wraps(build)
+    def guarded(name: str, *args: P.args, **kwargs: P.kwargs) -> Loaded:
+        try:
+            return build(name, *args, **kwargs)
+        except UserError:
+            raise
+        except Exception as error:
+            raise _broken(name, "model.name", error) from error
+
+    return guarded
+
+
+def _broken(name: str, key: str, error: Exception) -> UserError:
+    what = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
+    return UserError(f"{key}: {what} does not load: {_one_line(error)}")
 
 
 def _require_on_hub(name: str, key: str) -> None:
@@ -147,4 +166,4 @@ def _require_on_hub(name: str, key: str) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {reason_of(error)}"

@@ -29,7 +29,13 @@ from transformers import (
 )
 
 from experiments.errors import UserError
-from experiments.models.pretrained import keep_layers, load_config, load_model, quiet
+from experiments.models.pretrained import (
+    from_pretrained,
+    keep_layers,
+    load_config,
+    load_model,
+    quiet,
+)
 from experiments.models.sizes import require_divisible
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
@@ -183,6 +189,7 @@ class OwnClassifier(nn.Module):
         return logits
 
 
+@from_pretrained
 def pretrained_classifier(name: str, wanted: Wanted) -> nn.Module:
     """The first layers of the model `name` (hub or folder) in float32, in training mode.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.home import with_home
 
 SUMMARY = "tables, statistics and pictures of a folder of runs"
 HELP = """\
@@ -35,5 +36,6 @@ def report_command(words: Sequence[str]) -> int:
 
     from experiments.report.build import write_report
 
-    sys.stdout.write(f"report: {write_report(Path(words[0])) / 'report.html'}\n")
+    folder = Path(with_home(words[0], "report (command line)"))
+    sys.stdout.write(f"report: {write_report(folder) / 'report.html'}\n")
     return 0

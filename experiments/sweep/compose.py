@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import config_files
+from experiments.arguments import argument_of, flat
 from experiments.config import load
 from experiments.errors import UserError
 from experiments.schema import RunConfig, Scheduled
@@ -162,22 +161,8 @@ class Composer:
         return other == changes.applied_to(config, seed)
 
 
-def argument_of(key: str, value: Any) -> str:
-    """`key=value` that main.py reads back as `value`."""
-    if isinstance(value, str) and _reads_back(value):
-        return f"{key}={value}"
-    return f"{key}={json.dumps(value, ensure_ascii=False)}"
-
-
-def _reads_back(text: str) -> bool:
-    try:
-        value: object = config_files.parse(text)
-    except config_files.BrokenYamlError:
-        return False
-    return value == text
-
-
 def _say(said: dict[str, str], key: str, value: Any) -> None:
-    """Set a key as the last word, since `trainer` and `trainer.epochs` may both be there."""
-    said.pop(key, None)
-    said[key] = argument_of(key, value)
+    """Set a key, or the keys of a block, as the last word."""
+    for name, inner in flat(key, value):
+        said.pop(name, None)
+        said[name] = argument_of(name, inner)

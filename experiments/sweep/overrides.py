@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from experiments import config_files
+from experiments.arguments import argument_of, flat, refuse_blocks_with_keys_inside, value_of
 from experiments.config_faults import COMMAND_LINE, fault, short, unknown
 from experiments.errors import UserError, did_you_mean
 from experiments.schema import RunConfig
@@ -94,12 +95,24 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         if key in _INSTEAD:
             raise fault(key, COMMAND_LINE, f"a sweep has many; write {_INSTEAD[key]}")
         if key in _OWN_KEYS or key in _LAUNCHER_FIELDS:
-            own[key] = _parsed(key, text)
+            own[key] = value_of(key, text, (SweepConfig, *LAUNCHERS.values()))
         else:
             if equals:
                 _refuse_unknown(key)
             of_runs[key] = argument
-    return own, of_runs
+    refuse_blocks_with_keys_inside(of_runs, COMMAND_LINE)
+    return own, dict(pair for item in of_runs.items() for pair in _of_block(*item))
+
+
+def _of_block(key: str, argument: str) -> Iterator[tuple[str, str]]:
+    """The arguments of a block's keys, so that each is the last word on its own key alone."""
+    text = argument.partition("=")[2]
+    value = value_of(key, text) if text.startswith("{") else None
+    if not isinstance(value, dict):
+        yield key, argument
+        return
+    for name, inner in flat(key, value):
+        yield name, argument_of(name, inner)
 
 
 def _refuse_unknown(key: str) -> None:
@@ -108,13 +121,6 @@ def _refuse_unknown(key: str) -> None:
     first = key.split(".")[0]
     if first.isidentifier() and first not in (*RunConfig.model_fields, "choices"):
         raise unknown(key, COMMAND_LINE, first, known)
-
-
-def _parsed(key: str, text: str) -> Any:
-    try:
-        return config_files.parse(text)
-    except config_files.BrokenYamlError as error:
-        raise fault(key, COMMAND_LINE, f"{short(text)} is not YAML: {error}") from error
 
 
 def _overridden(config: SweepConfig, own: dict[str, Any]) -> dict[str, Any]:
@@ -153,6 +159,9 @@ def _launcher(asked: Any, config: SweepConfig, own: Mapping[str, Any]) -> Any:
     kind = asked["kind"]
     known = [name for name in LAUNCHERS[kind].model_fields if name != "kind"]
     fields = {key: value for key, value in own.items() if key in _LAUNCHER_FIELDS}
+    if isinstance(own.get("launcher"), dict):
+        for key in sorted(fields.keys() & asked.keys()):
+            raise fault(key, COMMAND_LINE, "given twice, by itself and inside launcher=…")
     for key in fields:
         if key not in known:
             raise fault(key, COMMAND_LINE, f"launcher={kind} has only: {', '.join(known)}")
@@ -203,6 +212,7 @@ def _check_names(
         for row in config.tuning.rows if config.tuning.rows is not None else ():
             check("tuning", row, config.rows)
     for settings in (config.settings, *(entry.settings for entry in config.tasks)):
+        refuse_blocks_with_keys_inside(settings, source)
         for key in settings:
             if key in _INSTEAD or key in _OWN_KEYS:
                 raise fault(f"settings.{key}", source, "is what the sweep says elsewhere")

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from experiments.config import NO_EXPERIMENT, run_path
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
+from experiments.home import with_home
 from experiments.run_folder import RunFolder, atomic_file, json_text
 from experiments.schema import RunConfig
 from experiments.sweep.compose import CellConfig, Composer
@@ -91,7 +92,7 @@ class Sweep:
         """Compose every config once; raises `UserError` for what is wrong with one of them."""
         self.name = name
         self.config = config
-        self.results_dir = Path(config.results_dir)
+        self.results_dir = Path(with_home(config.results_dir, "results_dir"))
         self.launcher: LauncherSettings = config.launcher
         self._composer = composer
         self._cells = composer.cells()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.command_line import OK, require_known
 from experiments.errors import UserError
+from experiments.home import with_home
 
 HELP = """\
 usage: python -m experiments status FOLDER [--watch] [--help]
@@ -38,7 +39,7 @@ def status(words: Sequence[str], flags: Sequence[str]) -> int:
         raise UserError(
             f"status (command line): takes one folder, as in results/cpu, not {len(words)}"
         )
-    folder = Path(words[0])
+    folder = Path(with_home(words[0], "status (command line)"))
 
     from experiments.sweep.status import known_runs
 

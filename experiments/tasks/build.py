@@ -13,7 +13,7 @@ from experiments import schema
 from experiments.errors import UserError
 from experiments.tasks.base import Task
 from experiments.tasks.build_pictures import PictureModel, picture_task, table_task
-from experiments.tasks.places import with_pretrained_folders
+from experiments.tasks.places import with_folders
 
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
     **dict.fromkeys(("digits", "image_folder", "torchvision"), get_args(PictureModel)),
@@ -46,8 +46,8 @@ def build_task(
     model that does not fit and for data that are missing or broken.
     """
     _require_fitting(task, model)
-    task = with_pretrained_folders(task, "task", data_root)
-    model = with_pretrained_folders(model, "model", data_root)
+    task = with_folders(task, "task", data_root)
+    model = with_folders(model, "model", data_root)
     match task, model:
         case (
             schema.DigitsTask() | schema.ImageFolderTask() | schema.TorchvisionTask(),

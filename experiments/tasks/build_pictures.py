@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from experiments import schema
+from experiments.errors import UserError
 from experiments.tasks.classification import Classification
 from experiments.tasks.places import folder_of, root_of
 
@@ -89,6 +90,8 @@ def table_task(
         data = covertype(cache, download=task.download)
     else:
         data = openml(cache, task.dataset, task.version, download=task.download)
+    if data.classes < 2:
+        raise UserError(f"task '{task.kind}': only one class, so that there is nothing to learn")
     network = MLP(
         inputs=data.features,
         width=model.width,

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from experiments import schema
 from experiments.errors import UserError
+from experiments.home import with_home
 
 SectionT = TypeVar("SectionT", bound=schema.Section)
 
@@ -16,7 +17,7 @@ PACKAGE = "package:"
 
 def folder_of(folder: str, data_root: Path | None, key: str = "task.folder") -> Path:
     """The folder that the config's `key` names."""
-    path = Path(folder).expanduser()
+    path = Path(folder)
     return path if path.is_absolute() else root_of(data_root, f"{key} '{folder}'") / path
 
 
@@ -30,8 +31,9 @@ def root_of(data_root: Path | None, needed_by: str) -> Path:
     return data_root
 
 
-def with_pretrained_folders(section: SectionT, key: str, data_root: Path | None) -> SectionT:
-    """`section`, the config's `key`, with the folders that its `name` and `tokenizer` stand for."""
+def with_folders(section: SectionT, key: str, data_root: Path | None) -> SectionT:
+    """`section`, the config's `key`, with the folders that its paths and names stand for."""
+    section = section.with_home(key)
     found = {}
     for field in ("name", "tokenizer"):
         name = getattr(section, field, None)
@@ -65,8 +67,8 @@ def _folder_of_package(name: str, key: str) -> Path:
 
 def roots_of(data_root: str | None, cache_dir: str | None) -> tuple[Path | None, Path | None]:
     """The config's `data_root` and `cache_dir`, absolute: messages say where it was looked."""
-    return _absolute(data_root), _absolute(cache_dir)
+    return _absolute(data_root, "data_root"), _absolute(cache_dir, "cache_dir")
 
 
-def _absolute(folder: str | None) -> Path | None:
-    return None if folder is None else Path(folder).expanduser().absolute()
+def _absolute(folder: str | None, key: str) -> Path | None:
+    return None if folder is None else Path(with_home(folder, key)).absolute()

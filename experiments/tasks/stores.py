@@ -59,7 +59,7 @@ def _data(task: schema.Task, data_root: Path | None) -> Iterator[Store]:
 
 def _hub_data(name: str, part: str | None) -> Iterator[Store]:
     """A folder's part; or where `datasets` keeps its tables and the hub's client its files."""
-    folder = Path(name).expanduser()
+    folder = Path(name)
     if folder.is_dir():
         yield Store("data", (folder / (part or "")).absolute())
         return

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from experiments.errors import UserError
+from experiments.errors import UserError, reason_of
 from experiments.run_folder import RunFolder, atomic_file
 from experiments.training.closure import Passes
 
@@ -78,9 +78,8 @@ def load_checkpoint(folder: RunFolder, parts: Parts) -> Progress:
         state = torch.load(folder.checkpoint_file, map_location="cpu", weights_only=True)
         length, progress = _restore(state, parts)
     except Exception as error:  # a broken file can fail in any way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{folder.checkpoint_file} does not load ({reason}); "
+            f"{folder.checkpoint_file} does not load ({reason_of(error)}); "
             f"delete {folder.path} to start this run anew"
         ) from error
     folder.cut_metrics(length)

@@ -272,6 +272,172 @@ def test_wrong_argument_is_named_in_one_line(argument: str) -> None:
     assert complaint(argument) == IN_ONE_LINE[argument]
 
 
+# --------------------------------------------------------------------------- what was typed
+
+AS_TYPED = [
+    *("run #3", "#3", "a: b", "- a", "a:", "a\tb", " a ", "a\nb", "!a", "&a", "*a", "%a"),
+    *("@a", "|", "a,b"),
+    *("007", "08", "010", "-1", "1_000", "0x10", "0o7", "0b1", "1e-3", "1e400", "9" * 5000, ".5"),
+    *(
+        "2001-01-01",
+        "1:30",
+        "1:30:00",
+        "yes",
+        "No",
+        "on",
+        "off",
+        "true",
+        "False",
+        "y",
+        ".nan",
+        ".inf",
+    ),
+    *("Null", "NULL", "None", "~", "=", "<<", "?", "---", "...", "é", "日本", "\\n", "it's", "a]"),
+]
+
+
+@pytest.mark.parametrize("text", AS_TYPED)
+def test_text_on_the_command_line_is_what_was_typed(text: str) -> None:
+    config = resolve(f"results_dir={text}", f"logger.wandb_entity={text}")
+    assert (config.results_dir, config.logger.wandb_entity) == (text, text)
+    for read in (yaml.safe_load, parse):
+        assert RunConfig.model_validate(read(to_yaml(config))) == config
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=8) | st.text("0123456789_-+:.#~'\"[]{} \t\nyesnoull", max_size=8))
+def test_text_is_what_was_typed_or_refused(text: str) -> None:
+    try:
+        seen = resolve(f"logger.wandb_project={text}").logger.wandb_project
+    except UserError:
+        return
+    quoted = text[:1] in ("'", '"')
+    assert seen == text or quoted
+
+
+NUMBERS_AS_TYPED: dict[str, object] = {
+    "seed=16": 16,
+    "seed=0x10": 16,
+    "seed=1_000": 1000,
+    "seed=+3": 3,
+    "optimizer.eps=1e-3": 1e-3,
+    "optimizer.eps=.5": 0.5,
+    "optimizer.eps=0.50": 0.5,
+    "optimizer.eps=0": 0,
+    "optimizer.eps=0.0e5": 0,
+    "optimizer.averaging=yes": True,
+    "optimizer.averaging=off": False,
+    "optimizer.averaging=True": True,
+    "optimizer.averaging=null": None,
+}
+
+
+@pytest.mark.parametrize("argument", NUMBERS_AS_TYPED)
+def test_numbers_and_switches_are_what_they_look_like(argument: str) -> None:
+    key = argument.split("=")[0].split(".")[-1]
+    config = resolve(argument)
+    assert {**config.model_dump(), **config.optimizer.model_dump()}[key] == NUMBERS_AS_TYPED[
+        argument
+    ]
+
+
+REFUSED = {
+    "seed=010": "seed (command line): 010 begins with a zero: write it without, or in quotes "
+    "where it is text",
+    "seed=-00": "seed (command line): -00 begins with a zero: write it without, or in quotes "
+    "where it is text",
+    "seed=08": "seed (command line): must be a whole number, not '08'",
+    "seed=3 #4": "seed (command line): '3 #4' has a comment, which a value cannot have",
+    "seed=#3": "seed (command line): '#3' has a comment, which a value cannot have",
+    "seed=1:30": "seed (command line): must be a whole number, not '1:30'",
+    "seed=2001-01-01": "seed (command line): must be a whole number, not '2001-01-01'",
+    "seed=0o10": "seed (command line): must be a whole number, not '0o10'",
+    "seed=1__0": "seed (command line): 1__0 has an underscore that is not between digits",
+    "seed=1_": "seed (command line): 1_ has an underscore that is not between digits",
+    "seed=yes": "seed (command line): must be a whole number, not 'yes'",
+    "seed=1e3": "seed (command line): must be a whole number, not 1000.0",
+    "seed=~": "seed (command line): ~ may be nothing or the home folder: write null, or '~' in "
+    "quotes",
+    "seed=Null": "seed (command line): must be a whole number, not 'Null'",
+    "optimizer.eps=1e-400": "optimizer.eps (command line): 1e-400 is too small to be told from 0",
+    "optimizer.eps=1,5": "optimizer.eps (command line): must be a number, not '1,5'",
+    "optimizer.betas=[0.5, 010]": "optimizer.betas (command line): 010 begins with a zero: write "
+    "it without, or in quotes where it is text",
+    "results_dir='a' #b": "results_dir (command line): \"'a' #b\" has a comment, which a value "
+    "cannot have",
+    "results_dir=[a]": "results_dir (command line): must be text, not ['a']",
+    "results_dir=null": "results_dir (command line): must be text, not None",
+    "results_dir=": "results_dir (command line): must be text, not None",
+    "logger.wandb=off": "logger.wandb (command line): 'off' is unknown; did you mean 'offline'?",
+}
+
+
+@pytest.mark.parametrize("argument", REFUSED)
+def test_what_could_be_read_otherwise_is_refused_in_one_line(argument: str) -> None:
+    assert complaint(argument) == REFUSED[argument]
+
+
+def test_a_hash_in_quotes_is_no_comment() -> None:
+    assert resolve('results_dir="a #b"').results_dir == "a #b"
+    assert resolve('logger={wandb_project: "a #b"}').logger.wandb_project == "a #b"
+
+
+def test_null_unsets_text_too() -> None:
+    config = resolve("cache_dir=null", "data_root=null")
+    assert (config.cache_dir, config.data_root) == (None, None)
+
+
+IN_FILES = {
+    "seed: 010": ", line 2: 010 begins with a zero: write it without, or in quotes where it "
+    "is text",
+    "results_dir: 007": ", line 2: 007 begins with a zero: write it without, or in quotes where it "
+    "is text",
+    "cache_dir: ~": ", line 2: ~ may be nothing or the home folder: write null, or '~' in quotes",
+    "seed: 1__0": ", line 2: 1__0 has an underscore that is not between digits",
+    "results_dir: 1_000": "results_dir: must be text, not 1000",
+    "seed: yes": "seed: must be a whole number, not 'yes'",
+    "results_dir: true": "results_dir: must be text, not True",
+}
+
+
+@pytest.mark.parametrize("line", IN_FILES)
+def test_what_could_be_read_otherwise_is_refused_in_files(
+    write: Callable[[str, str], Path], line: str
+) -> None:
+    root = write("experiment/e", f"# A file.\n{line}\n")
+    file = "config/experiment/e.yaml"
+    key, colon, text = IN_FILES[line].partition(": ")
+    expected = f"{file}{key}{colon}{text}" if key.startswith(",") else f"{key} ({file}): {text}"
+    assert complaint("experiment=e", root=root) == expected
+
+
+@pytest.mark.parametrize("text", ["no", "Null", "1:30", "2001-01-01", "08", "a#b", "~/x"])
+def test_text_in_files_is_what_is_written(write: Callable[[str, str], Path], text: str) -> None:
+    root = write("experiment/e", f"results_dir: {text}  # a comment\n")
+    assert resolve("experiment=e", root=root).results_dir == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "block"),
+    [
+        (["trainer={epochs: 3}", "trainer.epochs=5"], "trainer.epochs", "trainer"),
+        (["trainer.batch_size=5", "trainer={epochs: 3}"], "trainer.batch_size", "trainer"),
+        (["optimizer.betas=[0, 0]", "optimizer.betas.x=1"], "optimizer.betas.x", "optimizer.betas"),
+    ],
+)
+def test_a_block_and_a_key_inside_it_are_refused(
+    arguments: list[str], key: str, block: str
+) -> None:
+    assert complaint(*arguments) == (
+        f"{key} (command line): given twice, by itself and inside {block}=…; write it at one place"
+    )
+
+
+def test_a_file_and_a_key_inside_it_are_fine() -> None:
+    config = resolve("model=resnet", "model.width=4", "trainer={epochs: 3}")
+    assert (config.model.model_dump()["width"], config.trainer.epochs) == (4, 3)
+
+
 def test_choices_cannot_be_set_by_hand() -> None:
     assert complaint("choices.task=x").startswith("choices (command line): unknown key")
 
@@ -570,6 +736,20 @@ def test_run_path_is_equally_deep_for_every_name() -> None:
     config = resolve("task=glue/mrpc", "seed=3", "results_dir=out")
     leaf = f"s3-{config_hash(config)}"
     assert run_path(config) == Path("out/default/glue_mrpc-bert/peak_sls") / leaf
+
+
+def test_results_of_a_tilde_lie_at_home_and_the_config_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = resolve("results_dir=~/results")
+    assert run_path(config).is_relative_to(tmp_path / "results")
+    assert "results_dir: ~/results\n" in to_yaml(config)
+
+
+def test_a_tilde_is_hashed_as_it_is_written() -> None:
+    config = resolve("task=image_folder", "task.folder=~/x")
+    assert config_hash(config) == "913a9493"
 
 
 def test_importing_config_imports_no_torch() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.data import corpus
 from experiments.data.corpus import HubText, file_identity, file_pieces, token_chunks
 from experiments.data.vocabulary import ByteVocabulary, TokenizerVocabulary, token_dtype
 from experiments.errors import UserError
@@ -109,6 +110,54 @@ def test_a_long_file_is_not_held_in_memory(tmp_path: Path) -> None:
     assert peak < 6 << 20
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.text("ab \n日", max_size=60), st.integers(1, 9), st.integers(1, 30))
+def test_no_piece_is_much_longer_than_allowed(
+    tmp_path_factory: pytest.TempPathFactory, text: str, size: int, longest: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_bytes(text.encode())
+    pieces = list(file_pieces(path, size, longest))
+    assert "".join(pieces) == text
+    assert all(0 < len(piece) < longest + size for piece in pieces)
+
+
+@pytest.mark.parametrize("text", ["ACGTTGCA", "\n", "日本"])
+def test_a_text_without_a_place_to_cut_costs_linear_time_and_little_memory(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "dna.txt"
+    seen = []
+    for megabytes in (1, 4):
+        path.write_text(text * (megabytes << 20 >> 3))
+        tracemalloc.start()
+        try:
+            pieces = file_pieces(path, 1 << 12, 1 << 16)
+            lengths = [len(piece) for piece in pieces]
+            seen.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert sum(lengths) == len(text) * (megabytes << 20 >> 3)
+        assert max(lengths) < (1 << 16) + (1 << 12)
+    assert seen[1] < 2 << 20
+
+
+def test_no_text_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the time grows with the square of a text that has no place to cut."""
+    looked: list[int] = []
+    last = corpus._last_start_of_space
+
+    def counted(text: str) -> int:
+        looked.append(len(text))
+        return last(text)
+
+    monkeypatch.setattr(corpus, "_last_start_of_space", counted)
+    path = tmp_path / "dna.txt"
+    path.write_text("ACGTTGCA" * 1000)
+    assert "".join(corpus.file_pieces(path, 100)) == path.read_text()
+    assert sum(looked) < 1.1 * 8000
+
+
 @pytest.mark.parametrize(
     ("data", "place"),
     [(b"fine caf\xe9 text", 8), (b"x" * 70_000 + b"\xff", 70_000), (b"cut \xe6\x97", 4)],
@@ -184,6 +233,28 @@ def test_what_is_wrong_with_a_folder_is_named(hub_folder: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"task\.hub_name: split 'train' .* does not load"):
         list(hub(hub_folder).texts("train"))
+
+
+@pytest.mark.parametrize(
+    ("row", "value"), [('{"text": null}', "None"), ('{"txt": "other"}', "None")]
+)
+def test_a_row_without_text_is_named(tmp_path: Path, row: str, value: str) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "train.jsonl").write_text(f'{{"text": "one"}}\n{row}\n{{"text": "three"}}\n')
+    texts = hub(tmp_path, config=None).texts("train")
+    assert next(texts) == "one"
+    with pytest.raises(UserError) as raised:
+        next(texts)
+    assert str(raised.value) == (
+        f"task.hub_name: '{tmp_path}', train: row 1 (of 0, 1, …) has no text, but {value}"
+    )
+
+
+def test_numbers_in_place_of_text_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "train.jsonl").write_text('{"text": 7}\n{"text": 8}\n')
+    with pytest.raises(UserError, match=r"train: row 0 \(of 0, 1, …\) has no text, but 7"):
+        next(hub(tmp_path, config=None).texts("train"))
 
 
 def test_a_name_that_the_hub_does_not_give_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from experiments.data.glue import DATASETS, Examples, Split
+from experiments.data.glue import DATASETS, Examples, Split, from_columns
 from experiments.data.glue_hub import read_hub
 from experiments.data.glue_tfds import read_tfds
 from experiments.data.glue_tsv import read_tsv
@@ -130,6 +130,26 @@ def test_unknown_labels_and_empty_tables_are_named(
         read_hub(folder, "rte", "train")
     assert message in str(raised.value)
     assert "rte" in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [None, 7, ["a"]])
+def test_a_row_without_text_or_label_is_named(value: object) -> None:
+    columns: dict[str, list[object]] = {
+        "sentence1": ["a", "b"],
+        "sentence2": ["c", "d"],
+        "label": [0, 1],
+    }
+    for name in columns:
+        broken = columns | {name: [columns[name][0], value]}
+        with pytest.raises(UserError) as raised:
+            from_columns(DATASETS["rte"], broken, None, "rte/train")
+        assert str(raised.value).startswith("rte/train: row 1 "), name
+
+
+def test_a_missing_score_is_named() -> None:
+    columns = {"sentence1": ["a"], "sentence2": ["b"], "label": [None]}
+    with pytest.raises(UserError, match=r"stsb/train: row 0 has the label None, not a number"):
+        from_columns(DATASETS["stsb"], columns, None, "stsb/train")
 
 
 def test_wrong_columns_are_named(tmp_path: Path) -> None:

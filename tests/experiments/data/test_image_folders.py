@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -78,11 +79,12 @@ def test_tiny_imagenet_is_read_as_it_is_packed(tiny: Path) -> None:
         ("../val_3.JPEG\tn02\n", "line 11: must be a picture's name"),
         ("\tn02\n", "line 11: must be a picture's name"),
         ("val_77.JPEG\tn02\n", "line 11: no such picture: images/val_77.JPEG"),
+        ("val_3.JPEG\tn0\udcff3\n", "cannot be read: 'utf-8' codec can't decode byte 0xff"),
         ("val_3.JPEG\tn03\n", "in one of the two only: n03"),
     ],
 )
 def test_a_wrong_line_of_the_annotations_is_named(tiny: Path, line: str, message: str) -> None:
-    with (tiny / "val" / "val_annotations.txt").open("a") as file:
+    with (tiny / "val" / "val_annotations.txt").open("a", errors="surrogateescape") as file:
         file.write(line)
     with pytest.raises(UserError) as raised:
         read_tiny(tiny)
@@ -99,6 +101,104 @@ def test_the_validation_part_that_is_named_must_exist(tiny: Path) -> None:
     shutil.rmtree(tiny / "val")
     with pytest.raises(UserError, match=f"no such folder: {tiny / 'val'};"):
         read_tiny(tiny)
+
+
+# -------------------------------------------------------------------------- what else lies there
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """Two classes of two pictures each, for training and for testing."""
+    for part, label, number in product(("train", "test"), ("dark", "light"), range(2)):
+        (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), 200 * (label == "light")).save(
+            tmp_path / part / label / f"{number}.png"
+        )
+    return tmp_path
+
+
+def read_classes(folder: Path) -> ImageData:
+    return image_folder(folder, 4, augment=False)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as raised:
+        read_classes(folder)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_is_hidden_is_no_picture_and_no_class(
+    classes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (classes / "train" / ".git").mkdir()
+    (classes / "train" / "dark" / "._0.png").write_bytes(b"Mac OS X")
+    (classes / "train" / "dark" / ".ipynb_checkpoints").mkdir()
+    copy = classes / "train" / "dark" / ".ipynb_checkpoints" / "0-checkpoint.png"
+    shutil.copy(classes / "train" / "dark" / "0.png", copy)
+    data = read_classes(classes)
+    assert (len(data.train), data.classes) == (4, 2)
+    assert not caplog.messages
+
+
+def test_files_that_are_left_out_are_told_in_one_line(
+    classes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("dark/a.gif", "dark/b.gif", "light/notes.txt", "beside.png"):
+        (classes / "train" / name).write_bytes(b"")
+    assert len(read_classes(classes).train) == 4
+    (line,) = caplog.messages
+    assert line.startswith(f"{classes / 'train'}: 4 files are left out")
+    assert ".gif 2" in line
+    assert str(classes / "train" / "dark" / "a.gif") in line
+
+
+def test_the_boxes_of_tiny_imagenet_are_no_surprise(
+    tiny: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_tiny(tiny)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("between", ["images", "data/images"])
+def test_classes_that_lie_too_deep_are_found_and_named(classes: Path, between: str) -> None:
+    for part in ("train", "test"):
+        (classes / part).rename(classes / "moved")
+        (classes / part / between).parent.mkdir(parents=True)
+        (classes / "moved").rename(classes / part / between)
+    place = classes / "train" / between
+    assert refusal(classes) == (
+        f"{classes / 'train'}: only one class, '{between.split('/')[0]}', so that there is nothing "
+        f"to learn; every class needs a folder of its own; {place} holds 'dark', 'light': "
+        f"if these are the classes, move them up to {classes / 'train'}"
+    )
+
+
+def test_a_single_class_is_refused(classes: Path) -> None:
+    for part in ("train", "test"):
+        shutil.rmtree(classes / part / "light")
+    assert refusal(classes).startswith(f"{classes / 'train'}: only one class, 'dark'")
+
+
+def test_a_single_class_of_annotations_is_refused(tiny: Path) -> None:
+    annotations = tiny / "val" / "val_annotations.txt"
+    annotations.write_text(annotations.read_text().replace("n02", "n01"))
+    with pytest.raises(UserError, match=r"val_annotations\.txt: only one class, 'n01'"):
+        read_tiny(tiny)
+
+
+def test_a_class_without_pictures_is_named(classes: Path) -> None:
+    (classes / "train" / "none").mkdir()
+    message = refusal(classes)
+    assert message.startswith(f"{classes / 'train'}: ")
+    assert "none" in message
+
+
+def test_pictures_without_class_folders_are_refused(classes: Path) -> None:
+    for label in ("dark", "light"):
+        (classes / "train" / label / "0.png").rename(classes / "train" / f"{label}.png")
+        shutil.rmtree(classes / "train" / label)
+    assert refusal(classes) == f"{classes / 'train'}: has no class folders"
 
 
 # ------------------------------------------------------------------------- ImageNet's crops
@@ -132,9 +232,30 @@ def test_evaluation_sees_the_middle_as_torchvision_cuts_it(imagenet: Path) -> No
         torch.testing.assert_close(image, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_the_middle_of_a_line_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    resize = Image.Image.resize
+
+    def noted(self: Image.Image, size: tuple[int, int], *rest: object) -> Image.Image:
+        sizes.append(size)
+        return resize(self, size, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    assert middle(Image.new("RGB", (3000, 1)), 224).size == (224, 224)
+    assert max(width * height for width, height in sizes) < 1_000_000
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 1000))
 def test_the_middle_is_always_there(width: int, height: int, grey: int) -> None:
     assert middle(Image.new("RGB", (width, height), (grey % 256,) * 3), 28).size == (28, 28)
+
+
+def test_the_middle_of_a_long_picture_is_that_of_the_whole() -> None:
+    grey = torch.arange(90).repeat(5, 1) * 2
+    long = Image.fromarray(grey.to(torch.uint8).numpy()).convert("RGB")
+    expected = reference.center_crop(reference.resize(long, [32]), [28])
+    seen, whole = (reference.pil_to_tensor(picture) for picture in (middle(long, 28), expected))
+    assert (seen.int() - whole.int()).abs().max() <= 1
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 2**32))
@@ -174,10 +295,10 @@ def test_a_training_batch_is_a_function_of_indices_and_generator(imagenet: Path)
 
 
 def test_half_of_the_pictures_are_mirrored(tmp_path: Path) -> None:
-    for part in ("train", "val"):
-        (tmp_path / part / "a").mkdir(parents=True)
+    for part, label in product(("train", "val"), ("a", "b")):
+        (tmp_path / part / label).mkdir(parents=True)
         picture = Image.linear_gradient("L").transpose(Image.Transpose.ROTATE_90)
-        picture.save(tmp_path / part / "a" / "0.png")
+        picture.save(tmp_path / part / label / "0.png")
     images = read_imagenet(tmp_path).train.batch(torch.zeros(200).long(), seeded(0))["images"]
     assert 75 < (images[:, 0, 14, 0] > images[:, 0, 14, -1]).sum() < 125
 

@@ -174,7 +174,7 @@ def test_classes_that_differ_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_a_picture_that_does_not_decode_is_named(tmp_path: Path, kind: str) -> None:
-    for place in ("train/a", "test/a"):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
         picture(tmp_path / place / f"0.{kind}")
     broken = tmp_path / "train" / "a" / f"1.{kind}"
     whole = (tmp_path / "train" / "a" / f"0.{kind}").read_bytes()

@@ -116,6 +116,14 @@ def test_an_mlp_learns_iris(iris_file: Path, tmp_path: Path) -> None:
     assert task.metrics(prediction.outputs, prediction.labels)["accuracy"] > 0.9
 
 
+def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
+    # What scikit-learn carries of anneal is a part of it, with a single class.
+    put_openml(tmp_path / "scikit_learn_data", "anneal", 2, 1666876, "anneal.arff")
+    section = schema.OpenMLTask(dataset="anneal", version=1)
+    with pytest.raises(UserError, match="task 'openml': only one class"):
+        build_task(section, schema.MLPModel(width=16), data_root=tmp_path)
+
+
 def test_an_openml_set_that_is_not_there_is_named_and_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         openml(tmp_path, "adult", 2, download=False)
@@ -211,4 +219,50 @@ def test_a_torn_file_of_covertype_is_one_clear_error(tmp_path: Path, length: int
     path = put_covertype(tmp_path) / "samples_py3"
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(UserError, match="covertype: missing or broken in"):
+        covertype(tmp_path, download=False)
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> object:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("name", ["samples_py3", "targets_py3"])
+@pytest.mark.parametrize("download", [True, False])
+@pytest.mark.parametrize("shape", ["object", "array", "later"])
+def test_code_in_covertypes_files_is_not_run(
+    tmp_path: Path, name: str, download: bool, shape: str
+) -> None:
+    folder = put_covertype(tmp_path)
+    payload = Payload(tmp_path / "ran")
+    harmful: dict[str, object] = {
+        "object": payload,
+        "array": np.array([payload], dtype=object),
+        "later": [np.zeros(3), payload],
+    }
+    joblib.dump(harmful[shape], folder / name, compress=9)
+    with pytest.raises(UserError, match="covertype: missing or broken in") as raised:
+        covertype(tmp_path, download=download)
+    assert not (tmp_path / "ran").exists()
+    assert ("an array of objects" if shape == "array" else "it names") in str(raised.value)
+
+
+def test_other_arrays_than_covertypes_are_refused(tmp_path: Path) -> None:
+    folder = put_covertype(tmp_path)
+    joblib.dump(np.zeros((400, 3)), folder / "samples_py3", compress=9)
+    with pytest.raises(UserError, match=r"arrays of \(400, 3\) and \(400,\) numbers, not of"):
+        covertype(tmp_path, download=False)
+
+
+def test_a_small_file_that_unfolds_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_covertype(tmp_path)
+    monkeypatch.setattr("experiments.data.array_file.MOST_BYTES", 1000)
+    with pytest.raises(UserError, match="more than 1,000 bytes"):
         covertype(tmp_path, download=False)

@@ -128,6 +128,13 @@ def test_a_run_is_found_by_group_type_name_and_tags(offline):
     assert about["run_id"].endswith(folder.path.name)
 
 
+def test_an_offline_file_names_no_machine_repository_or_command_line(offline):
+    _, _, found = offline
+    (about,) = found["run"]
+    assert not {"host", "git", "program"} & about.keys()
+    assert "environment" not in found
+
+
 def test_metrics_have_axes_and_the_summary_final_and_best(offline):
     _, folder, found = offline
     defined = {m.get("name", m.get("glob_name")): m for m in found["metric"]}

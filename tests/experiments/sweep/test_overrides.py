@@ -122,6 +122,8 @@ def test_the_time_of_a_job_in_minutes(time: int | str, minutes: int) -> None:
         ("workers=0", "launcher.workers (command line): must be greater than 0"),
         ("tuning={}", "tuning.optimizers (command line): missing"),
         ("results_dir=", "results_dir (command line): must be text"),
+        ("seeds=[010]", "seeds (command line): 010 begins with a zero"),
+        ("seeds=[0] # one", "seeds (command line): '[0] # one' has a comment"),
     ],
 )
 def test_a_wrong_argument_names_the_key_and_the_nearest(
@@ -135,3 +137,31 @@ def test_a_wrong_argument_names_the_key_and_the_nearest(
 def test_an_argument_given_twice_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match=r"workers \(command line\): given twice"):
         read(root, "workers=1", "workers=2")
+
+
+def test_text_of_a_sweep_is_what_was_typed(root: Path) -> None:
+    config = read(root, "results_dir=run #007", "launcher=slurm", "partition=007").config
+    assert config.results_dir == "run #007"
+    assert config.launcher == SlurmSettings(partition="007")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["trainer={epochs: 1}", "trainer.epochs=2"], "trainer.epochs"),
+        (["launcher={kind: slurm, cpus: 9}", "cpus=3"], "cpus"),
+    ],
+)
+def test_a_block_and_a_key_inside_it_are_refused(
+    root: Path, arguments: list[str], key: str
+) -> None:
+    with pytest.raises(UserError, match=rf"^{key} \(command line\): given twice, by itself and"):
+        read(root, *arguments)
+
+
+def test_a_block_of_the_runs_is_the_last_word_on_its_own_keys_alone(root: Path) -> None:
+    said = read(root, "trainer={epochs: 3, precision: bfloat16}").run_arguments
+    assert dict(said) == {
+        "trainer.epochs": "trainer.epochs=3",
+        "trainer.precision": "trainer.precision=bfloat16",
+    }

@@ -8,13 +8,13 @@ import pytest
 
 from experiments import schema
 from experiments.errors import UserError
-from experiments.tasks.places import with_pretrained_folders
+from experiments.tasks.places import folder_of, roots_of, with_folders
 from tests.experiments.data.locations import bert_folder
 
 
 def name_of(name: str, data_root: Path | None = None) -> str | None:
     model = schema.BertModel.model_validate({"name": name})
-    return with_pretrained_folders(model, "model", data_root).name
+    return with_folders(model, "model", data_root).name
 
 
 def test_a_local_folder_comes_before_one_below_data_root_and_that_before_the_hub(
@@ -48,3 +48,50 @@ def test_a_package_that_is_not_there_is_one_line_with_the_remedy(name: str) -> N
 def test_a_folder_that_a_package_lacks_is_named() -> None:
     with pytest.raises(UserError, match=r"model\.name: 'package:json/nowhere' is no folder: /"):
         name_of("package:json/nowhere")
+
+
+# ----------------------------------------------------------------------------------- home folder
+
+PATHS: list[schema.Section] = [
+    schema.ImageFolderTask(folder="~/x"),
+    schema.GlueTask(dataset="rte", hub_name="~/x", tfds_dir="~/x"),
+    schema.LanguageModelTask(file="~/x", hub_name="~/x", tokenizer="~/x"),
+    schema.MaskedLanguageModelTask(file="~/x"),
+    schema.BertModel(name="~/x", tokenizer="~/x"),
+    schema.GPT2Model(name="~/x"),
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("section", PATHS, ids=lambda section: section.kind)
+def test_a_tilde_is_the_home_folder_in_every_path(home: Path, section: schema.Section) -> None:
+    paths = {name for name, value in section.model_dump().items() if value == "~/x"}
+    assert paths
+    found = with_folders(section, "task", None).model_dump()
+    assert {found[name] for name in paths} == {str(home / "x")}
+    assert section.model_dump(exclude=paths) == {
+        name: value for name, value in found.items() if name not in paths
+    }
+
+
+def test_a_tilde_is_the_home_folder_in_roots_and_below_them(home: Path) -> None:
+    assert roots_of("~/data", "~/cache") == (home / "data", home / "cache")
+    section = with_folders(schema.ImageFolderTask(folder="~"), "task", None)
+    assert folder_of(section.folder, Path("/elsewhere")) == home
+
+
+def test_a_tilde_elsewhere_in_a_path_is_a_tilde(home: Path) -> None:
+    assert name_of("a/~/b~") == "a/~/b~"
+    assert name_of("./~") == "./~"
+
+
+def test_a_home_of_nobody_is_named_with_its_key() -> None:
+    with pytest.raises(UserError, match=r"^model\.name: there is no home folder for '~no-one'"):
+        name_of("~no-one/bert")
+    with pytest.raises(UserError, match=r"^cache_dir: there is no home folder for '~no-one'"):
+        roots_of(None, "~no-one")
