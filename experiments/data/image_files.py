@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
+from experiments.data.contents import contents_of_files
 from experiments.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"
@@ -25,6 +26,10 @@ class ImageFiles:
     paths: list[str]
     labels: Tensor
     classes: list[str]
+
+    def contents(self) -> Iterator[bytes]:
+        """Names, sizes and bytes of the files; see `contents_of_files`."""
+        return contents_of_files(self.paths)
 
 
 def validation_folder(folder: Path, name: str | None = None) -> Path:
