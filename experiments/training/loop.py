@@ -144,7 +144,7 @@ class Training:
         self.device = device
         self.take_step = step
         self.parts = Parts(task.model, optimizer, scheduler, device)
-        self.progress: Progress = load_checkpoint(folder, self.parts)
+        self.progress: Progress = load_checkpoint(folder, self.parts, total_steps=plan.total_steps)
 
     @property
     def diverged(self) -> bool:
