@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
-from experiments.cli import main
+from experiments import stopping
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.install()
+    # Only now: all that is imported from here on may be interrupted.
+    from experiments.cli import main
+
+    stopping.leave(main)

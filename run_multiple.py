@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
-from experiments.sweep_cli import sweep_text
+from experiments import stopping
 
 if __name__ == "__main__":
-    sys.exit(sweep_text())
+    stopping.install()
+    # Only now: all that is imported from here on may be interrupted.
+    from experiments.sweep_cli import sweep_text
+
+    stopping.leave(sweep_text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
-from experiments.commands import command
+from experiments import stopping
 
 if __name__ == "__main__":
-    sys.exit(command())
+    stopping.install()
+    # Only now: all that is imported from here on may be interrupted.
+    from experiments.commands import command
+
+    stopping.leave(command)

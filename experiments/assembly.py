@@ -39,7 +39,7 @@ def assemble(config: RunConfig) -> Assembly:
         UserError: if the config asks for what is not there or what does not fit together.
     """
     device = pick_device(config.device)
-    task = _build_task(config, device)
+    task = build_task_of(config, device)
     plan = make_plan(config, examples=len(task.train))
     optimizer, scheduler = build_optimizer(
         config.optimizer,
@@ -70,7 +70,12 @@ def _seed(config: RunConfig) -> int:
     return THE_ONE_SEED if config.quirks.one_seed else config.seed
 
 
-def _build_task(config: RunConfig, device: torch.device) -> Task:
+def build_task_of(config: RunConfig, device: torch.device) -> Task:
+    """Seed torch and build the task, its data and its model.
+
+    Raises:
+        UserError: if the data or the model are not there or broken.
+    """
     torch.manual_seed(_seed(config))
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True

@@ -13,6 +13,7 @@ from pathlib import Path
 from experiments.command_line import FAILED, OK, asks_for_help, guarded, require_known, split
 from experiments.config_files import CONFIG_ROOT, GROUPS, available
 from experiments.errors import MissingError
+from experiments.stopping import unwinding
 
 _FLAGS = ("--help", "--print-config")
 _PREFETCH = "python -m experiments prefetch"
@@ -41,7 +42,8 @@ main keys:
 --print-config shows all keys of a run as YAML and starts nothing.
 
 exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data,
-            3 another process works in the run's folder, 130 interrupted
+            3 another process works in the run's folder, 130 interrupted (Ctrl-C),
+            143 terminated (SIGTERM); both leave a checkpoint
 
 examples:
   python main.py
@@ -55,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; `argv` is without the program's name.
 
     Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can mend it (one line on
-    stderr), 3 another process works in the run's folder, 130 interrupted. Every
-    other exception is a bug and goes on.
+    stderr), 3 another process works in the run's folder, 130 interrupted, 143
+    terminated. Every other exception is a bug and goes on.
     """
     return guarded(_run, argv)
 
@@ -84,7 +86,8 @@ def _run(arguments: list[str]) -> int:
     from experiments.run import run
 
     try:
-        return OK if run(config) else FAILED
+        with unwinding():
+            return OK if run(config) else FAILED
     except MissingError as error:
         fetch = f"{_PREFETCH} {shlex.join(pairs)}".rstrip()
         raise MissingError(

@@ -6,24 +6,28 @@ import sys
 from collections.abc import Callable, Sequence
 
 from experiments.errors import UserError, did_you_mean
+from experiments.stopping import exit_code_of, line_of, signal_of
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
+OK, FAILED = 0, 1
 
 
 def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:
     """The exit code of `answer`; errors of the user are told in one line.
 
     `argv` is without the program's name; None: this process's. Every exception but `UserError` and
-    `KeyboardInterrupt` is a bug and goes on.
+    what Ctrl-C or SIGTERM have caused is a bug and goes on.
     """
     try:
         return answer(list(sys.argv[1:] if argv is None else argv))
-    except UserError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+    except BaseException as error:
+        number = signal_of(error)
+        if number is not None:
+            sys.stderr.write(f"{line_of(number)}\n")
+            return exit_code_of(number)
+        if isinstance(error, UserError):
+            sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+            return error.exit_code
+        raise
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

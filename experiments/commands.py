@@ -14,6 +14,7 @@ from experiments.command_line import OK, asks_for_help, guarded, require_known, 
 from experiments.errors import UserError, did_you_mean
 from experiments.report.command import HELP as REPORT_HELP
 from experiments.report.command import SUMMARY as REPORT_SUMMARY
+from experiments.stopping import unwinding
 from experiments.sweep.status_command import HELP as STATUS_HELP
 
 _PREFETCH_HELP = """\
@@ -27,7 +28,8 @@ it only checks, without a network.
 
 keys and choices are those of `python main.py --help`; task.download is as if true.
 
-exit codes: 0 all is there, 2 wrong arguments, or what is missing or broken, 130 interrupted
+exit codes: 0 all is there, 2 wrong arguments, or what is missing or broken,
+            130 interrupted, 143 terminated
 
 examples:
   python -m experiments prefetch task=mnist data_root=data
@@ -43,7 +45,8 @@ Repeats a run and looks, at chosen steps, at the loss along the direction of the
 times as far as was accepted: landscape.png and landscape.json in the folder. Takes as long as the
 run took up to the last of these steps; the default is six steps from the first to the last.
 
-exit codes: 0 done, 2 wrong arguments, or what is missing or broken, 130 interrupted
+exit codes: 0 done, 2 wrong arguments, or what is missing or broken,
+            130 interrupted, 143 terminated
 
 example:
   python -m experiments landscape results/default/digits-resnet/alsals/s0-0f5a0f2c steps=[1,10,100]
@@ -66,7 +69,7 @@ def command(argv: Sequence[str] | None = None) -> int:
     """Do what `python -m experiments` is asked for; `argv` is without the program's name.
 
     Returns the exit code: 0 done, 1 failed, 2 the user can mend it (one line on stderr), 130
-    interrupted. Every other exception is a bug and goes on.
+    interrupted, 143 terminated. Every other exception is a bug and goes on.
     """
     return guarded(_answer, argv)
 
@@ -101,7 +104,8 @@ def _prefetch(arguments: list[str]) -> int:
 
     from experiments.prefetch import prefetch
 
-    report = prefetch(config)
+    with unwinding():
+        report = prefetch(config)
     offline = f"HF_HUB_OFFLINE=1 python main.py {shlex.join(pairs)}".rstrip()
     sys.stdout.write(f"{report}\nwithout a network, this runs now: {offline}\n")
     return OK
@@ -117,7 +121,8 @@ def _landscape(arguments: list[str]) -> int:
 
     from experiments.landscape import landscape
 
-    landscape(request)
+    with unwinding():
+        landscape(request)
     return OK
 
 
@@ -126,7 +131,8 @@ def _status(arguments: list[str]) -> int:
 
     from experiments.sweep.status_command import status
 
-    return status(words, flags)
+    with unwinding():
+        return status(words, flags)
 
 
 def _report(arguments: list[str]) -> int:
@@ -135,7 +141,8 @@ def _report(arguments: list[str]) -> int:
 
     from experiments.report.command import report_command
 
-    return report_command(words)
+    with unwinding():
+        return report_command(words)
 
 
 COMMANDS = {

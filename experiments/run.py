@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from experiments.assembly import assemble
+import torch
+
+from experiments.assembly import Assembly, assemble, build_task_of
 from experiments.config import config_hash, run_path, to_yaml
 from experiments.loggers.base import Logger, Loggers, RunInfo
 from experiments.loggers.console import console_logger, say
 from experiments.loggers.jsonl import JsonlLogger
 from experiments.loggers.wandb import WandbLogger
 from experiments.machine import describe
+from experiments.origin import (
+    keep_threads,
+    machine_of,
+    plan_to_resume,
+    refuse_other_data,
+    tell_other_machine,
+)
 from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
 from experiments.training.evaluation import losses_of
+from experiments.training.fingerprint import Fingerprint, data_fingerprint
 from experiments.training.loop import Training
 
 Say = Callable[[str], None]
@@ -35,8 +45,9 @@ def run(config: RunConfig) -> bool:
     tell = say if config.logger.console else _silence
     summary = folder.summary()
     if summary is not None:
-        return _already_run(folder, summary, tell)
+        return _already_run(config, folder, summary, tell)
     folder.refuse_if_locked()
+    keep_threads(plan_to_resume(folder), tell)
     # All that can be refused is refused before the folder is made, and leaves no trace.
     parts = assemble(config)
     folder.create()
@@ -44,12 +55,8 @@ def run(config: RunConfig) -> bool:
         # Another process may have finished the run while this one was getting ready.
         summary = folder.summary()
         if summary is not None:
-            return _already_run(folder, summary, tell)
-        folder.write_config(to_yaml(config))
-        folder.write_env(describe(parts.device))
-        folder.write_plan(
-            total_steps=parts.plan.total_steps, steps_per_epoch=parts.plan.steps_per_epoch
-        )
+            return _already_run(config, folder, summary, tell)
+        _begin_or_resume(config, folder, parts, tell)
         training = Training(
             parts.task,
             parts.optimizer,
@@ -66,10 +73,46 @@ def run(config: RunConfig) -> bool:
     return _is_finished(summary)
 
 
-def _already_run(folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
+def _begin_or_resume(config: RunConfig, folder: RunFolder, parts: Assembly, tell: Say) -> None:
+    """Write what a run writes once, or see that it goes on with what it began with."""
+    env = describe(parts.device)
+    plan: dict[str, Any] = {
+        "total_steps": parts.plan.total_steps,
+        "steps_per_epoch": parts.plan.steps_per_epoch,
+        "data": data_fingerprint(parts.task),
+        "machine": machine_of(env),
+    }
+    before = plan_to_resume(folder)
+    refuse_other_data(before, plan, folder)
+    tell_other_machine(before, plan["machine"], tell)
+    folder.write_config(to_yaml(config))
+    folder.write_env(env)
+    if before is None or "data" not in before:
+        folder.write_plan(**plan)
+
+
+def _already_run(config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
+    now = _data_now(config, folder, tell)
+    if now is not None:
+        refuse_other_data(folder.plan(), {"data": now}, folder)
     tell(f"already run, nothing to do: {folder.path}")
     tell(summary_table(summary))
     return _is_finished(summary)
+
+
+def _data_now(config: RunConfig, folder: RunFolder, tell: Say) -> Fingerprint | None:
+    """The fingerprint of the data of a run that is done; None where there is none to compare with.
+
+    A run that is done stays so where its data are gone, whatever a reader of data raises then.
+    """
+    try:
+        plan = folder.plan()
+        if plan is None or "data" not in plan:
+            return None
+        return data_fingerprint(build_task_of(config, torch.device("cpu")))
+    except Exception as error:
+        tell(f"not compared with the data: {' '.join(str(error).split())}")
+        return None
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:

@@ -151,9 +151,8 @@ class RunFolder:
         self._write_text(self.summary_file, json_text(summary, indent=2) + "\n")
         self.failure_file.unlink(missing_ok=True)
 
-    def write_plan(self, *, total_steps: int, steps_per_epoch: int) -> None:
-        """Write `plan.json`: how long the run is going to be."""
-        plan = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    def write_plan(self, **plan: Any) -> None:
+        """Write `plan.json`: how long the run is going to be, on what data and machine."""
         self._write_text(self.plan_file, json_text(plan) + "\n")
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
@@ -185,7 +184,7 @@ class RunFolder:
         return summary
 
     def plan(self) -> dict[str, Any] | None:
-        """`total_steps` and `steps_per_epoch`; None before they are known."""
+        """`total_steps`, `steps_per_epoch`, `data`, `machine`; None before they are known."""
         return self._object(self.plan_file)
 
     def failure(self) -> dict[str, Any] | None:

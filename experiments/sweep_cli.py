@@ -37,7 +37,8 @@ keys of the sweep:
   partition=NAME time=4:00:00 gpus=1 cpus=4 memory_gb=32      of a job (slurm)
 and every key of main.py, for every run: trainer.max_steps=3 data_root=PATH device=cpu profile=paper
 
-exit codes: 0 all runs finished, 1 some did not, 2 wrong arguments, files or data, 130 interrupted
+exit codes: 0 all runs finished, 1 some did not, 2 wrong arguments, files or data,
+            130 interrupted (Ctrl-C), 143 terminated (SIGTERM)
 
 examples:
   python {program} --sweep smoke
@@ -55,7 +56,7 @@ def sweep_text(argv: Sequence[str] | None = None) -> int:
     """The text sweeps; `argv` is without the program's name.
 
     Returns the exit code: 0 all runs finished, 1 some did not, 2 the user can mend it (one line on
-    stderr), 130 interrupted. Every other exception is a bug and goes on.
+    stderr), 130 interrupted, 143 terminated. Every other exception is a bug and goes on.
     """
     return guarded(lambda arguments: _sweep("text", arguments), argv)
 

@@ -12,16 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each room may import of this project; `x.*` is any file of the folder x.
 MAY_IMPORT: dict[str, set[str]] = {
-    "main": {"experiments.cli"},
-    "run_multiple": {"experiments.sweep_cli"},
-    "run_multiple_img": {"experiments.sweep_cli"},
-    "experiments.__main__": {"experiments.commands"},
+    "main": {"experiments.cli", "experiments.stopping"},
+    "run_multiple": {"experiments.stopping", "experiments.sweep_cli"},
+    "run_multiple_img": {"experiments.stopping", "experiments.sweep_cli"},
+    "experiments.__main__": {"experiments.commands", "experiments.stopping"},
     "experiments.cli": {
         "experiments.command_line",
         "experiments.config",
         "experiments.config_files",
         "experiments.errors",
         "experiments.run",
+        "experiments.stopping",
     },
     "experiments.commands": {
         "experiments.command_line",
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.landscape_request",
         "experiments.prefetch",
         "experiments.report.*",
+        "experiments.stopping",
         "experiments.sweep.*",
     },
     "experiments.sweep_cli": {
@@ -39,17 +41,23 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.errors",
         "experiments.sweep.*",
     },
-    "experiments.command_line": {"experiments.errors"},
+    "experiments.command_line": {"experiments.errors", "experiments.stopping"},
     "experiments.prefetch": {"experiments.schema", "experiments.tasks.*"},
     "experiments.run": {
         "experiments.assembly",
         "experiments.config",
         "experiments.machine",
+        "experiments.origin",
         "experiments.run_folder",
         "experiments.schema",
         "experiments.loggers.*",
         "experiments.report.*",
         "experiments.training.*",
+    },
+    "experiments.origin": {
+        "experiments.errors",
+        "experiments.run_folder",
+        "experiments.training.fingerprint",
     },
     "experiments.landscape": {
         "experiments.assembly",
@@ -95,7 +103,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.training.*",
         "experiments.tasks.base",
         "experiments.data.base",
+        "experiments.data.contents",
         "experiments.run_folder",
+        "experiments.stopping",
         "experiments.errors",
     },
     "experiments.loggers.*": {"experiments.loggers.*", "experiments.run_folder"},
@@ -132,6 +142,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "experiments.errors",
         "experiments.report.build",
         "experiments.run_folder",
+        "experiments.stopping",
     },
     "experiments.optimizers": {
         "experiments.peers.build",
@@ -167,6 +178,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiments.home": {"experiments.errors"},
     "experiments.schema": {"experiments.home"},
     "experiments.errors": set(),
+    "experiments.stopping": set(),
     "experiments.network": set(),
     "experiments.tuning_rule": set(),
     "sls.*": {"sls.*"},
@@ -186,6 +198,7 @@ WITHOUT_TORCH = [
     "experiments.report.*",
     "experiments.run_folder",
     "experiments.schema",
+    "experiments.stopping",
     "experiments.sweep.*",
     "experiments.sweep_cli",
     "sls.conditions",

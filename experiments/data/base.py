@@ -13,7 +13,11 @@ other key is a keyword of the model's `forward`."""
 
 
 class Source(Protocol):
-    """A split of a data set. It holds no state that changes."""
+    """A split of a data set. It holds no state that changes.
+
+    Besides the below it may have `labels` (int64 N where there are classes), `lengths` (int64 N)
+    and `contents()`, from which `contents.digest` sees whether the data are still the same.
+    """
 
     def __len__(self) -> int:
         """The number of examples."""

@@ -5,7 +5,7 @@ The array is memory-mapped where it is a file; a batch reads its own rows and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.data.base import Batch
+from experiments.data.contents import Part, contents_of_array
 from experiments.data.vocabulary import Vocabulary
 from experiments.errors import UserError
 
@@ -52,6 +53,10 @@ class Tokens:
         places = self.start + first.numpy()[:, None] + np.arange(length)
         return torch.from_numpy(self.open()[places].astype(np.int64))
 
+    def contents(self) -> Iterator[Part]:
+        """The tokens, or some of very many."""
+        return contents_of_array(self.open()[self.start : self.stop])
+
 
 class CausalBlocks:
     """Block i is the tokens i·block … (i+1)·block-1; each predicts the token after it.
@@ -70,6 +75,10 @@ class CausalBlocks:
     def __len__(self) -> int:
         """The number of blocks."""
         return self._count
+
+    def contents(self) -> Iterator[Part]:
+        """The tokens that the blocks are cut from."""
+        return self._tokens.contents()
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The blocks `indices`; nothing is random, `generator` is not used."""
@@ -105,6 +114,10 @@ class MaskedBlocks:
     def __len__(self) -> int:
         """The number of blocks."""
         return self._count
+
+    def contents(self) -> Iterator[Part]:
+        """The tokens that the blocks are cut from."""
+        return self._tokens.contents()
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The blocks `indices`; without a generator, what is hidden depends on the index alone."""

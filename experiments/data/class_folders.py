@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
+from experiments.data.contents import contents_of_files
 from experiments.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,10 @@ class ImageFiles:
     paths: list[str]
     labels: Tensor
     classes: list[str]
+
+    def contents(self) -> Iterator[bytes]:
+        """Names, sizes and bytes of the files; see `contents_of_files`."""
+        return contents_of_files(self.paths)
 
 
 def validation_folder(folder: Path, name: str | None = None) -> Path:

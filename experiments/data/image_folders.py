@@ -6,6 +6,7 @@ With `workers` it is they who decode, since they make the batches.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from experiments.data.base import Batch
 from experiments.data.class_folders import ImageFiles, list_images, validation_folder
+from experiments.data.contents import Part
 from experiments.data.image_crops import middle, random_draws, resized_part
 from experiments.data.image_files import as_pixels, decode_all, open_rgb
 from experiments.data.images import ImageData, InMemory, Normalisation, crop_and_flip
@@ -39,6 +41,16 @@ class _Decoded(ABC):
     def __len__(self) -> int:
         """The number of pictures."""
         return len(self.files.labels)
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels, int64 N."""
+        return self.files.labels
+
+    def contents(self) -> Iterable[Part]:
+        """Labels, and the files' contents."""
+        yield self.files.labels
+        yield from self.files.contents()
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """As `InMemory.batch`."""
@@ -111,7 +123,7 @@ def _squeezed(
     if len(files.paths) * 3 * size * size <= MEMORY_LIMIT:
         pixels = decode_all(files.paths, size)
         normalise = Normalisation.of(pixels) if normalise is None else normalise
-        return InMemory(pixels, files.labels, normalise, augment)
+        return InMemory(pixels, files.labels, normalise, augment, origin=files.contents)
     if normalise is None:
         normalise = Normalisation.of(decode_all(_sample(files, size), size))
     return Squeezed(files, size, normalise, augment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from experiments.data.base import Batch, Source
+from experiments.data.contents import Part, contents_of_array
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,21 @@ class InMemory:
     labels: Tensor
     normalise: Normalisation
     augment: bool
+    origin: Callable[[], Iterable[Part]] | None = None
+    """The contents of what the pictures were decoded from; None: the pixels themselves."""
 
     def __len__(self) -> int:
         """The number of pictures."""
         return len(self.labels)
+
+    def contents(self) -> Iterable[Part]:
+        """Labels, and the pixels or what they were decoded from."""
+        yield self.labels
+        if self.origin is not None:
+            # Another version of the decoder rounds otherwise, and the data are the same.
+            yield from self.origin()
+        else:
+            yield from contents_of_array(self.pixels.numpy())
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """`images` is float32 N×C×H×W; augmented if the source augments and has a generator."""

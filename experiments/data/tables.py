@@ -7,6 +7,7 @@ Categories become a column each, all 0 where the category is missing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from experiments.data.array_file import read_array
 from experiments.data.base import Batch, Source
+from experiments.data.contents import Part, digest
 from experiments.data.openml_cache import require_cached
 from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import require_answer
@@ -39,6 +41,8 @@ class Table:
 
     features: Tensor
     labels: Tensor
+    digest: str
+    """Of the features before they were standardised, which rounds otherwise on other machines."""
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -47,6 +51,11 @@ class Table:
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """Nothing is augmented."""
         return {"features": self.features[indices], "labels": self.labels[indices]}
+
+    def contents(self) -> Iterable[Part]:
+        """The labels, and the digest of the features."""
+        yield self.labels
+        yield self.digest.encode()
 
 
 @dataclass(frozen=True)
@@ -157,8 +166,9 @@ def _split(features: Floats, targets: NDArray[np.generic]) -> TableData:
     held_out = torch.arange(len(labels)) % 5 == 0
     scaled = torch.from_numpy(_standardised(features, features[~held_out.numpy()])).float()
     numbers = torch.from_numpy(labels).long()
-    train = Table(scaled[~held_out], numbers[~held_out])
-    validation = Table(scaled[held_out], numbers[held_out])
+    raw = digest([features])
+    train = Table(scaled[~held_out], numbers[~held_out], raw)
+    validation = Table(scaled[held_out], numbers[held_out], raw)
     return TableData(train, validation, features=scaled.shape[1], classes=len(names))
 
 

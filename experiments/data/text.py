@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from experiments.data.base import Batch
+from experiments.data.contents import Part, contents_of_array
 from experiments.data.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class TextSource:
 
         `cache` is a folder in which the tokens are kept and found again.
         """
-        self._labels = torch.tensor(labels)  # int64 of ints, float32 of floats
+        self.labels = torch.tensor(labels)  # int64 of ints, float32 of floats
         tokens = {
             key: torch.from_numpy(array)
             for key, array in tokens_of(texts, tokenizer, max_tokens, cache).items()
@@ -51,7 +52,7 @@ class TextSource:
 
     def __len__(self) -> int:
         """The number of examples."""
-        return len(self._labels)
+        return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
@@ -64,7 +65,14 @@ class TextSource:
             key: torch.where(mask, tokens[where], self._padding[key]).long()
             for key, tokens in self._tokens.items()
         }
-        return batch | {"attention_mask": mask.long(), "labels": self._labels[indices]}
+        return batch | {"attention_mask": mask.long(), "labels": self.labels[indices]}
+
+    def contents(self) -> Iterable[Part]:
+        """Labels, lengths and tokens."""
+        yield self.labels
+        yield self.lengths
+        for tokens in self._tokens.values():
+            yield from contents_of_array(tokens.numpy())
 
 
 def read_as_bytes(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

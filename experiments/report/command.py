@@ -17,7 +17,8 @@ Writes FOLDER/report/ from the files of the runs in FOLDER, as results/cpu: repo
 pictures inside), report.md, tables.tex and runs.csv. Works while runs are unfinished; what cannot
 be read is told in the report.
 
-exit codes: 0 the report is written, 2 wrong arguments or no runs, 130 interrupted
+exit codes: 0 the report is written, 2 wrong arguments or no runs, 130 interrupted,
+            143 terminated
 
 example:
   python -m experiments report results/cpu

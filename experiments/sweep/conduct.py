@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.command_line import FAILED, INTERRUPTED, OK
+from experiments.command_line import FAILED, OK
 from experiments.errors import UserError
+from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
 from experiments.sweep.display import Display, open_display
 from experiments.sweep.failures import Failure, failed_before, failure_of
 from experiments.sweep.job import Job, Launcher, Outcome
@@ -47,20 +46,23 @@ def conduct(
 
     Returns:
         The exit code: 0 if every run has finished or diverged, which is a result too; 1 if one
-        failed or has no rate; 130 if it was interrupted, then there is no report.
+        failed or has no rate; 130 or 143 if it was interrupted or terminated, then there is no
+        report.
 
     Raises:
         UserError: if the launcher cannot work here.
     """
     try:
-        with _terminated_as_interrupted():
+        with unwinding():
             with open_display(sweep.launcher.workers) as display:
                 failures = _run_stages(sweep, display, retry_failed=retry_failed)
             untuned = sweep.untuned()
             report = write_report(sweep.results_dir)
-    except KeyboardInterrupt:
-        _say("interrupted; runs keep their checkpoints, and the same command goes on from there")
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        number = signal_of(error) or signal.SIGINT
+        told = "runs keep their checkpoints, and the same command goes on from there"
+        _say(f"{line_of(number)}; {told}")
+        return exit_code_of(number)
     _say(*(line for cell in untuned for line in _about_untuned(cell)))
     _say(*(line for failure in failures for line in _about(failure)))
     if failures:
@@ -197,16 +199,3 @@ def _about_untuned(cell: Cell) -> list[str]:
 def _say(*lines: str) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Within, SIGTERM is a Ctrl-C: runs write their checkpoints before the conductor goes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

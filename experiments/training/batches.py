@@ -19,6 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from experiments.data.base import Batch, Source
 from experiments.errors import UserError
 
+# Seconds that a worker goes on after SIGTERM; a step takes less.
+_PATIENCE = 10
+
 
 def number_of_batches(examples: int, batch_size: int) -> int:
     """The number of batches of an epoch; the last one may be smaller."""
@@ -189,7 +192,7 @@ def _loaded(batches: Batches, workers: int) -> Generator[Batch]:
         batch_size=None,
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),
-        worker_init_fn=_leave_interrupts_to_the_parent,
+        worker_init_fn=_leave_signals_to_the_parent,
     )
     for batch in loader:
         if isinstance(batch, UserError):
@@ -197,5 +200,7 @@ def _loaded(batches: Batches, workers: int) -> Generator[Batch]:
         yield batch
 
 
-def _leave_interrupts_to_the_parent(_worker: int) -> None:
+def _leave_signals_to_the_parent(_worker: int) -> None:
+    """SIGTERM may come to all processes of a job: the parent needs its batch for the last step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_PATIENCE))

@@ -10,10 +10,16 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiments.errors import UserError, reason_of
-from experiments.run_folder import RunFolder, atomic_file
+from experiments.run_folder import RunFolder
+from experiments.training.checkpoint_schema import (
+    FORMAT,
+    SavedCheckpoint,
+    parse_checkpoint,
+    require_fitting,
+    require_same_tensors,
+)
 from experiments.training.closure import Passes
-
-FORMAT = 1
+from experiments.training.sealed import DamagedError, load_sealed, save_sealed
 
 
 @dataclass
@@ -53,52 +59,67 @@ def save_checkpoint(folder: RunFolder, parts: Parts, progress: Progress) -> None
         "scheduler": None if parts.scheduler is None else parts.scheduler.state_dict(),
         "random": _random_state(parts.device),
     }
-    with atomic_file(folder.checkpoint_file) as file:
-        torch.save(state, file)
+    save_sealed(folder.checkpoint_file, state)
 
 
 def save_best(folder: RunFolder, model: nn.Module) -> None:
     """Write the model's parameters and buffers to `best.pt` atomically."""
-    with atomic_file(folder.best_file) as file:
-        torch.save(model.state_dict(), file)
+    save_sealed(folder.best_file, model.state_dict())
 
 
-def load_checkpoint(folder: RunFolder, parts: Parts) -> Progress:
+def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None = None) -> Progress:
     """Put the state of `checkpoint.pt` into the parts and cut `metrics.jsonl` back to it.
 
     Without a checkpoint the parts stay as they are and the metrics start empty.
 
     Raises:
-        UserError: if the file cannot be read, or is of another model or optimizer.
+        UserError: if it, or the `best.pt` that it speaks of, cannot be read, was damaged, says what
+            cannot be (as more than `total_steps` steps), or is of another model or optimizer.
     """
     if not folder.checkpoint_file.exists():
         folder.cut_metrics(0)
         return Progress()
     try:
-        state = torch.load(folder.checkpoint_file, map_location="cpu", weights_only=True)
-        length, progress = _restore(state, parts)
+        saved = parse_checkpoint(load_sealed(folder.checkpoint_file))
+        if total_steps is not None and saved.progress.step > total_steps:
+            raise ValueError(f"it is at step {saved.progress.step} of {total_steps}")
+        require_fitting(saved, parts.model, parts.optimizer, parts.scheduler)
+        progress = _restore(saved, parts)
     except Exception as error:  # a broken file can fail in any way
         raise UserError(
             f"{folder.checkpoint_file} does not load ({reason_of(error)}); "
             f"delete {folder.path} to start this run anew"
         ) from error
-    folder.cut_metrics(length)
+    if progress.best is not None:
+        _require_best(folder, parts.model)
+    folder.cut_metrics(saved.metrics_length)
     return progress
 
 
-def _restore(state: dict[str, Any], parts: Parts) -> tuple[int, Progress]:
-    if state["format"] != FORMAT:
-        raise ValueError(f"its format is {state['format']}, not {FORMAT}")
-    parts.model.load_state_dict(state["model"])
-    parts.optimizer.load_state_dict(state["optimizer"])
-    if (parts.scheduler is None) != (state["scheduler"] is None):
-        raise ValueError("it is of a run with another schedule")
-    if parts.scheduler is not None:
-        parts.scheduler.load_state_dict(state["scheduler"])
-    progress = dict(state["progress"])
+def _require_best(folder: RunFolder, model: nn.Module) -> None:
+    """Raise UserError if `best.pt` is broken; one that somebody has deleted is not missed."""
+    if not folder.best_file.exists():
+        return
+    try:
+        require_same_tensors(load_sealed(folder.best_file), model)
+    except (DamagedError, ValueError, OSError) as error:
+        raise UserError(
+            f"{folder.best_file} does not load ({reason_of(error)}); delete it to go on without, "
+            f"or {folder.path} to start this run anew"
+        ) from error
+
+
+def _restore(saved: SavedCheckpoint, parts: Parts) -> Progress:
+    parts.model.load_state_dict(saved.model)
+    parts.optimizer.load_state_dict(saved.optimizer)
+    # A line search reads its state when it is asked for it: what it cannot read is refused here.
+    getattr(parts.optimizer, "search_state", None)
+    if parts.scheduler is not None and saved.scheduler is not None:
+        parts.scheduler.load_state_dict(saved.scheduler)
+    progress = saved.progress.model_dump()
     passes = Passes(**progress.pop("passes"))
-    _restore_random_state(state["random"], parts.device)
-    return state["metrics_length"], Progress(passes=passes, **progress)
+    _restore_random_state(saved.random, parts.device)
+    return Progress(passes=passes, **progress)
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from experiments.data.base import Batch, Source
 from experiments.run_folder import RunFolder
+from experiments.stopping import Stopped
 from experiments.tasks.base import Task
 from experiments.training.averaging import averaging_of
 from experiments.training.batch_statistics import BATCHES, statistics_of
@@ -144,7 +145,7 @@ class Training:
         self.device = device
         self.take_step = step
         self.parts = Parts(task.model, optimizer, scheduler, device)
-        self.progress: Progress = load_checkpoint(folder, self.parts)
+        self.progress: Progress = load_checkpoint(folder, self.parts, total_steps=plan.total_steps)
 
     @property
     def diverged(self) -> bool:
@@ -163,6 +164,10 @@ class Training:
             except InterruptedBetweenSteps:
                 self._save()
                 raise
+            except RuntimeError as error:
+                if interrupt.number is None:
+                    raise
+                raise Stopped(interrupt.number) from error
         return self.progress
 
     def _loop(self, batches: Iterator[Batch], log: Log, interrupt: Interrupt) -> None:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import image
 
 from experiments import commands
-from experiments.command_line import INTERRUPTED, OK
+from experiments.command_line import OK
 from experiments.config import load, run_path, to_yaml
 from experiments.errors import UserError
 from experiments.landscape_request import read_request, spread_steps
@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_nothing_behind(finished, tmp_path, monkeypatch, capsys):
     for path in (finished.landscape_file, finished.landscape_picture):
         path.unlink(missing_ok=True)
     before = contents(finished)
-    assert commands.command(["landscape", str(finished.path)]) == INTERRUPTED
+    assert commands.command(["landscape", str(finished.path)]) == 130
     assert contents(finished) == before
     assert not finished.landscape_file.exists()
     assert list(tmp_path.iterdir()) == []

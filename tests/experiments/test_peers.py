@@ -17,7 +17,7 @@ from experiments.loggers.jsonl import JsonlLogger
 from experiments.optimizers import build_optimizer
 from experiments.peers.adapted_rate import AdaptedRate
 from experiments.run_folder import RunFolder
-from experiments.training.checkpoint import Parts, load_checkpoint, save_checkpoint
+from experiments.training.checkpoint import Parts, Progress, load_checkpoint, save_checkpoint
 from experiments.training.loop import step_size_of
 from tests.experiments.training.test_loop import (
     CtrlCInEvaluation,
@@ -106,7 +106,7 @@ def test_twelve_steps_are_six_a_checkpoint_and_six_more(tmp_path, name):
     task, whole = parts()
     steps(task, whole, range(6))
     folder = RunFolder(tmp_path)
-    save_checkpoint(folder, whole, make(tmp_path / "other").progress)
+    save_checkpoint(folder, whole, Progress(step=6))
     steps(task, whole, range(6, 12))
     other_task, resumed = parts()
     load_checkpoint(folder, resumed)

@@ -297,6 +297,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_pat
     random_step, random_delay = random.randrange(31, 44), random.uniform(0, 0.02)
     kills = [
         (9, signal.SIGKILL, 0.0),  # between two checkpoints
+        (14, signal.SIGTERM, 0.0),
         (20, signal.SIGKILL, 0.05),  # in an evaluation
         (29, signal.SIGINT, 0.0),
         (random_step, signal.SIGKILL, random_delay),
@@ -308,7 +309,8 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_pat
 
     for step, number, delay in kills:
         code = end_it(start(tmp_path / "broken"), broken, step, number, delay)
-        assert code == (130 if number == signal.SIGINT else -number), (step, number)
+        told = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
+        assert code == told[number], (step, number)
         assert broken.summary() is None
     last = start(tmp_path / "broken")
     output, errors = last.communicate(timeout=120)

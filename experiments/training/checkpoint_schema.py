@@ -1,0 +1,222 @@
+"""What a checkpoint may say: checked before any of it is put into a run.
+
+A checksum sees what was damaged; this sees what was never right, as a negative step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+FORMAT = 1
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+# Sizes of steps: never negative, and finite in a run whose loss is.
+_STEP_SIZES = frozenset(("lr", "step_size", "last_taken", "fast", "slow"))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class SavedPasses(_Section):
+    """`Passes` as it is saved."""
+
+    forward: Count
+    backward: Count
+
+
+class SavedEvaluation(BaseModel):
+    """An evaluation's numbers; which there are besides is the task's."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    step: Count
+    train_loss: float
+    val_loss: float
+
+
+class SavedProgress(_Section):
+    """`Progress` as it is saved. Earlier versions leave out what has a default."""
+
+    step: Count
+    seconds: Seconds
+    passes: SavedPasses
+    loss_sum: float
+    weight_sum: Seconds
+    non_finite_steps: Count
+    evaluated_step: Count
+    final: SavedEvaluation | None
+    best: SavedEvaluation | None
+    seconds_evaluation: Seconds = 0.0
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> SavedProgress:
+        evaluations = [one.step for one in (self.final, self.best) if one is not None]
+        if max(self.non_finite_steps, self.evaluated_step, *evaluations, 0) > self.step:
+            raise ValueError(f"it counts more steps than the {self.step} that it has taken")
+        return self
+
+
+class SavedCheckpoint(_Section):
+    """All of a checkpoint; the states of parts are looked at by `require_fitting`."""
+
+    format: Literal[1]
+    metrics_length: Count
+    progress: SavedProgress
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any] | None
+    random: dict[str, Tensor]
+
+
+def parse_checkpoint(state: Any) -> SavedCheckpoint:
+    """The checkpoint, its numbers in their ranges.
+
+    Raises:
+        ValueError: says in a line what is not as it must be.
+    """
+    try:
+        return SavedCheckpoint.model_validate(dict(state) if isinstance(state, dict) else state)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+
+def require_fitting(
+    saved: SavedCheckpoint,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler | None,
+) -> None:
+    """Raise ValueError if the parts' states cannot be those of these parts after these steps."""
+    require_same_tensors(saved.model, model)
+    lost = saved.progress.non_finite_steps > 0
+    _require_optimizer(saved.optimizer, optimizer, lost)
+    if (scheduler is None) != (saved.scheduler is None):
+        raise ValueError("it is of a run with another schedule")
+    if scheduler is not None and saved.scheduler is not None:
+        _require_schedule(saved.scheduler, scheduler, saved.progress.step)
+
+
+def require_same_tensors(saved: Any, model: nn.Module) -> None:
+    """Raise ValueError unless `saved` has the names, shapes and types of the model's tensors."""
+    if not isinstance(saved, Mapping):
+        raise ValueError("it holds no model")
+    expected = model.state_dict()
+    odd = sorted(map(str, expected.keys() ^ saved.keys()))
+    if odd:
+        raise ValueError(f"it is of another model: {odd[0]} is in one of the two only")
+    for name, tensor in expected.items():
+        found = saved[name]
+        if not isinstance(found, Tensor) or _kind(found) != _kind(tensor):
+            raise ValueError(f"it is of another model: {name} has another shape or type")
+
+
+def _kind(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.dtype, tensor.layout
+
+
+# --------------------------------------------------------------------------------- the optimizer
+
+
+def _require_optimizer(
+    saved: Mapping[str, Any], optimizer: torch.optim.Optimizer, lost: bool
+) -> None:
+    groups, states = saved.get("param_groups"), saved.get("state")
+    if not (isinstance(groups, list) and isinstance(states, Mapping)):
+        raise ValueError("optimizer: it holds no state of one")
+    if len(groups) != len(optimizer.param_groups):
+        raise ValueError("optimizer: it is of other parameter groups")
+    for i, (group, own) in enumerate(zip(groups, optimizer.param_groups, strict=True)):
+        if not isinstance(group, Mapping):
+            raise ValueError(f"optimizer: parameter group {i} is none")
+        known = {name: value for name, value in own.items() if name != "params"}
+        for name in known.keys() & group.keys():
+            _require_like(group[name], known[name], f"optimizer: {name}", name, lost)
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    # Some optimizers of others keep something under a name, besides.
+    of_params = {index: state for index, state in states.items() if not isinstance(index, str)}
+    for index, state in of_params.items():
+        if type(index) is not int or not 0 <= index < len(params) or not isinstance(state, Mapping):
+            raise ValueError(f"optimizer: it is of other parameters ({index})")
+        for name, value in state.items():
+            _require_state(value, params[index], f"optimizer: {name} of parameter {index}")
+        if not float(state.get("step", 0)) >= 0:
+            raise ValueError(f"optimizer: step of parameter {index} is {float(state['step']):g}")
+
+
+def _require_state(value: Any, param: Tensor, where: str) -> None:
+    """Raise ValueError unless a tensor has one number, or one for each of the parameter's."""
+    if not isinstance(value, Tensor):
+        return
+    same_rank = value.ndim == param.ndim and value.numel() > 1
+    fits = value.shape == param.shape if same_rank else value.numel() in (0, 1, param.numel())
+    if not fits:
+        raise ValueError(f"{where} has another shape: {tuple(value.shape)}")
+
+
+def _require_like(saved: Any, own: Any, where: str, name: str, lost: bool) -> None:
+    """Raise ValueError unless `saved` is what `own`, of a fresh optimizer, can have become."""
+    match own:
+        case Mapping():
+            if not isinstance(saved, Mapping) or saved.keys() - own.keys():
+                raise ValueError(f"{where} is of another optimizer")
+            for key in saved:
+                _require_like(saved[key], own[key], f"{where}.{key}", key, lost)
+        case str():
+            _require(isinstance(saved, str), where, saved)
+        case bool():
+            _require(isinstance(saved, bool | None), where, saved)
+        case int() | float() | None:
+            _require_number(saved, own, where, name, lost)
+        case tuple() | list():
+            _require(isinstance(saved, Sequence) and all(map(_is_number, saved)), where, saved)
+
+
+def _require_number(saved: Any, own: float | None, where: str, name: str, lost: bool) -> None:
+    if own is None and (saved is None or isinstance(saved, bool)):
+        return
+    if isinstance(saved, Tensor) and saved.numel() == 1:
+        saved = saved.item()
+    _require(_is_number(saved), where, saved)
+    if isinstance(own, int):
+        _require(isinstance(saved, int) and saved >= min(own, 0), where, saved)
+    if name in _STEP_SIZES:
+        _require(saved >= 0 and (lost or math.isfinite(saved)), where, saved)
+    _require(lost or not math.isnan(saved), where, saved)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require(holds: bool, where: str, value: Any) -> None:
+    if not holds:
+        raise ValueError(f"{where} is {value!r:.60}")
+
+
+# ---------------------------------------------------------------------------------- the schedule
+
+
+def _require_schedule(saved: Mapping[str, Any], scheduler: LRScheduler, step: int) -> None:
+    if saved.get("last_epoch") != step:
+        raise ValueError(f"scheduler: it is at {saved.get('last_epoch')!r:.60}, the run at {step}")
+    for name in _fixed(scheduler):
+        if saved.get(name) != scheduler.state_dict()[name]:
+            raise ValueError(f"scheduler: it is of a run with another schedule ({name})")
+
+
+def _fixed(scheduler: LRScheduler) -> Iterator[str]:
+    """What a scheduler's state has from its making to its end."""
+    return (name for name in ("base_lrs", "lr_lambdas") if name in scheduler.state_dict())
