@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 
 from experiments.errors import UserError, did_you_mean
+from experiments.streams import forgiving_streams
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
+# What a disk says of itself, whichever file it was about.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:
-    """The exit code of `answer`; errors of the user are told in one line.
+    """The exit code of `answer`; errors of the user and of disks are told in one line.
 
-    `argv` is without the program's name; None: this process's. Every exception but `UserError` and
-    `KeyboardInterrupt` is a bug and goes on.
+    `argv` is without the program's name; None: this process's. Every other exception but
+    `KeyboardInterrupt` is a bug and goes on. Within, printing never fails.
     """
-    try:
-        return answer(list(sys.argv[1:] if argv is None else argv))
-    except UserError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return INTERRUPTED
+    with forgiving_streams():
+        try:
+            return answer(list(sys.argv[1:] if argv is None else argv))
+        except UserError as error:
+            return _refused(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno is None or (error.filename is None and error.errno not in _OF_DISKS):
+                raise
+            where = "" if error.filename is None else f"{error.filename}: "
+            return _refused(f"{where}{error.strerror}", UserError.exit_code)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            return INTERRUPTED
+
+
+def _refused(message: str, exit_code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return exit_code
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,9 +10,9 @@ from experiments.config import config_hash, run_path, to_yaml
 from experiments.loggers.base import Logger, Loggers, RunInfo
 from experiments.loggers.console import console_logger, say
 from experiments.loggers.jsonl import JsonlLogger
+from experiments.loggers.shown import Shown, shown, warn
 from experiments.loggers.wandb import WandbLogger
 from experiments.machine import describe
-from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
@@ -32,7 +32,7 @@ def run(config: RunConfig) -> bool:
         UserError: if the config asks for what is not there, or the folder is in use or broken.
     """
     folder = RunFolder(run_path(config))
-    tell = say if config.logger.console else _silence
+    tell = _tell if config.logger.console else _silence
     summary = folder.summary()
     if summary is not None:
         return _already_run(folder, summary, tell)
@@ -45,8 +45,12 @@ def run(config: RunConfig) -> bool:
         summary = folder.summary()
         if summary is not None:
             return _already_run(folder, summary, tell)
-        folder.write_config(to_yaml(config))
-        folder.write_env(describe(parts.device))
+        for warning in (
+            folder.write_config(to_yaml(config)),
+            folder.write_env(describe(parts.device)),
+        ):
+            if warning:
+                warn(warning)
         folder.write_plan(
             total_steps=parts.plan.total_steps, steps_per_epoch=parts.plan.steps_per_epoch
         )
@@ -59,10 +63,9 @@ def run(config: RunConfig) -> bool:
             device=parts.device,
         )
         summary = _train(config, training)
-        draw_curves(folder)
+        shown("curves.png", lambda: _draw(folder))
         tell(summary_table(summary))
         tell(f"folder: {folder.path}\ncurves: {folder.curves_file}")
-        folder.write_summary(summary)
     return _is_finished(summary)
 
 
@@ -72,14 +75,26 @@ def _already_run(folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
     return _is_finished(summary)
 
 
+def _draw(folder: RunFolder) -> None:
+    # Late: a matplotlib that does not work is no reason not to train.
+    from experiments.report.curves import draw_curves
+
+    broken = draw_curves(folder)
+    if broken:
+        lines = "1 line" if len(broken) == 1 else f"{len(broken)} lines"
+        warn(f"{folder.metrics_file}:{broken[0]}: {lines} cannot be read; curves.png is without")
+
+
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:
-    """Train to the end; returns the summary, which is not written yet."""
+    """Train to the end and write the summary, before anything is shown; returns it."""
     loggers = _loggers(config, training.folder)
     summary: dict[str, Any] = {"status": "interrupted"}
     loggers.start(_info(config, training))
     try:
         training.run(loggers)
-        summary = _summary(config, training)
+        done = _summary(config, training)
+        training.folder.write_summary(done)
+        summary = done
     finally:
         loggers.finish(summary)
     return summary
@@ -90,7 +105,7 @@ def _loggers(config: RunConfig, folder: RunFolder) -> Loggers:
     settings = config.logger
     loggers: list[Logger] = [JsonlLogger(folder)]
     if settings.console:
-        loggers.append(console_logger())
+        loggers.append(Shown("the console", console_logger()))
     if settings.wandb != "disabled":
         loggers.append(
             WandbLogger(
@@ -141,6 +156,10 @@ def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
 
 def _is_finished(summary: dict[str, Any]) -> bool:
     return bool(summary["status"] == "finished")
+
+
+def _tell(text: str) -> None:
+    shown("the console", lambda: say(text))
 
 
 def _silence(_text: str) -> None:

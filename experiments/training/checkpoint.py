@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from experiments.atomic_files import atomic_file
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder, atomic_file
+from experiments.run_folder import RunFolder
 from experiments.training.closure import Passes
 
 FORMAT = 1
