@@ -136,13 +136,10 @@ def _status(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    flags, words = split(arguments)
-    require_known(flags, ("--help",))
-
     from experiments.report.command import report_command
 
     with unwinding():
-        return report_command(words)
+        return report_command(arguments)
 
 
 COMMANDS = {

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.assembly import assemble
+from experiments.atomic_files import atomic_file
 from experiments.config import config_hash
 from experiments.landscape_request import Request
 from experiments.loggers.base import RunInfo
@@ -22,7 +23,7 @@ from experiments.report.landscape import (
     largest_difference,
     summary_lines,
 )
-from experiments.run_folder import RunFolder, atomic_file, json_text
+from experiments.run_folder import RunFolder, json_text
 from experiments.training.evaluation import losses_of
 from experiments.training.loop import Row, Training
 

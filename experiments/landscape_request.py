@@ -91,7 +91,7 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
 def _config(folder: RunFolder) -> RunConfig:
     if not folder.path.is_dir():
         raise UserError(f"{folder.path}: no such folder; a run's folder ends in s<seed>-<hash>")
-    if not folder.config_file.exists():
+    if not os.path.exists(folder.config_file):
         raise UserError(f"{folder.path} is not a run's folder: it has no {folder.config_file.name}")
     try:
         return RunConfig.model_validate(folder.config())
@@ -104,7 +104,7 @@ def _config(folder: RunFolder) -> RunConfig:
 
 
 def _recorded_losses(folder: RunFolder) -> tuple[float, ...]:
-    losses = [row["loss"] for row in folder.rows() if row.get("event") == "step"]
+    losses = [row.get("loss") for row in folder.rows() if row.get("event") == "step"]
     if not losses:
         raise UserError(f"{folder.path} has no step in {folder.metrics_file.name} to look at")
     return tuple(math.nan if loss is None else float(loss) for loss in losses)

@@ -12,6 +12,7 @@ from experiments.config import config_hash, run_path, to_yaml
 from experiments.loggers.base import Logger, Loggers, RunInfo
 from experiments.loggers.console import console_logger, say
 from experiments.loggers.jsonl import JsonlLogger
+from experiments.loggers.shown import Shown, shown, warn
 from experiments.loggers.wandb import WandbLogger
 from experiments.machine import describe
 from experiments.origin import (
@@ -21,7 +22,6 @@ from experiments.origin import (
     refuse_other_data,
     tell_other_machine,
 )
-from experiments.report.curves import draw_curves
 from experiments.report.table import summary_table
 from experiments.run_folder import RunFolder
 from experiments.schema import RunConfig
@@ -42,7 +42,7 @@ def run(config: RunConfig) -> bool:
         UserError: if the config asks for what is not there, or the folder is in use or broken.
     """
     folder = RunFolder(run_path(config))
-    tell = say if config.logger.console else _silence
+    tell = _tell if config.logger.console else _silence
     summary = folder.summary()
     if summary is not None:
         return _already_run(config, folder, summary, tell)
@@ -66,10 +66,9 @@ def run(config: RunConfig) -> bool:
             device=parts.device,
         )
         summary = _train(config, training)
-        draw_curves(folder)
+        shown("curves.png", lambda: _draw(folder))
         tell(summary_table(summary))
         tell(f"folder: {folder.path}\ncurves: {folder.curves_file}")
-        folder.write_summary(summary)
     return _is_finished(summary)
 
 
@@ -85,8 +84,9 @@ def _begin_or_resume(config: RunConfig, folder: RunFolder, parts: Assembly, tell
     before = plan_to_resume(folder)
     refuse_other_data(before, plan, folder)
     tell_other_machine(before, plan["machine"], tell)
-    folder.write_config(to_yaml(config))
-    folder.write_env(env)
+    for warning in (folder.write_config(to_yaml(config)), folder.write_env(env)):
+        if warning:
+            warn(warning)
     if before is None or "data" not in before:
         folder.write_plan(**plan)
 
@@ -115,14 +115,26 @@ def _data_now(config: RunConfig, folder: RunFolder, tell: Say) -> Fingerprint | 
         return None
 
 
+def _draw(folder: RunFolder) -> None:
+    # Late: a matplotlib that does not work is no reason not to train.
+    from experiments.report.curves import draw_curves
+
+    broken = draw_curves(folder)
+    if broken:
+        lines = "1 line" if len(broken) == 1 else f"{len(broken)} lines"
+        warn(f"{folder.metrics_file}:{broken[0]}: {lines} cannot be read; curves.png is without")
+
+
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:
-    """Train to the end; returns the summary, which is not written yet."""
+    """Train to the end and write the summary, before anything is shown; returns it."""
     loggers = _loggers(config, training.folder)
     summary: dict[str, Any] = {"status": "interrupted"}
     loggers.start(_info(config, training))
     try:
         training.run(loggers)
-        summary = _summary(config, training)
+        done = _summary(config, training)
+        training.folder.write_summary(done)
+        summary = done
     finally:
         loggers.finish(summary)
     return summary
@@ -133,7 +145,7 @@ def _loggers(config: RunConfig, folder: RunFolder) -> Loggers:
     settings = config.logger
     loggers: list[Logger] = [JsonlLogger(folder)]
     if settings.console:
-        loggers.append(console_logger())
+        loggers.append(Shown("the console", console_logger()))
     if settings.wandb != "disabled":
         loggers.append(
             WandbLogger(
@@ -184,6 +196,10 @@ def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
 
 def _is_finished(summary: dict[str, Any]) -> bool:
     return bool(summary["status"] == "finished")
+
+
+def _tell(text: str) -> None:
+    shown("the console", lambda: say(text))
 
 
 def _silence(_text: str) -> None:

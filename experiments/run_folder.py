@@ -9,37 +9,35 @@ import math
 import os
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
+from pydantic import BaseModel
 
+from experiments.atomic_files import DiskError, atomic_file, disk
 from experiments.errors import BusyError, UserError
+from experiments.stored import (
+    MEGABYTE,
+    MISSING,
+    BrokenFileError,
+    json_object,
+    open_regular,
+    read_bytes,
+    read_json,
+    read_yaml,
+)
+from experiments.stored_shapes import Anything, Failure, Line, Plan, Row, Summary
 
 # `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
+METRICS_LIMIT = 4096 * MEGABYTE
 # What the summary of a run that is done says of it.
 _ENDS = ("finished", "diverged")
-# A file among the folders above is no folder that has been made, as far as reading goes.
-_MISSING = (FileNotFoundError, NotADirectoryError)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that becomes `path` only when all of it is on the disk.
-
-    A process killed half-way leaves the old `path` and a temporary file, which the next write
-    of the same name replaces.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+_LOCK = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
@@ -55,6 +53,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def has_ended(summary: Mapping[str, Any]) -> bool:
+    """Whether a summary says how its run ended."""
+    return summary.get("status") in _ENDS
 
 
 class RunFolder:
@@ -96,7 +99,9 @@ class RunFolder:
         Raises:
             BusyError: if another process holds it.
         """
-        with self._lock_file.open("wb") as file:
+        with disk(self._lock_file):
+            file = os.open(self._lock_file, _LOCK | os.O_RDWR | os.O_CREAT, 0o666)
+        try:
             # A POSIX record lock and not flock: a data worker that outlives its killed parent
             # for some seconds would inherit an flock and keep the resumed run out.
             try:
@@ -104,27 +109,37 @@ class RunFolder:
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     raise self._busy() from error
-                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                    raise
+                if error.errno not in _NO_LOCKS:
+                    raise DiskError(self._lock_file, error) from error
                 # This file system has no locks, which is no reason not to train on it.
             yield
+        finally:
+            os.close(file)
 
     def is_locked(self) -> bool:
         """True while another process holds the lock, which this call never takes.
 
-        F_GETLK tells it; where its layout is not known (neither Linux nor macOS), the lock is
-        taken for an instant, in which a run that starts would find the folder in use. Not for the
-        process that holds the lock: closing any handle of a file gives up its POSIX locks.
+        F_GETLK tells it, and needs no right to write; where its layout is not known (neither Linux
+        nor macOS), the lock is taken for an instant, in which a run that starts would find the
+        folder in use. Not for the process that holds the lock: closing any handle of a file gives
+        up its POSIX locks.
+
+        Raises:
+            DiskError: if the system does not tell.
         """
+        mode = os.O_RDONLY if sys.platform in _FLOCK else os.O_RDWR
         try:
-            with self._lock_file.open("r+b") as file:
+            file = os.open(self._lock_file, _LOCK | mode)
+            try:
                 return _is_locked(file)
-        except _MISSING:
+            finally:
+                os.close(file)
+        except MISSING:
             return False
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
-                raise
-            return False
+            if error.errno in _NO_LOCKS or (mode == os.O_RDWR and error.errno == errno.EROFS):
+                return False
+            raise DiskError(self._lock_file, error) from error
 
     def refuse_if_locked(self) -> None:
         """Raise BusyError while another process holds the lock."""
@@ -136,20 +151,30 @@ class RunFolder:
 
     # ------------------------------------------------------------------- what is written once
 
-    def write_config(self, text: str) -> None:
-        """Write `config.yaml`, unless a run that is resumed has written it."""
-        if not self.config_file.exists():
-            self._write_text(self.config_file, text)
+    def write_config(self, text: str) -> str:
+        """Write `config.yaml`, unless a run that is resumed has; returns a warning or nothing."""
+        return self._write_once(self.config_file, text, read_yaml)
 
-    def write_env(self, env: Mapping[str, Any]) -> None:
-        """Write `env.json`, unless a run that is resumed has written it."""
-        if not self.env_file.exists():
-            self._write_text(self.env_file, json_text(env, indent=2) + "\n")
+    def write_env(self, env: Mapping[str, Any]) -> str:
+        """Write `env.json`, unless a run that is resumed has; returns a warning or nothing."""
+        return self._write_once(self.env_file, json_text(env, indent=2) + "\n", read_json)
+
+    def _write_once(self, path: Path, text: str, read: Callable[..., Any]) -> str:
+        """What cannot be read any more is written anew, as this process would have written it."""
+        warning = ""
+        try:
+            if read(path, Anything) is not None:
+                return ""
+        except BrokenFileError as error:
+            warning = f"{error}; it is written anew"
+        self._write_text(path, text)
+        return warning
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`; from then on the run counts as done and not as failed."""
         self._write_text(self.summary_file, json_text(summary, indent=2) + "\n")
-        self.failure_file.unlink(missing_ok=True)
+        with suppress(OSError):  # a summary counts, whatever lies beside it
+            self.failure_file.unlink(missing_ok=True)
 
     def write_plan(self, **plan: Any) -> None:
         """Write `plan.json`: how long the run is going to be, on what data and machine."""
@@ -164,11 +189,12 @@ class RunFolder:
             file.write(text.encode())
 
     def config(self) -> dict[str, Any]:
-        """The resolved config as plain dictionaries; empty if none was written."""
-        if not self.config_file.exists():
-            return {}
-        config: dict[str, Any] = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        return config
+        """The resolved config as plain dictionaries; empty if none was written.
+
+        Raises:
+            UserError: if the file is broken.
+        """
+        return read_yaml(self.config_file, Anything) or {}
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a run that is done, None for any other.
@@ -176,8 +202,8 @@ class RunFolder:
         Raises:
             UserError: if the file is broken, or does not say how the run ended.
         """
-        summary = self._object(self.summary_file)
-        if summary is not None and summary.get("status") not in _ENDS:
+        summary = self._object(self.summary_file, Summary)
+        if summary is not None and not has_ended(summary):
             raise UserError(
                 f"{self.summary_file} does not say how the run ended; delete it to run again"
             )
@@ -185,36 +211,29 @@ class RunFolder:
 
     def plan(self) -> dict[str, Any] | None:
         """`total_steps`, `steps_per_epoch`, `data`, `machine`; None before they are known."""
-        return self._object(self.plan_file)
+        return self._object(self.plan_file, Plan)
 
     def failure(self) -> dict[str, Any] | None:
         """How the last attempt failed, None if none has or a later one finished."""
-        return self._object(self.failure_file)
+        return self._object(self.failure_file, Failure)
 
-    def _object(self, path: Path) -> dict[str, Any] | None:
+    def _object(self, path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
         """The JSON object of a file, None without the file."""
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except _MISSING:
-            return None
-        except ValueError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); delete it to run again"
-            ) from error
-        if not isinstance(value, dict):
-            raise UserError(f"{path} is not a JSON object; delete it to run again")
-        return value
+            return read_json(path, shape)
+        except BrokenFileError as error:
+            raise UserError(f"{error}; delete it to run again") from error
 
     # ------------------------------------------------------------------------- metrics.jsonl
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Append one line to `metrics.jsonl`; a killed process loses at most this line."""
-        with self.metrics_file.open("ab") as file:
+        with disk(self.metrics_file), self._appending() as file:
             file.write(json_text(row).encode() + b"\n")
 
     def sync_metrics(self) -> int:
         """Bring `metrics.jsonl` to the disk; returns its length in bytes."""
-        with self.metrics_file.open("ab") as file:
+        with disk(self.metrics_file), self._appending() as file:
             os.fsync(file.fileno())
             return file.tell()
 
@@ -224,7 +243,7 @@ class RunFolder:
         Raises:
             UserError: if it has fewer.
         """
-        with self.metrics_file.open("ab") as file:
+        with disk(self.metrics_file), self._appending() as file:
             if file.tell() < length:
                 raise UserError(
                     f"{self.metrics_file} is shorter than when {self.checkpoint_file.name} was "
@@ -232,16 +251,31 @@ class RunFolder:
                 )
             file.truncate(length)
 
+    def _appending(self) -> BinaryIO:
+        # A FIFO is not waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        return open(self.metrics_file, "ab", opener=lambda path, _: os.open(path, flags, 0o666))
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`; a last line that was only half written is left out.
 
         Raises:
-            UserError: if another line is not a JSON object.
+            UserError: if another line is not a row.
         """
-        if not self.metrics_file.exists():
-            return []
-        lines = self.metrics_file.read_bytes().split(b"\n")[:-1]
-        return [self._row(number, line) for number, line in enumerate(lines, start=1)]
+        rows, broken = self._rows(Line)
+        if broken:
+            raise UserError(f"{self.metrics_file}:{broken[0]}: not the JSON object of a row")
+        return rows
+
+    def readable_rows(self) -> tuple[list[dict[str, Any]], list[int]]:
+        """The rows of steps and evaluations, and the numbers of the lines that are none."""
+        return self._rows(Row)
+
+    def _rows(self, shape: type[BaseModel]) -> tuple[list[dict[str, Any]], list[int]]:
+        lines = (read_bytes(self.metrics_file, METRICS_LIMIT) or b"").split(b"\n")[:-1]
+        rows = [json_object(line, shape) for line in lines]
+        broken = [number for number, row in enumerate(rows, start=1) if row is None]
+        return [row for row in rows if row is not None], broken
 
     def last_step(self) -> dict[str, Any] | None:
         """The last whole row of a training step, None if there is none; reads only the end.
@@ -249,31 +283,23 @@ class RunFolder:
         A row has some 500 bytes, and at most one evaluation's comes after it.
         """
         try:
-            with self.metrics_file.open("rb") as file:
+            with open_regular(self.metrics_file) as file:
                 start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
                 file.seek(start)
                 lines = file.read().split(b"\n")[:-1]
-        except _MISSING:
+        except MISSING:
             return None
+        except OSError as error:
+            raise DiskError(self.metrics_file, error) from error
         for line in reversed(lines if start == 0 else lines[1:]):
             # Somebody writes while this reads: a line that is none yet is no reason to stop.
-            with suppress(ValueError):
-                row = json.loads(line)
-                if isinstance(row, dict) and row.get("event") == "step":
-                    return row
+            row = json_object(line, Row)
+            if row is not None and row["event"] == "step":
+                return row
         return None
 
-    def _row(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{self.metrics_file}:{number}: not valid JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{self.metrics_file}:{number}: not a JSON object")
-        return row
 
-
-def _is_locked(file: BinaryIO) -> bool:
+def _is_locked(file: int) -> bool:
     if sys.platform not in _FLOCK:
         return _is_locked_by_trying(file)
     layout, place = _FLOCK[sys.platform]
@@ -283,7 +309,7 @@ def _is_locked(file: BinaryIO) -> bool:
     return bool(struct.unpack(layout, answer)[place] != fcntl.F_UNLCK)
 
 
-def _is_locked_by_trying(file: BinaryIO) -> bool:
+def _is_locked_by_trying(file: int) -> bool:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

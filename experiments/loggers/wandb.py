@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from experiments.loggers.base import Row, RunInfo
+from experiments.loggers.shown import warn
 from experiments.run_folder import RunFolder
 
 Mode = Literal["online", "offline"]
@@ -44,7 +44,7 @@ class WandbLogger:
         """Begin the wandb run, or go on with the one of the same hash."""
         self._guarded(lambda: self._start(info))
         if info.first_step > 0:
-            self._hand_over(info.folder)
+            self._guarded(lambda: self._hand_over(info.folder))
 
     def step(self, row: Row) -> None:
         """Log the row under `train/`."""
@@ -93,7 +93,7 @@ class WandbLogger:
 
     def _hand_over(self, folder: RunFolder) -> None:
         log = {"step": self.step, "evaluation": self.evaluation}
-        for row in folder.rows():
+        for row in folder.readable_rows()[0]:
             log[row["event"]](row)
 
     def _define(self, row: Row) -> None:
@@ -140,9 +140,3 @@ def _flat(summary: Row) -> Row:
         else:
             flat[name] = value
     return flat
-
-
-def warn(text: str) -> None:
-    """One line on standard error."""
-    sys.stderr.write(f"warning: {text}\n")
-    sys.stderr.flush()

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from experiments.atomic_files import DiskError, disk, replace_together
 from experiments.errors import UserError
 from experiments.report.compose import compose
-from experiments.report.document import Document
+from experiments.report.document import MADE_BY, Document
 from experiments.report.html import to_html
 from experiments.report.latex import to_latex
 from experiments.report.markdown import to_markdown
 from experiments.report.reading import LAYOUT, read_results, run_folders
 from experiments.report.runs_csv import runs_csv
-from experiments.run_folder import atomic_file
+from experiments.stored import open_regular
 
 PICTURES = "pictures"
+# Bytes at the start of a picture among which it says who made it.
+_HEAD = 1024
 
 
-def write_report(folder: Path) -> Path:
-    """Write the report on the runs in `folder` into `folder/report`, which is returned.
+def write_report(folder: Path, output: Path | None = None) -> Path:
+    """Write the report on the runs in `folder` into `output`, which is returned.
 
-    report.md with pictures/*.png, report.html, tables.tex and runs.csv; each file is replaced
-    only by a whole one.
+    By default that is `folder/report`. It gets report.md with pictures/*.png, report.html,
+    tables.tex and runs.csv: all of them, or none where one cannot be written. Reports that are
+    written at the same time follow one another.
 
     Raises:
         UserError: if there is no such folder, no run in it, or the report cannot be written.
@@ -32,16 +40,21 @@ def write_report(folder: Path) -> Path:
     if not results.runs:
         raise UserError(f"{folder}: no run can be read: {' '.join(results.warnings)}")
     document = compose(results)
-    report = folder / "report"
+    texts = {
+        "report.md": to_markdown(document, pictures=PICTURES),
+        "report.html": to_html(document),
+        "tables.tex": to_latex(document),
+        "runs.csv": runs_csv(results),
+    }
+    report = folder / "report" if output is None else Path(output)
     try:
-        report.mkdir(exist_ok=True)
-        _write_pictures(report / PICTURES, document)
-        _write(report / "report.md", to_markdown(document, pictures=PICTURES))
-        _write(report / "report.html", to_html(document))
-        _write(report / "tables.tex", to_latex(document))
-        _write(report / "runs.csv", runs_csv(results))
-    except OSError as error:
-        raise UserError(f"{report}: the report cannot be written: {error.strerror}") from error
+        with disk(report):
+            (report / PICTURES).mkdir(parents=True, exist_ok=True)
+        with _alone(report):
+            _write(report, texts, document)
+    except DiskError as error:
+        hint = "; --output PATH writes it elsewhere" if output is None else ""
+        raise UserError(f"the report cannot be written: {error}{hint}") from error
     return report
 
 
@@ -57,18 +70,38 @@ def _require_runs(folder: Path) -> None:
     raise UserError(f"{folder}: no runs there: looked for {LAYOUT}/config.yaml{hint}")
 
 
-def _write_pictures(folder: Path, document: Document) -> None:
-    """The document's pictures, and none of an earlier report."""
-    folder.mkdir(exist_ok=True)
-    pictures = [picture for section in document.sections for picture in section.pictures]
-    for picture in pictures:
-        with atomic_file(folder / f"{picture.key}.png") as file:
-            file.write(picture.png)
-    for path in folder.glob("*.png"):
-        if path.stem not in {picture.key for picture in pictures}:
-            path.unlink()
+@contextmanager
+def _alone(report: Path) -> Iterator[None]:
+    """Wait until no other process writes this report."""
+    with disk(report):
+        itself = os.open(report, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # without locks, each file is still a whole one
+            fcntl.flock(itself, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(itself)
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_file(path) as file:
-        file.write(text.encode())
+def _write(report: Path, texts: Mapping[str, str], document: Document) -> None:
+    """All files; and none of the pictures of an earlier report."""
+    drawn = {
+        report / PICTURES / f"{picture.key}.png": picture.png
+        for section in document.sections
+        for picture in section.pictures
+    }
+    # Names of folders may hold bytes that are no text.
+    written = {report / name: text.encode(errors="replace") for name, text in texts.items()}
+    replace_together(drawn | written)
+    for path in (report / PICTURES).glob("*.png"):
+        if path not in drawn and _is_ours(path):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_ours(picture: Path) -> bool:
+    try:
+        with open_regular(picture) as file:
+            return MADE_BY.encode() in file.read(_HEAD)
+    except (OSError, UserError):
+        return False

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from experiments.report.cells import Comparison
 from experiments.report.conclusions import summary
 from experiments.report.cost import profiles, step_cost_table, time_to_target_table
 from experiments.report.document import Cell, Document, Picture, Section, Table
 from experiments.report.outcomes import counts, not_finished_table, not_started, versions_table
-from experiments.report.pictures import pictures
+from experiments.report.pictures import DRAWING
 from experiments.report.published import over_rows_table as published_over_rows_table
 from experiments.report.published import published_tables
 from experiments.report.records import Results, RunRecord
@@ -21,6 +23,7 @@ from experiments.report.tables import loss_table, score_tables
 from experiments.report.titles import label_title, row_title
 from experiments.report.tuning_tables import budget, grid_table
 
+Part = TypeVar("Part")
 Drawn = Mapping[str, tuple[Picture, ...]]
 
 # The repository's own sweeps; any other is started by its name.
@@ -33,24 +36,52 @@ _SWEEPS = {
 
 
 def compose(results: Results) -> Document:
-    """The report of a folder: the summary first, then pictures, tables, and how to get there."""
+    """The report of a folder: the summary first, then pictures, tables, and how to get there.
+
+    A part that cannot be made of these results is left out with a warning.
+    """
     comparison = Comparison(results)
-    drawn: Drawn = pictures(results)
+    parts = _Parts()
+    no_pictures: tuple[Picture, ...] = ()
+    no_sentences: tuple[str, ...] = ()
+    drawn: Drawn = {
+        key: parts.made(f"the pictures {key}", partial(draw, results), no_pictures)
+        for key, draw in DRAWING.items()
+    }
+    sections = {
+        "Training at a glance": lambda: _curves(drawn),
+        "Results": lambda: _tables(comparison),
+        "How sure is it?": lambda: _statistics(comparison),
+        "Cost": lambda: _cost(comparison, drawn),
+        "Tuning": lambda: _tuning(results, drawn),
+        "Beside the published numbers": lambda: _published(comparison),
+        "Runs and versions": lambda: _runs(comparison),
+        "How to get these numbers": lambda: _reproduce(comparison),
+    }
+    made = [parts.made(f"“{title}”", make, None) for title, make in sections.items()]
+    first = parts.made("the summary", lambda: summary(comparison), no_sentences)
     return Document(
         title=f"Report on {_name(results.folder)}",
-        summary=summary(comparison),
-        warnings=results.warnings,
-        sections=(
-            _curves(drawn),
-            _tables(comparison),
-            _statistics(comparison),
-            _cost(comparison, drawn),
-            _tuning(results, drawn),
-            _published(comparison),
-            _runs(comparison),
-            _reproduce(comparison),
-        ),
+        summary=first,
+        warnings=(*results.warnings, *parts.warnings),
+        sections=tuple(section for section in made if section is not None),
     )
+
+
+class _Parts:
+    """Makes parts of the report, none of which takes the others with it."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def made(self, name: str, make: Callable[[], Part], otherwise: Part) -> Part:
+        """The part, or `otherwise` and a warning."""
+        try:
+            return make()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.warnings.append(f"{name} cannot be made and is left out ({reason}).")
+            return otherwise
 
 
 def _name(folder: Path) -> str:

@@ -84,7 +84,7 @@ def step_cost_table(comparison: Comparison) -> Table:
 
 def _cost_cells(cost: dict[str, float], adam: dict[str, float] | None) -> tuple[Cell, ...]:
     def relative(name: str) -> Cell:
-        if adam is None or not cost[name] / adam[name] > 0:
+        if adam is None or not (cost[name] > 0 and adam[name] > 0):
             return Cell(DASH)
         return Cell(f"{cost[name] / adam[name]:.2f}")
 

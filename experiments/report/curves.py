@@ -9,8 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.atomic_files import atomic_file
+from experiments.errors import UserError
 from experiments.report.palette import BLUE, GREEN, GREY, ORANGE
-from experiments.run_folder import RunFolder, atomic_file
+from experiments.run_folder import RunFolder
+from experiments.stored import read_yaml
+from experiments.stored_shapes import ReportedConfig
 
 # The statuses of a line search's step that moved the parameters.
 MOVED = frozenset(("accepted", "floor", "fallback", "repeated"))
@@ -18,9 +22,12 @@ MOVED = frozenset(("accepted", "floor", "fallback", "repeated"))
 Rows = list[dict[str, Any]]
 
 
-def draw_curves(folder: RunFolder) -> None:
-    """Draw `curves.png` from `metrics.jsonl` and `config.yaml`."""
-    rows = folder.rows()
+def draw_curves(folder: RunFolder) -> list[int]:
+    """Draw `curves.png` from `config.yaml` and from what can be read of `metrics.jsonl`.
+
+    Returns the numbers of the lines that were left out, since they are no rows.
+    """
+    rows, broken = folder.readable_rows()
     steps = [row for row in rows if row["event"] == "step"]
     evaluations = [row for row in rows if row["event"] == "evaluation"]
     figure = Figure(figsize=(9.0, 6.4), dpi=100, layout="constrained")
@@ -35,13 +42,17 @@ def draw_curves(folder: RunFolder) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     with atomic_file(folder.curves_file) as file:
         figure.savefig(file, format="png")
+    return broken
 
 
 def _title(folder: RunFolder) -> str:
-    config = folder.config()
-    choices = config.get("choices")
-    if choices is None:
+    try:
+        config = read_yaml(folder.config_file, ReportedConfig)
+    except UserError:
+        config = None
+    if config is None:
         return folder.path.name
+    choices = config["choices"]
     names = (choices["task"], choices["model"], choices["optimizer"])
     return " · ".join([*names, f"seed {config['seed']}"])
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MADE_BY = "sls report"
+"""Written into every picture, so that the next report knows which ones it may delete."""
+
 
 @dataclass(frozen=True)
 class Cell:

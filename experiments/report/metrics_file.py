@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
 
+from experiments.atomic_files import DiskError
 from experiments.report.records import STEP_COLUMNS
+from experiments.run_folder import METRICS_LIMIT
+from experiments.stored import BrokenFileError, json_object, read_bytes
+from experiments.stored_shapes import CountedRow
 
 # Half the memory of pandas' own types; a sweep has millions of steps.
 _INTEGERS = ("step", "forward_passes", "backward_passes")
@@ -52,7 +55,11 @@ def read_metrics(path: Path) -> Metrics:
     `faults`.
     """
     faults = []
-    data = path.read_bytes() if path.exists() else b""
+    try:
+        data = read_bytes(path, METRICS_LIMIT) or b""
+    except (BrokenFileError, DiskError) as error:
+        faults.append(f"it cannot be read ({error.reason})")
+        data = b""
     end = data.rfind(b"\n") + 1
     if end < len(data):
         faults.append("its last line is only half written and was left out")
@@ -72,8 +79,10 @@ def read_metrics(path: Path) -> Metrics:
 
 def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
     """All lines at once, or None if one of them is not what it should be."""
-    # pyarrow 26 does not refuse a first value that is null: it ends the process.
-    if not lines or not all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
+    # pyarrow 26 does not refuse a first value that is null, nor values within values without end:
+    # both end the process.
+    flat = data.count(b"{") == len(lines) and b"[" not in data
+    if not (lines and flat and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines)):
         return None
     # In one block and one thread: the order of the rows is that of the lines.
     reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1)
@@ -92,10 +101,9 @@ def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
 def _evaluation_rows(table: pa.Table, lines: Sequence[bytes]) -> list[Row] | None:
     """The rows of evaluations, whose metrics the schema does not know; None if one is broken."""
     where = pa.compute.equal(table.column("event"), "evaluation").to_numpy()
-    try:
-        return [json.loads(lines[i]) for i in np.flatnonzero(where).tolist()]
-    except ValueError:
-        return None
+    rows = [json_object(lines[i], CountedRow) for i in np.flatnonzero(where).tolist()]
+    whole: list[Row] = [row for row in rows if row is not None]
+    return whole if len(whole) == len(rows) else None
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -111,23 +119,12 @@ def _parsed_singly(lines: Sequence[bytes]) -> tuple[list[Row], list[int]]:
     rows: list[Row] = []
     broken = []
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if _is_row(row):
-            rows.append(row)
-        else:
+        row = json_object(line, CountedRow)
+        if row is None:
             broken.append(number)
+        else:
+            rows.append(row)
     return rows, broken
-
-
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or row.get("event") not in ("step", "evaluation"):
-        return False
-    counted = all(isinstance(row.get(name), int) for name in _INTEGERS)
-    names = STEP_COLUMNS if row["event"] == "step" else _EVALUATION_COLUMNS
-    return counted and all(isinstance(row.get(name), int | float | None) for name in names)
 
 
 def _told(broken: Sequence[int]) -> str:
@@ -138,12 +135,11 @@ def _told(broken: Sequence[int]) -> str:
 
 def _steps_of(rows: Sequence[Row]) -> pd.DataFrame:
     steps = [row for row in rows if row["event"] == "step"]
-    return pd.DataFrame(
-        {
-            name: np.array([_number(row.get(name)) for row in steps]).astype(_STEP_TYPES[name])
-            for name in STEP_COLUMNS
-        }
-    )
+    columns = {name: np.array([_number(row.get(name)) for row in steps]) for name in STEP_COLUMNS}
+    with np.errstate(over="ignore"):  # what is too large for a column is infinite
+        return pd.DataFrame(
+            {name: columns[name].astype(_STEP_TYPES[name]) for name in STEP_COLUMNS}
+        )
 
 
 def _evaluations_of(rows: Sequence[Row]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from experiments.run_folder import RunFolder
 
 def outcome(run: RunRecord) -> str:
     """`finished`, `diverged`, `failed` (its process ended badly) or `unfinished`."""
-    if run.status == "unfinished" and RunFolder(run.folder).failure_file.exists():
+    if run.status == "unfinished" and os.path.exists(RunFolder(run.folder).failure_file):
         return "failed"
     return run.status
 

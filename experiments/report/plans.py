@@ -6,40 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
-
+from experiments.atomic_files import DiskError
 from experiments.report.records import PlannedCell
 from experiments.report.titles import label_title, row_title
+from experiments.stored import BrokenFileError, read_model
+from experiments.stored_shapes import PlanCell, SweepPlan
 from experiments.tuning_rule import Decider
-
-
-class _Cell(BaseModel):
-    row: str
-    label: str
-    optimizer: str
-    seeds: tuple[int, ...]
-    folders: tuple[str | None, ...]
-    tuned: bool = False
-
-
-class _TuningRun(BaseModel):
-    row: str
-    label: str
-    folder: str
-    reference: bool = False
-
-
-class _TunedBy(BaseModel):
-    score: Decider
-
-
-class _Plan(BaseModel):
-    """What the report needs of a plan's file; other keys are left alone."""
-
-    sweep: str
-    cells: tuple[_Cell, ...]
-    tuning: tuple[_TuningRun, ...] = ()
-    tuned_by: _TunedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +42,16 @@ def read_plans(folder: Path) -> Plans:
     Where a later plan has other runs for a row, label and seed of an earlier one, its name is
     put to its label, so that both are shown and neither is averaged with the other.
     """
-    plans, warnings = [], []
+    plans: list[SweepPlan] = []
+    warnings: list[str] = []
     for path in sorted((folder / "plans").glob("*.json")):
         try:
-            plans.append(_Plan.model_validate_json(path.read_bytes()))
-        except ValidationError as error:
+            plan = read_model(path, SweepPlan)
+        except (BrokenFileError, DiskError) as error:
             where = path.relative_to(folder)
-            warnings.append(f"{where} is not a plan and was left out: {_first(error)}.")
+            warnings.append(f"{where} is not a plan and was left out: {error.reason}.")
+        else:
+            plans += [] if plan is None else [plan]
     cells: dict[Place, PlannedCell] = {}
     comparison: dict[str, Place] = {}
     tuning: dict[str, Place] = {}
@@ -91,7 +66,7 @@ def read_plans(folder: Path) -> Plans:
                     f"as “{label_title(place.label)}”."
                 )
             cells[place] = _joined(cells.get(place), cell, place)
-            for seed, run in zip(cell.seeds, cell.folders, strict=False):
+            for seed, run in zip(cell.seeds, cell.folders, strict=True):
                 if run is not None:
                     taken[place, seed] = run
                     comparison[run] = place
@@ -101,7 +76,7 @@ def read_plans(folder: Path) -> Plans:
     return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
 
 
-def _tuned_by(plans: Sequence[_Plan], warnings: list[str]) -> dict[str, Decider]:
+def _tuned_by(plans: Sequence[SweepPlan], warnings: list[str]) -> dict[str, Decider]:
     """What decides between the rates of each row; of plans that differ the last one's."""
     deciders: dict[str, Decider] = {}
     for plan in plans:
@@ -116,16 +91,16 @@ def _tuned_by(plans: Sequence[_Plan], warnings: list[str]) -> dict[str, Decider]
     return deciders
 
 
-def _place(cell: _Cell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:
+def _place(cell: PlanCell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:
     place = Place(cell.row, cell.label)
     clash = any(
         run is not None and taken.get((place, seed), run) != run
-        for seed, run in zip(cell.seeds, cell.folders, strict=False)
+        for seed, run in zip(cell.seeds, cell.folders, strict=True)
     )
     return Place(cell.row, f"{cell.label} ({sweep})") if clash else place
 
 
-def _joined(before: PlannedCell | None, cell: _Cell, place: Place) -> PlannedCell:
+def _joined(before: PlannedCell | None, cell: PlanCell, place: Place) -> PlannedCell:
     seeds = set(cell.seeds) | (set() if before is None else set(before.seeds))
     tuned = cell.tuned or (before is not None and before.tuned)
     return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
@@ -134,9 +109,3 @@ def _joined(before: PlannedCell | None, cell: _Cell, place: Place) -> PlannedCel
 def _below_tuning(folder: str) -> str:
     """Tuning runs lie below `tuning/`, whether the plan names that or not."""
     return folder if folder.startswith("tuning/") else f"tuning/{folder}"
-
-
-def _first(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    key = ".".join(map(str, fault["loc"]))
-    return f"{key}: {fault['msg']}" if key else str(fault["msg"])

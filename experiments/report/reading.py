@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,22 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel
 
+from experiments.atomic_files import DiskError
 from experiments.report.labels import distinct_labels
 from experiments.report.metrics_file import Metrics, read_metrics
 from experiments.report.plans import Place, Plans, read_plans
 from experiments.report.records import Results, RunRecord, Stage, Status
 from experiments.report.titles import label_title, row_title
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, has_ended
+from experiments.stored import BrokenFileError, is_valid, read_json, read_yaml
+from experiments.stored_shapes import Environment, Git, ReportedConfig, ReportedSummary
 
 LAYOUT = "<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>"
 
 _PATTERN = "*/*/*/s*-*/config.yaml"
 _NO_EXPERIMENT = "default"
-# libyaml reads a config ten times as fast; it is not on every machine.
-_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_COSTS = ("steps", "seconds_training", "forward_passes", "backward_passes")
 _KNOWN_LOSSES = ("val_loss", "train_loss", "perplexity")
 
 
@@ -77,34 +76,55 @@ def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunR
     """The run with a provisional place; None, and a warning, if its config cannot be read."""
     folder = RunFolder(path)
     where = path.relative_to(root)
-    try:
-        config = _YAML(folder.config_file.read_bytes()).get_single_data()
-        identity = _identity(config)
-    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        told = f"{where}/config.yaml cannot be read ({_short(error)}); the run is left out."
-        warnings.append(told)
+    stored = _Stored(root, warnings)
+    config = stored.get(read_yaml, folder.config_file, ReportedConfig, "the run is left out")
+    if config is None:
         return None
-    env = _json_object(folder.env_file, where, warnings) or {}
-    if not isinstance(env.get("git", {}), dict):
+    env = stored.get(read_json, folder.env_file, Environment) or {}
+    if not is_valid(env.get("git") or {}, Git):
         warnings.append(f"{where}/env.json does not say the commit.")
         env["git"] = {}
-    summary = _json_object(folder.summary_file, where, warnings)
-    if summary is not None and not _is_summary(summary):
-        warnings.append(f"{where}/summary.json is no summary; the run counts as unfinished.")
+    consequence = "the run counts as unfinished"
+    summary = stored.get(read_json, folder.summary_file, ReportedSummary, consequence)
+    if summary is not None and not has_ended(summary):
+        warnings.append(f"{where}/summary.json does not say how the run ended; {consequence}.")
         summary = None
     warnings += [f"{where}/metrics.jsonl: {fault}." for fault in metrics.faults]
     files = _Files(folder, config, env, summary, metrics)
-    return _record(files, *identity)
+    return _record(files, *_identity(config))
 
 
-def _identity(config: Any) -> tuple[str, str, str, int]:
+@dataclass(frozen=True)
+class _Stored:
+    """Reads files; what cannot be read is a warning."""
+
+    root: Path
+    warnings: list[str]
+
+    def get(
+        self,
+        read: Callable[[Path, type[BaseModel]], dict[str, Any] | None],
+        path: Path,
+        shape: type[BaseModel],
+        consequence: str = "",
+    ) -> dict[str, Any] | None:
+        """The contents; None if there are none that can be used."""
+        try:
+            return read(path, shape)
+        except (BrokenFileError, DiskError) as error:
+            told = f"{path.relative_to(self.root)} cannot be read ({error.reason})"
+            self.warnings.append(f"{told}; {consequence}." if consequence else f"{told}.")
+        return None
+
+
+def _identity(config: Mapping[str, Any]) -> tuple[str, str, str, int]:
     """Row, label, the optimizer's kind, seed."""
     choices = config["choices"]
-    names = {key: str(choices[key]).replace("/", "_") for key in ("experiment", "task", "model")}
+    names = {key: choices[key].replace("/", "_") for key in ("experiment", "task", "model")}
     row = names["experiment"]
     if row == _NO_EXPERIMENT:
         row = f"{names['task']}-{names['model']}"
-    return row, str(choices["optimizer"]), str(config["optimizer"]["kind"]), int(config["seed"])
+    return row, choices["optimizer"], config["optimizer"]["kind"], config["seed"]
 
 
 def _record(files: _Files, row: str, label: str, optimizer: str, seed: int) -> RunRecord:
@@ -153,36 +173,6 @@ def _score(files: _Files) -> tuple[str, bool]:
     if "accuracy" in columns and "perplexity" not in columns:
         return "accuracy", False
     return "val_loss", True
-
-
-def _is_summary(summary: Mapping[str, Any]) -> bool:
-    return (
-        summary.get("status") in ("finished", "diverged")
-        and isinstance(summary.get("score"), str)
-        and isinstance(summary.get("final"), dict)
-        and isinstance(summary.get("best"), dict)
-        and all(isinstance(summary.get(name), int | float | None) for name in _COSTS)
-    )
-
-
-def _json_object(path: Path, where: Path, warnings: list[str]) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        warnings.append(f"{where}/{path.name} cannot be read ({_short(error)}).")
-        return None
-    if not isinstance(value, dict):
-        warnings.append(f"{where}/{path.name} cannot be read (it is no JSON object).")
-        return None
-    return value
-
-
-def _short(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing"
-    return " ".join(str(error).split())[:120]
 
 
 # ------------------------------------------------------------------------ runs among each other

@@ -13,6 +13,7 @@ from experiments.report.records import Results, RunRecord
 
 _IDENTITY = ("stage", "row", "label", "optimizer", "seed", "hash", "status")
 _VERSIONS = ("sls", "torch", "torchvision", "transformers", "numpy", "python", "device_name")
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def runs_csv(results: Results) -> str:
@@ -20,15 +21,23 @@ def runs_csv(results: Results) -> str:
 
     Columns: what the run is, its folder relative to the results, all of its summary
     (`final.accuracy`, `best.step`, …), how far it came (`last.…`), the optimizer's settings as
-    JSON, commit and versions.
+    JSON, commit and versions. No text begins as a formula does, with = + - or @.
     """
     runs = sorted(results.runs, key=lambda run: run.folder)
     rows = [_row(run, results.folder) for run in runs]
+    rows = [{_unformula(key): _unformula(value) for key, value in row.items()} for row in rows]
     columns = list(dict.fromkeys([*_front(), *sorted({key for row in rows for key in row})]))
     text: str = pd.DataFrame(rows, columns=columns, dtype=object).to_csv(
         index=False, lineterminator="\n"
     )
     return text
+
+
+def _unformula(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula begins with an apostrophe instead."""
+    if isinstance(value, list):
+        value = json.dumps(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _front() -> tuple[str, ...]:

@@ -7,12 +7,16 @@ from typing import Any
 
 
 def summary_table(summary: Mapping[str, Any]) -> str:
-    """The run in a few lines: final and best evaluation, then steps, time and passes a step."""
-    names = list(dict.fromkeys([*summary["final"], *summary["best"]]))
+    """The run in a few lines: final and best evaluation, then steps, time and passes a step.
+
+    A dash is for what the summary does not say.
+    """
+    evaluations = {which: summary.get(which) or {} for which in ("final", "best")}
+    names = list(dict.fromkeys(name for numbers in evaluations.values() for name in numbers))
     header = ["", *(name.replace("_", " ") for name in names)]
     body = [
-        [which, *(_number(summary[which].get(name)) for name in names)]
-        for which in ("final", "best")
+        [which, *(_number(numbers.get(name)) for name in names)]
+        for which, numbers in evaluations.items()
     ]
     return "\n".join([*_aligned([header, *body]), _cost(summary)])
 
@@ -30,12 +34,18 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    steps = summary["steps"]
+    seconds = summary.get("seconds_training")
+    took = "-" if seconds is None else f"{seconds:.1f}"
+    forward, backward = (_a_step(summary, f"{which}_passes") for which in ("forward", "backward"))
     return (
-        f"{summary['status']}: {steps} steps in {summary['seconds_training']:.1f} s of training; "
-        f"a step took {summary['forward_passes'] / steps:.2f} forward "
-        f"and {summary['backward_passes'] / steps:.2f} backward passes"
+        f"{summary['status']}: {summary.get('steps', '-')} steps in {took} s of training; "
+        f"a step took {forward} forward and {backward} backward passes"
     )
+
+
+def _a_step(summary: Mapping[str, Any], key: str) -> str:
+    steps, passes = summary.get("steps"), summary.get(key)
+    return f"{passes / steps:.2f}" if steps and passes is not None else "-"
 
 
 def _number(value: float | None) -> str:

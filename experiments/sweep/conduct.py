@@ -50,14 +50,16 @@ def conduct(
         report.
 
     Raises:
-        UserError: if the launcher cannot work here.
+        UserError: if the launcher cannot work here or the plan cannot be written, and at the end if
+            the report cannot.
     """
     try:
         with unwinding():
             with open_display(sweep.launcher.workers) as display:
                 failures = _run_stages(sweep, display, retry_failed=retry_failed)
             untuned = sweep.untuned()
-            report = write_report(sweep.results_dir)
+            # Later, for a report that cannot be written takes no failure from the list.
+            report = _attempt(lambda: write_report(sweep.results_dir))
     except KeyboardInterrupt as error:
         number = signal_of(error) or signal.SIGINT
         told = "runs keep their checkpoints, and the same command goes on from there"
@@ -68,17 +70,28 @@ def conduct(
     if failures:
         count = f"{len(failures)} run{'s' if len(failures) > 1 else ''}"
         _say(f"{count} failed; with --retry-failed, the same command tries failed runs again")
+    if isinstance(report, UserError):
+        raise report
     _say(f"report: {report}")
     return FAILED if failures or untuned else OK
+
+
+def _attempt(make: Callable[[], Path]) -> Path | UserError:
+    try:
+        return make()
+    except UserError as error:
+        return error
 
 
 def _run_stages(sweep: Sweep, display: Display, *, retry_failed: bool) -> list[Failure]:
     launcher = launcher_of(sweep.launcher, sweep.results_dir / "launcher")
     environment = environment_of(sweep.launcher)
-    failures = []
+    failures: list[Failure] = []
+    plan: Path | None = None
     for runs_of_stage in (sweep.tuning_runs, sweep.comparison_runs):
         # Before each: what is compared is known once the tuning has ended.
-        watch = Watch(planned_runs(sweep.write_plan(), sweep.results_dir))
+        plan = _written_plan(sweep, display, plan)
+        watch = Watch(planned_runs(plan, sweep.results_dir))
         tick = _tick(display, watch)
         tick()
         failures += run_all(
@@ -90,6 +103,17 @@ def _run_stages(sweep: Sweep, display: Display, *, retry_failed: bool) -> list[F
         )
         tick()
     return failures
+
+
+def _written_plan(sweep: Sweep, display: Display, before: Path | None) -> Path:
+    """The plan's file; a disk that has become full since the first one ends no sweep."""
+    try:
+        return sweep.write_plan()
+    except UserError as error:
+        if before is None:
+            raise
+        display.say(f"warning: {error}; the report will not know all runs of this sweep")
+        return before
 
 
 def _tick(display: Display, watch: Watch) -> Callable[[], None]:

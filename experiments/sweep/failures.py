@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from experiments.atomic_files import DiskError
 from experiments.errors import BusyError, UserError
 from experiments.run_folder import RunFolder
+from experiments.stored import BrokenFileError, open_regular
 from experiments.sweep.job import Outcome
 from experiments.sweep.state import RunState, ended_from_outside, state_of
 
@@ -31,47 +35,52 @@ class Failure:
 def failure_of(folder: RunFolder, outcome: Outcome) -> Failure | None:
     """What to say of a process that ended; None if its run is done or somebody else's.
 
-    A failure is written to the folder's `failure.json`, but for one of a broken file. A process
-    that was ended from outside counts as failed too, but its run as stopped, so that the next sweep
-    goes on with it.
+    A failure is written to the folder's `failure.json`, but for one of a broken summary, and as far
+    as the disk takes it. A process that was ended from outside counts as failed too, but its run as
+    stopped, so that the next sweep goes on with it.
     """
     try:
         done = folder.summary() is not None
-        before = folder.failure() or {}
     except UserError:  # a broken file tells of itself until it is deleted
         return failed_before(folder, state_of(folder))
     if done or outcome.exit_code == BusyError.exit_code:
         return None
-    output = last_lines(folder.output_file)
-    reason = _reason(outcome.exit_code, output)
-    folder.write_failure(
-        {
-            "exit_code": outcome.exit_code,
-            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "attempts": before.get("attempts", 0) + 1,
-            "reason": reason,
-            "output": output,
-        }
-    )
+    # Where there was no process, the last lines are of an earlier one.
+    output = [] if outcome.reason else last_lines(folder.output_file)
+    reason = outcome.reason or _reason(outcome.exit_code, output)
+    with suppress(DiskError):
+        folder.write_failure(
+            {
+                "exit_code": outcome.exit_code,
+                "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "attempts": _failure(folder).get("attempts", 0) + 1,
+                "reason": reason,
+                "output": output,
+            }
+        )
     return Failure(folder.path, reason, tuple(output))
+
+
+def _failure(folder: RunFolder) -> dict[str, Any]:
+    """What is known of an earlier failure."""
+    try:
+        return folder.failure() or {}
+    except UserError:
+        return {}
 
 
 def failed_before(folder: RunFolder, state: RunState) -> Failure:
     """The failure of a run that is not tried."""
-    try:
-        output = (folder.failure() or {}).get("output", [])
-    except UserError:
-        output = []
-    return Failure(folder.path, state.reason, tuple(output))
+    return Failure(folder.path, state.reason, tuple(_failure(folder).get("output", [])))
 
 
 def last_lines(file: Path) -> list[str]:
     """At most 20 lines from the end of a run's output, of its last attempt only."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = opened.read()
-    except OSError:
+    except (OSError, BrokenFileError):
         return []
     attempt = text.rpartition(b"\n" + _HEADER)[2] if b"\n" + _HEADER in text else text
     # What an attempt's header leaves is the rest of its line.

@@ -29,6 +29,8 @@ class Outcome:
 
     exit_code: int
     seconds: float
+    reason: str = ""
+    """Why there was no process, in one line."""
 
 
 Ended = Callable[[Job, Outcome], None]

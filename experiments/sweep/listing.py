@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from experiments.sweep.plan import PlannedRun, Sweep
-from experiments.sweep.state import state_of, summary_of
+from experiments.sweep.state import seconds_of, state_of, summary_of
 from experiments.sweep.table import duration
 
 _HEADER = ("state", "stage", "row", "label", "seed", "time", "arguments of main.py")
@@ -59,7 +58,10 @@ class _Seconds:
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self._known: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for run in runs:
-            seconds = _seconds(summary_of(run.folder))
+            summary = summary_of(run.folder)
+            if summary is None or summary["status"] != "finished":
+                continue
+            seconds = seconds_of(summary)
             if seconds is not None:
                 self._known[run.row, run.label].append(seconds)
                 self._known[run.row,].append(seconds)
@@ -70,14 +72,6 @@ class _Seconds:
             if key in self._known:
                 return sum(self._known[key]) / len(self._known[key])
         return None
-
-
-def _seconds(summary: Mapping[str, Any] | None) -> float | None:
-    """How long a finished run took; older runs know the time of their steps only."""
-    if summary is None or summary["status"] != "finished":
-        return None
-    seconds: float = summary.get("seconds_total", summary["seconds_training"])
-    return seconds
 
 
 def _total(estimates: Sequence[float | None], after_tuning: int) -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from experiments.atomic_files import DiskError, atomic_file, disk
 from experiments.config import NO_EXPERIMENT, run_path
 from experiments.config_files import CONFIG_ROOT
 from experiments.errors import UserError
 from experiments.home import with_home
-from experiments.run_folder import RunFolder, atomic_file, json_text
+from experiments.run_folder import RunFolder, json_text
 from experiments.schema import RunConfig
 from experiments.sweep.compose import CellConfig, Composer
 from experiments.sweep.overrides import read_sweep
@@ -134,11 +135,12 @@ class Sweep:
         """Write `<results_dir>/plans/<name>.json`, atomically; returns its path."""
         path = self.results_dir / "plans" / f"{self.name}.json"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with disk(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as file:
                 file.write((json_text(self._plan(), indent=2) + "\n").encode())
-        except OSError as error:
-            raise UserError(f"results_dir: cannot write {path}: {error.strerror}") from error
+        except DiskError as error:
+            raise UserError(f"results_dir: cannot write {path}: {error.reason}") from error
         return path
 
     def _plan(self) -> dict[str, Any]:

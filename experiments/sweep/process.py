@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from experiments.atomic_files import disk
+from experiments.errors import UserError
 from experiments.sweep.job import Job, Outcome
 
 _PR_SET_PDEATHSIG = 1
@@ -28,23 +31,39 @@ def start(job: Job) -> subprocess.Popen[bytes]:
     it gets SIGINT when its parent dies, so that a parent killed by SIGKILL leaves no orphans. The
     kernel means by parent the thread that started it: other threads than the main one often end
     long before their process, so children of those are not tied.
+
+    Raises:
+        UserError: if the log cannot be written, or there can be no process.
     """
     environment = {**os.environ, **dict(job.environment)}
-    with open(job.log_file, "ab") as log:
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        command = " ".join(shlex.join(job.command).split())
-        log.write(f"--- started {now}: {command}\n".encode())
-        log.flush()
-        return subprocess.Popen(  # noqa: S603
-            job.command,
-            cwd=job.working_directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_preparation(),
-        )
+    log_file = Path(job.log_file)
+    with ExitStack() as stack:
+        with disk(log_file):
+            log = stack.enter_context(open(log_file, "ab", buffering=0, opener=_without_waiting))
+            now = datetime.now().astimezone().isoformat(timespec="seconds")
+            command = " ".join(shlex.join(job.command).split())
+            log.write(f"--- started {now}: {command}\n".encode())
+        with disk(Path(job.command[0])):
+            return subprocess.Popen(  # noqa: S603
+                job.command,
+                cwd=job.working_directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_preparation(),
+            )
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A FIFO in the log's place would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+def not_started(error: UserError) -> Outcome:
+    """The outcome of a job for which `start` raised: that of a process which was refused."""
+    return Outcome(error.exit_code, 0.0, reason=str(error))
 
 
 def interrupt(process: subprocess.Popen[bytes]) -> None:
@@ -63,7 +82,10 @@ def run_job(job: Job) -> Outcome:
     """
     started = time.monotonic()
     with _forwarding() as forward_to:
-        process = start(job)
+        try:
+            process = start(job)
+        except UserError as error:
+            return not_started(error)
         forward_to(process)
         try:
             exit_code = process.wait()

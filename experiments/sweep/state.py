@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,43 +76,58 @@ def ended_from_outside(exit_code: int) -> bool:
 
 
 def _done(summary: dict[str, Any]) -> RunState:
-    steps = summary.get("steps", 0)
+    steps = summary.get("steps") or 0
     final = summary.get("final")
     return RunState(
         "diverged" if summary["status"] == "diverged" else "finished",
         step=steps,
         total_steps=steps,
         loss=_number(final.get("train_loss") if isinstance(final, dict) else None),
-        # Runs of earlier versions say only how long their training took.
-        seconds=summary.get("seconds_total", summary.get("seconds_training")),
+        seconds=seconds_of(summary),
     )
 
 
+def seconds_of(summary: Mapping[str, Any]) -> float | None:
+    """What a run that is done took; runs of earlier versions know the time of their steps only."""
+    seconds: float | None = summary.get("seconds_total", summary.get("seconds_training"))
+    return seconds
+
+
 def _not_done(folder: RunFolder, *, running: bool) -> RunState:
-    plan, failure = folder.plan() or {}, folder.failure() or {}
-    row = folder.last_step() or {}
+    broken: list[str] = []
+    failure = _readable(folder.failure, broken)
+    has_failed = bool(broken) or (
+        bool(failure) and not ended_from_outside(failure.get("exit_code", 1))
+    )
+    plan, row = _readable(folder.plan, broken), _readable(folder.last_step, broken)
     step, total = row.get("step", 0), plan.get("total_steps")
+    reason = failure.get("reason") or "; ".join(broken)
     return RunState(
-        _kind(folder, failure, running=running),
+        "running" if running else "failed" if has_failed else _still_to_do(folder),
         step=step,
         total_steps=total,
         loss=_number(row["loss"]) if "loss" in row else None,
         seconds_left=_seconds_left(row, total) if running else None,
         attempts=failure.get("attempts", 0),
-        reason=failure.get("reason", ""),
+        reason=" ".join(reason.split()),
     )
 
 
-def _kind(folder: RunFolder, failure: dict[str, Any], *, running: bool) -> Kind:
-    if running:
-        return "running"
-    if failure and not ended_from_outside(failure.get("exit_code", 1)):
-        return "failed"
-    return "stopped" if folder.checkpoint_file.exists() else "waiting"
+def _readable(read: Callable[[], dict[str, Any] | None], broken: list[str]) -> dict[str, Any]:
+    """What a file says; a broken one says nothing but that."""
+    try:
+        return read() or {}
+    except UserError as error:
+        broken.append(str(error))
+        return {}
+
+
+def _still_to_do(folder: RunFolder) -> Kind:
+    return "stopped" if os.path.exists(folder.checkpoint_file) else "waiting"
 
 
 def _seconds_left(row: dict[str, Any], total_steps: int | None) -> float | None:
-    if total_steps is None or not row.get("step"):
+    if total_steps is None or not row.get("step") or row.get("seconds") is None:
         return None
     remaining = max(0, total_steps - row["step"])
     return float(row["seconds"] / row["step"] * remaining)

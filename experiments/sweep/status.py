@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
+from experiments.stored import BrokenFileError, read_model
+from experiments.stored_shapes import PlanCell, PlanTuningRun, SweepPlan
 from experiments.sweep.state import RunState, state_of
 
 # <experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>, as `run_path` makes it.
@@ -107,24 +107,25 @@ def planned_runs(file: Path, results_dir: Path) -> list[Known]:
         UserError: if the file is not a plan.
     """
     try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
-        tuning = [_tuning_run(run, results_dir) for run in plan["tuning"]]
-        return tuning + [run for cell in plan["cells"] for run in _cell(cell, results_dir)]
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{file} is no plan of a sweep ({reason}); delete it") from error
+        plan = read_model(file, SweepPlan)
+    except BrokenFileError as error:
+        raise UserError(f"{file} is no plan of a sweep ({error.reason}); delete it") from error
+    if plan is None:
+        raise UserError(f"{file} is no plan of a sweep (it is not there)")
+    tuning = [_tuning_run(run, results_dir) for run in plan.tuning]
+    return tuning + [run for cell in plan.cells for run in _cell(cell, results_dir)]
 
 
-def _tuning_run(run: Mapping[str, Any], results_dir: Path) -> Known:
+def _tuning_run(run: PlanTuningRun, results_dir: Path) -> Known:
     """The rate is part of its name: a cell has one tuning run for each."""
-    label = run["label"] if run["lr"] is None else f"{run['label']} lr={run['lr']:g}"
-    return Known("tuning", run["row"], label, run["seed"], results_dir / run["folder"])
+    label = run.label if run.lr is None else f"{run.label} lr={run.lr:g}"
+    return Known("tuning", run.row, label, run.seed, results_dir / run.folder)
 
 
-def _cell(cell: Mapping[str, Any], results_dir: Path) -> Iterator[Known]:
-    for seed, folder in zip(cell["seeds"], cell["folders"], strict=True):
+def _cell(cell: PlanCell, results_dir: Path) -> Iterator[Known]:
+    for seed, folder in zip(cell.seeds, cell.folders, strict=True):
         path = None if folder is None else results_dir / folder
-        yield Known("comparison", cell["row"], cell["label"], seed, path)
+        yield Known("comparison", cell.row, cell.label, seed, path)
 
 
 def _found(results_dir: Path, stage: str) -> Iterator[Known]:

@@ -147,7 +147,9 @@ def change(before: RunState, entry: Entry) -> str | None:
 
 
 def duration(seconds: float) -> str:
-    """Two units at most: `40 s`, `12 min`, `3 h 05 min`, `2 d 4 h`."""
+    """Two units at most: `40 s`, `12 min`, `3 h 05 min`, `2 d 4 h`; `?` if it is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

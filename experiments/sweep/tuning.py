@@ -52,9 +52,9 @@ def best_rate(trials: Sequence[Trial], decider: Decider = "score") -> Best:
     found = best([_outcome(lr, trials) for lr in {trial.lr for trial in trials}], decider)
     if found is None:
         raise UntunedError(f"all {len(trials)} tuning runs diverged; try other rates")
-    name = str(summaries[0]["score"]) if decider == "score" else "val_loss"
+    name = str(summaries[0].get("score", "")) if decider == "score" else "val_loss"
     number = found.score if decider == "score" else found.val_loss
-    steps = sum(int(summary["steps"]) for summary in summaries)
+    steps = sum(int(summary.get("steps") or 0) for summary in summaries)
     return Best(found.lr, number, name, len(trials), steps)
 
 
@@ -63,7 +63,7 @@ def _outcome(lr: float, trials: Sequence[Trial]) -> Outcome:
     summaries = [t.summary for t in trials if t.lr == lr and t.summary is not None]
     return Outcome(
         lr=lr,
-        score=_mean(_final(summary, summary["score"]) for summary in summaries),
+        score=_mean(_final(summary, summary.get("score", "")) for summary in summaries),
         score_is_loss=_lower_is_better(summaries[0]),
         val_loss=_mean(_final(summary, "val_loss") for summary in summaries),
     )
@@ -78,7 +78,7 @@ def _final(summary: Mapping[str, Any], metric: str) -> float:
 
 def _lower_is_better(summary: Mapping[str, Any]) -> bool:
     """Runs of older versions do not say it; their only score that is a loss is `val_loss`."""
-    return bool(summary.get("score_is_loss", summary["score"] == "val_loss"))
+    return bool(summary.get("score_is_loss", summary.get("score") == "val_loss"))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -224,13 +224,98 @@ def test_an_error_in_training_leaves_a_run_that_can_go_on(tmp_path):
     )
     folder.create()
     folder.best_file.mkdir()  # so that the first evaluation, at step 23, cannot write it
-    with pytest.raises(OSError, match=r"best\.pt"):
+    with pytest.raises(UserError, match=r"best\.pt: Is a directory"):
         run(config)
     assert folder.summary() is None
     assert len(folder.rows()) == 24
     folder.best_file.rmdir()
     assert run(config)
     assert [row["step"] for row in folder.rows() if row["event"] == "step"] == list(range(1, 31))
+
+
+# -------------------------------------------------------------- what is shown stops nothing trained
+
+
+def run_with(tmp_path, capsys, *arguments):
+    """A short run; returns its folder and the lines of standard error."""
+    config, folder = make_config(tmp_path, "trainer.max_steps=3", *arguments)
+    assert run(config)
+    assert folder.summary()["status"] == "finished"
+    return folder, capsys.readouterr().err.splitlines()
+
+
+def broken(*_arguments, **_keywords):
+    raise RuntimeError("cannot be shown\nin any way")
+
+
+def test_a_picture_that_cannot_be_drawn_is_one_warning(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments.report.curves.draw_curves", broken)
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == ["warning: curves.png is left out: cannot be shown in any way"]
+
+
+def test_a_picture_without_a_place_is_one_warning(tmp_path, capsys):
+    _, folder = make_config(tmp_path, "trainer.max_steps=3")
+    folder.create()
+    folder.curves_file.mkdir()
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == [
+        f"warning: curves.png is left out: {folder.curves_file}: Is a directory",
+    ]
+
+
+@pytest.mark.parametrize("function", ["say", "beginning", "evaluation_line", "number"])
+def test_a_console_that_breaks_is_left_out(tmp_path, capsys, monkeypatch, function):
+    monkeypatch.setattr(f"experiments.loggers.console.{function}", broken)
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == ["warning: the console is left out: cannot be shown in any way"]
+
+
+def test_a_damaged_line_is_left_out_of_the_picture_with_one_warning(tmp_path, capsys):
+    config, folder = make_config(tmp_path, "trainer.max_steps=3")
+    assert run(config)
+    damaged = folder.metrics_file.read_bytes()
+    folder.metrics_file.write_bytes(b"\0" * 60 + damaged[60:])
+    folder.summary_file.unlink()  # so that the run ends once more, from its checkpoint
+    capsys.readouterr()
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == [
+        f"warning: {folder.metrics_file}:1: 1 line cannot be read; curves.png is without"
+    ]
+    assert folder.curves_file.exists()
+
+
+def test_broken_records_of_a_resumed_run_are_made_anew_with_a_warning_each(tmp_path, capsys):
+    _, folder = make_config(tmp_path, "trainer.max_steps=3")
+    folder.create()
+    folder.config_file.touch()
+    folder.env_file.write_text("[]")
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == [
+        f"warning: {folder.config_file} is not a mapping; it is written anew",
+        f"warning: {folder.env_file} is not a JSON object; it is written anew",
+    ]
+    assert folder.config()["seed"] == 0
+
+
+def test_the_summary_is_written_before_anything_is_shown(tmp_path, capsys, monkeypatch):
+    found = []
+
+    def draw(folder):
+        found.append(folder.summary())
+        return []
+
+    monkeypatch.setattr("experiments.report.curves.draw_curves", draw)
+    folder, _ = run_with(tmp_path, capsys)
+    assert found == [folder.summary()]
+
+
+def test_an_old_summary_that_says_little_is_shown_as_far_as_it_goes(tmp_path, capsys):
+    _, folder = make_config(tmp_path, "trainer.max_steps=3")
+    folder.create()
+    folder.write_summary({"status": "finished", "steps": 0})
+    _, errors = run_with(tmp_path, capsys)
+    assert errors == []
 
 
 # ------------------------------------------------------------------------------------ being killed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +96,18 @@ def test_config_and_env_are_not_overwritten(folder):
     assert json.loads(folder.env_file.read_text()) == {"torch": "first"}
 
 
+@pytest.mark.parametrize("text", ["", "a: [", "[]", "null"])
+def test_a_broken_config_or_env_of_a_resumed_run_is_written_anew_and_told(folder, text):
+    folder.config_file.write_text(text)
+    folder.env_file.write_text(text)
+    warnings = [folder.write_config("seed: 1\n"), folder.write_env({"torch": "now"})]
+    for warning, file in zip(warnings, (folder.config_file, folder.env_file), strict=True):
+        assert str(file) in warning
+        assert "written anew" in warning
+    assert folder.config() == {"seed": 1}
+    assert json.loads(folder.env_file.read_text()) == {"torch": "now"}
+
+
 def test_yaml_that_makes_objects_is_refused(folder):
     folder.config_file.write_text("a: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(Exception, match="could not determine a constructor"):
@@ -170,3 +184,76 @@ def test_the_last_step_is_found_before_an_evaluation_and_a_half_written_line(fol
     row = folder.last_step()
     assert row is not None
     assert row["step"] == 300
+
+
+# ------------------------------------------------------------------------ what is in a file's place
+
+
+def test_a_fifo_in_place_of_any_file_is_told_and_not_waited_for(folder):
+    calls = [
+        (folder.config_file, folder.config),
+        (folder.summary_file, folder.summary),
+        (folder.plan_file, folder.plan),
+        (folder.failure_file, folder.failure),
+        (folder.metrics_file, folder.rows),
+        (folder.metrics_file, folder.last_step),
+        (folder.metrics_file, folder.sync_metrics),
+        (folder.metrics_file, lambda: folder.append_row({})),
+    ]
+    for file, call in calls:
+        if not file.exists():
+            os.mkfifo(file)
+        with pytest.raises(UserError, match=file.name):
+            call()
+
+
+def test_a_lock_is_no_link_to_somebody_elses_file(folder, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("of somebody")
+    (folder.path / ".lock").symlink_to(victim)
+    with pytest.raises(UserError, match=r"\.lock: "), folder.lock():
+        pass
+    assert victim.read_text() == "of somebody"
+
+
+def test_looking_at_a_lock_needs_no_right_to_write(folder, monkeypatch):
+    (folder.path / ".lock").touch()
+    opened = os.open
+
+    def read_only(path, flags, *rest):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert not folder.is_locked()
+    monkeypatch.setattr(sys, "platform", "a platform without a known F_GETLK")
+    assert not folder.is_locked(), "where it cannot be told"
+
+
+def test_a_full_disk_is_told_with_the_file(folder, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "open", full)
+    for call in (lambda: folder.append_row({"step": 1}), folder.sync_metrics):
+        with pytest.raises(UserError, match=r"metrics\.jsonl: No space left on device"):
+            call()
+    with pytest.raises(UserError, match=r"plan\.json: No space left on device"):
+        folder.write_plan(total_steps=1, steps_per_epoch=1)
+
+
+def test_a_failure_that_cannot_be_removed_does_not_undo_a_summary(folder):
+    folder.failure_file.mkdir()
+    folder.write_summary({"status": "finished"})
+    assert folder.summary() == {"status": "finished"}
+
+
+def test_rows_of_a_damaged_file_are_those_that_can_be_read(folder):
+    folder.append_row({"event": "step", "step": 1, "loss": 0.5})
+    with folder.metrics_file.open("ab") as file:
+        file.write(bytes(60) + b'\n{"event": "step", "step": "two"}\n{"event": "pause"}\n')
+    folder.append_row({"event": "evaluation", "step": 1})
+    rows, broken = folder.readable_rows()
+    assert [row["event"] for row in rows] == ["step", "evaluation"]
+    assert broken == [2, 3, 4]

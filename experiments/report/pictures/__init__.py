@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 # As `profiles` it would be lost: the submodule of that name takes its place.
 from experiments.report.cost import profiles as shares_within
 from experiments.report.document import Picture
@@ -13,6 +15,14 @@ from experiments.report.pictures.validation import validation_pictures
 from experiments.report.records import Results
 from experiments.report.tuning import sensitivity
 
+DRAWING: Mapping[str, Callable[[Results], tuple[Picture, ...]]] = {
+    "training": training_pictures,
+    "validation": validation_pictures,
+    "step_size": step_size_pictures,
+    "tuning": lambda results: tuning_pictures(results, sensitivity(results)),
+    "profiles": lambda results: profile_pictures(results, shares_within(results)),
+}
+
 
 def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
     """All pictures under `training`, `validation`, `step_size`, `tuning` and `profiles`.
@@ -20,10 +30,4 @@ def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
     Where there is nothing to draw the tuple is empty. The first three show the runs of the
     comparison only. The same results give the same bytes.
     """
-    return {
-        "training": training_pictures(results),
-        "validation": validation_pictures(results),
-        "step_size": step_size_pictures(results),
-        "tuning": tuning_pictures(results, sensitivity(results)),
-        "profiles": profile_pictures(results, shares_within(results)),
-    }
+    return {key: draw(results) for key, draw in DRAWING.items()}

@@ -17,8 +17,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from experiments.report.curves import spans_decades
+from experiments.report.document import MADE_BY
 from experiments.report.palette import LineStyle
 from experiments.report.pictures.bands import Band
 from experiments.report.titles import label_title, row_title
@@ -186,7 +188,9 @@ def png(figure: Figure) -> bytes:
     drawn = Image.fromarray(points).convert("RGB")
     few = drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, format="PNG", optimize=True)
+    made_by = PngInfo()
+    made_by.add_text("Software", MADE_BY)
+    few.save(buffer, format="PNG", optimize=True, pnginfo=made_by)
     return buffer.getvalue()
 
 

@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from experiments.errors import UserError
 from experiments.sweep.job import Ended, Job, Outcome, Tick
-from experiments.sweep.process import interrupt, start
+from experiments.sweep.process import interrupt, not_started, start
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0
@@ -33,7 +34,11 @@ class LocalLauncher:
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    running.append(_Running(waiting.popleft()))
+                    job = waiting.popleft()
+                    try:
+                        running.append(_Running(job))
+                    except UserError as error:
+                        ended(job, not_started(error))
                 time.sleep(_POLL_SECONDS)
                 for one in [one for one in running if one.process.poll() is not None]:
                     running.remove(one)

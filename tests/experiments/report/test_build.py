@@ -48,10 +48,12 @@ def test_the_files(sweep: Path) -> None:
     assert len((report / "runs.csv").read_text().splitlines()) == 1 + 6
 
 
-def test_a_second_report_is_the_same_and_clears_old_pictures(sweep: Path) -> None:
+def test_a_second_report_is_the_same_and_clears_its_own_old_pictures_only(sweep: Path) -> None:
     report = write_report(sweep)
+    pictures = report / "pictures"
+    (pictures / "mine.png").write_bytes(b"\x89PNG, but of somebody else")
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
-    (report / "pictures" / "old.png").write_bytes(b"")
+    (pictures / "old.png").write_bytes(next(pictures.glob("t*.png")).read_bytes())
     write_report(sweep)
     after = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     assert after == before
