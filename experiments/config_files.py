@@ -56,13 +56,14 @@ def _what_is_unclear(tag: str, text: str) -> str:
         return "~ may be nothing or the home folder: write null, or '~' in quotes"
     if tag not in (_INT, _FLOAT):
         return ""
+    shown = text if len(text) <= 40 else f"{text[:20]}…{text[-10:]}"
     if tag == _INT and _LEADING_ZERO.match(text):
-        return f"{text} begins with a zero: write it without, or in quotes where it is text"
+        return f"{shown} begins with a zero: write it without, or in quotes where it is text"
     if _STRAY_UNDERSCORE.search(text):
-        return f"{text} has an underscore that is not between digits"
+        return f"{shown} has an underscore that is not between digits"
     digits = re.split("[eE]", text)[0]
     if tag == _FLOAT and re.search("[1-9]", digits) and float(text.replace("_", "")) == 0:
-        return f"{text} is too small to be told from 0"
+        return f"{shown} is too small to be told from 0"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,4 +96,7 @@ def _require_server(where: str) -> None:
 
 
 def _text(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    """Bytes as text; what is not UTF-8 stays bytes, and is refused as a row without text."""
+    with suppress(UnicodeDecodeError):
+        return value.decode("utf-8") if isinstance(value, bytes) else value
+    return value

@@ -45,7 +45,23 @@ def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
     folder = Path(name)
     bare = (folder / "merges.txt").is_file() and not any(folder.glob("*config.json"))
     cls = GPT2Tokenizer if bare else AutoTokenizer
-    return _load(name, key, lambda **place: cls.from_pretrained(name, **place))
+
+    def load(**place: bool) -> PreTrainedTokenizerBase:
+        tokenizer: PreTrainedTokenizerBase = cls.from_pretrained(name, **place)
+        _try(tokenizer)
+        return tokenizer
+
+    return _load(name, key, load)
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer whose files do not go together fail before the data are read."""
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise TypeError(f"model_max_length is {tokenizer.model_max_length!r}, not a number")
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        # Not by the tokenizer's own call, which changes settings that its identity is made of.
+        backend.encode("a text, with a letter that is in few vocabularies: 🙂⠿")
 
 
 def load_model(

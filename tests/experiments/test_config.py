@@ -360,6 +360,8 @@ REFUSED = {
     "quotes",
     "seed=Null": "seed (command line): must be a whole number, not 'Null'",
     "optimizer.eps=1e-400": "optimizer.eps (command line): 1e-400 is too small to be told from 0",
+    "optimizer.eps=0." + "0" * 400 + "1": "optimizer.eps (command line): "
+    "0.000000000000000000…0000000001 is too small to be told from 0",
     "optimizer.eps=1,5": "optimizer.eps (command line): must be a number, not '1,5'",
     "optimizer.betas=[0.5, 010]": "optimizer.betas (command line): 010 begins with a zero: write "
     "it without, or in quotes where it is text",

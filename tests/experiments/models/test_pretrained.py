@@ -10,11 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer, BertModel
 
 from experiments.errors import UserError
 from experiments.models.gpt2 import pretrained_gpt2
 from experiments.models.masked_bert import pretrained_masked_bert
-from experiments.models.pretrained import from_pretrained, load_config, load_model, load_tokenizer
+from experiments.models.pretrained import (
+    from_pretrained,
+    load_config,
+    load_model,
+    load_tokenizer,
+    quiet,
+)
 from experiments.models.text_classifier import Wanted, pretrained_classifier
 from tests.experiments.data.locations import bert_folder
 
@@ -57,6 +64,30 @@ def test_a_config_that_is_none_names_the_folder(folder: Path, text: str) -> None
 def test_a_tokenizer_that_is_none_names_the_folder(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text)
     assert_named(folder, "task.tokenizer", lambda: load_tokenizer(str(folder), "task.tokenizer"))
+
+
+def test_a_tokenizer_that_cannot_tokenise_names_the_folder(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"] = {"a": 0}
+    path.write_text(json.dumps(content))
+    assert_named(folder, "task.tokenizer", lambda: load_tokenizer(str(folder), "task.tokenizer"))
+
+
+def test_a_longest_text_that_is_no_number_names_the_folder(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": {}}))
+    message = assert_named(
+        folder, "task.tokenizer", lambda: load_tokenizer(str(folder), "task.tokenizer")
+    )
+    assert "model_max_length" in message
+
+
+def test_trying_a_tokenizer_leaves_it_as_it_was() -> None:
+    tokenizer = load_tokenizer(str(bert_folder()), "key")
+    with quiet():
+        untouched = AutoTokenizer.from_pretrained(str(bert_folder()))
+    assert tokenizer.backend_tokenizer.to_str() == untouched.backend_tokenizer.to_str()
 
 
 @pytest.mark.parametrize(
@@ -107,8 +138,6 @@ class Payload:
 
 def weights(folder: Path) -> Any:
     config = load_config(str(folder), "bert")
-    from transformers import BertModel
-
     return load_model(BertModel, str(folder), config, add_pooling_layer=False)
 
 

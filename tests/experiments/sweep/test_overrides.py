@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from experiments.arguments import argument_of, value_of
 from experiments.errors import UserError
 from experiments.sweep.overrides import ReadSweep, read_sweep
 from experiments.sweep.schema import GpusSettings, LocalSettings, SlurmSettings
@@ -165,3 +168,13 @@ def test_a_block_of_the_runs_is_the_last_word_on_its_own_keys_alone(root: Path) 
         "trainer.epochs": "trainer.epochs=3",
         "trainer.precision": "trainer.precision=bfloat16",
     }
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["results_dir", "task.folder", "model.name", "logger.wandb_project"]),
+    st.text(max_size=10) | st.sampled_from(["null", "~", "'a'", '"', "[", "010", "a #b", " a "]),
+)
+def test_what_is_written_for_a_run_is_read_back(key: str, text: str) -> None:
+    assert argument_of(key, text).partition("=")[0] == key
+    assert value_of(key, argument_of(key, text).partition("=")[2]) == text
