@@ -81,7 +81,7 @@ def _make(folder: Path) -> None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Waits until no other process writes `path`; a process that dies gives the lock back."""
-    with path.with_name(f".{path.name}.lock").open("wb") as file:
+    with open(path.with_name(f".{path.name}.lock"), "ab", opener=_unlinked) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX)
         except OSError:
@@ -92,6 +92,11 @@ def _alone(path: Path) -> Iterator[None]:
         for left in path.parent.glob(f".{path.name}.*.tmp"):
             left.unlink(missing_ok=True)
         yield
+
+
+def _unlinked(path: str, flags: int) -> int:
+    """The lock's name can be guessed: a link there, which may lead anywhere, is refused."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def _write(path: Path, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 # What makes no difference between two cells: where things lie, what is logged, and the seed.
 _LEFT_OUT = ("seed", "choices", "data_root", "results_dir", "cache_dir", "device", "logger")
 _LEFT_OUT_BELOW = ("trainer.workers", "trainer.checkpoint_every_steps", "task.download")
+
+_LONGEST = 300
 
 Config = Mapping[str, Any]
 
@@ -29,7 +32,8 @@ def distinct_labels(named: Sequence[tuple[str, Config]]) -> list[str]:
     for name, indices in of_name.items():
         differing = _differing([settings[i] for i in indices])
         for i in indices:
-            labels[i] = " ".join([name, *(f"{_short(k)}={settings[i][k]}" for k in differing)])
+            words = [name, *(f"{_short(k)}={settings[i][k]}" for k in differing)]
+            labels[i] = _bounded(" ".join(words))
     return labels
 
 
@@ -51,6 +55,13 @@ def _flat(config: Config) -> dict[str, str]:
 
     walk("", {key: value for key, value in config.items() if key not in _LEFT_OUT})
     return flat
+
+
+def _bounded(label: str) -> str:
+    """As it is, unless no table or picture could hold it; different ones stay different."""
+    if len(label) <= _LONGEST:
+        return label
+    return f"{label[:_LONGEST]}… {zlib.crc32(label.encode(errors='replace')):08x}"
 
 
 def _short(key: str) -> str:

@@ -134,3 +134,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cache_dir: .*file/cache; set it to a folder"):
         cached(tmp_path / "file" / "cache")
+
+
+def test_a_lock_is_no_link_to_somebody_elses_file(tmp_path: Path) -> None:
+    cached(tmp_path)
+    (tmp_path / "victim").write_text("of somebody")
+    for array in tmp_path.glob("*.npy"):
+        lock = array.with_name(f".{array.name}.lock")
+        array.unlink()
+        lock.unlink()
+        lock.symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"):
+        cached(tmp_path)
+    assert (tmp_path / "victim").read_text() == "of somebody"

@@ -28,6 +28,7 @@ from tests.experiments.report.folders import write_plan, write_run
 
 FILES = ("config.yaml", "env.json", "plan.json", "summary.json", "failure.json", "metrics.jsonl")
 # As a text in each file may be.
+DEEP = 300_000
 HOSTILE = st.sampled_from(
     ["", "=1+1", "\ud800", "\x00", "\x1b[2J", "$x_", "{{ x }}", "<b>", "\\input{x}", "n" * 300]
 )
@@ -166,15 +167,14 @@ def test_what_is_no_file_in_a_files_place_is_not_waited_for(
     as_texts(tmp_path)
 
 
-@pytest.mark.parametrize("size", [1, 100_000])
-@pytest.mark.parametrize("opening", ["[", '{"a":'])
-def test_rows_without_end_end_no_process(
-    tmp_path: Path, without_pictures: None, opening: str, size: int
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_values_within_values_without_end_end_no_process(
+    tmp_path: Path, without_pictures: None, opening: str, closing: str
 ) -> None:
     folder = write_run(tmp_path)
     row = '{"event": "step", "step": 9, "forward_passes": 9, "backward_passes": 9, "x": '
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(f"{row}{opening * size}\n")
+        file.write(f"{row}{opening * DEEP}0{closing * DEEP}}}\n")
     as_texts(tmp_path)
     assert len(read_results(tmp_path).runs[0].steps) == 4
 
@@ -194,6 +194,14 @@ def test_a_part_that_cannot_be_made_takes_no_other_with_it(
         "“Results” cannot be made and is left out (OverflowError: too large).",
     )
     assert [section.key for section in document.sections][:2] == ["curves", "statistics"]
+
+
+def test_labels_of_configs_with_endless_texts_stay_short_and_different(tmp_path: Path) -> None:
+    for number in range(2):
+        write_run(tmp_path, optimizer="alsals", settings={"note": "n" * 100_000 + str(number)})
+    labels = {run.label for run in read_results(tmp_path).runs}
+    assert len(labels) == 2
+    assert max(map(len, labels)) < 400
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
