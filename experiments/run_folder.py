@@ -21,8 +21,9 @@ from experiments.errors import BusyError, UserError
 # `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
-# What the summary of a run that is done says of it.
-_ENDS = ("finished", "diverged")
+# What the summary of a run that is done says of it: it has a result, its loss was not finite any
+# more, no step moved a parameter.
+ENDS = ("finished", "diverged", "stuck")
 # A file among the folders above is no folder that has been made, as far as reading goes.
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
@@ -177,7 +178,7 @@ class RunFolder:
             UserError: if the file is broken, or does not say how the run ended.
         """
         summary = self._object(self.summary_file)
-        if summary is not None and summary.get("status") not in _ENDS:
+        if summary is not None and summary.get("status") not in ENDS:
             raise UserError(
                 f"{self.summary_file} does not say how the run ended; delete it to run again"
             )

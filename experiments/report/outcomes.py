@@ -13,7 +13,7 @@ from experiments.run_folder import RunFolder
 
 
 def outcome(run: RunRecord) -> str:
-    """`finished`, `diverged`, `failed` (its process ended badly) or `unfinished`."""
+    """`finished`, `diverged`, `stuck`, `failed` (its process ended badly) or `unfinished`."""
     if run.status == "unfinished" and RunFolder(run.folder).failure_file.exists():
         return "failed"
     return run.status
@@ -25,6 +25,7 @@ class Counts:
 
     finished: int
     diverged: int
+    stuck: int
     failed: int
     unfinished: int
     not_started: int
@@ -34,6 +35,7 @@ class Counts:
             f"{count} {name}"
             for name, count in (
                 ("diverged", self.diverged),
+                ("stuck", self.stuck),
                 ("failed", self.failed),
                 ("unfinished", self.unfinished),
                 ("not started", self.not_started),
@@ -50,6 +52,7 @@ def counts(runs: Sequence[RunRecord], not_started: int = 0) -> Counts:
     return Counts(
         finished=found["finished"],
         diverged=found["diverged"],
+        stuck=found["stuck"],
         failed=found["failed"],
         unfinished=found["unfinished"],
         not_started=not_started,
@@ -65,7 +68,7 @@ def not_started(comparison: Comparison) -> int:
 
 
 def missing_cells(comparison: Comparison) -> list[tuple[str, str]]:
-    """The planned (row, label) without a single finished or diverged run."""
+    """The planned (row, label) without a single run that came to an end."""
     return [
         (cell.row, cell.label)
         for cell in comparison.results.planned

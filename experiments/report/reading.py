@@ -18,7 +18,7 @@ from experiments.report.metrics_file import Metrics, read_metrics
 from experiments.report.plans import Place, Plans, read_plans
 from experiments.report.records import Results, RunRecord, Stage, Status
 from experiments.report.titles import label_title, row_title
-from experiments.run_folder import RunFolder
+from experiments.run_folder import ENDS, RunFolder
 
 LAYOUT = "<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>"
 
@@ -137,7 +137,8 @@ def _holds_out(config: Mapping[str, Any]) -> bool:
 def _status(summary: Mapping[str, Any] | None) -> Status:
     if summary is None:
         return "unfinished"
-    return "diverged" if summary["status"] == "diverged" else "finished"
+    status: Status = summary["status"]
+    return status
 
 
 def _score(files: _Files) -> tuple[str, bool]:
@@ -157,7 +158,7 @@ def _score(files: _Files) -> tuple[str, bool]:
 
 def _is_summary(summary: Mapping[str, Any]) -> bool:
     return (
-        summary.get("status") in ("finished", "diverged")
+        summary.get("status") in ENDS
         and isinstance(summary.get("score"), str)
         and isinstance(summary.get("final"), dict)
         and isinstance(summary.get("best"), dict)

@@ -31,10 +31,13 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 def _cost(summary: Mapping[str, Any]) -> str:
     steps = summary["steps"]
+    # Summaries of earlier versions do not count them.
+    refused = summary.get("steps_refused", 0)
+    told = f"; {refused} of {steps} steps moved nothing" if refused else ""
     return (
         f"{summary['status']}: {steps} steps in {summary['seconds_training']:.1f} s of training; "
         f"a step took {summary['forward_passes'] / steps:.2f} forward "
-        f"and {summary['backward_passes'] / steps:.2f} backward passes"
+        f"and {summary['backward_passes'] / steps:.2f} backward passes{told}"
     )
 
 
