@@ -41,7 +41,8 @@ main keys:
   logger.wandb=disabled   online, offline, disabled
 --print-config shows all keys of a run as YAML and starts nothing.
 
-exit codes: 0 the run finished, 1 the run failed, 2 wrong arguments, files or data,
+exit codes: 0 the run finished, 1 it failed, diverged or moved nothing,
+            2 wrong arguments, files or data,
             3 another process works in the run's folder, 130 interrupted (Ctrl-C),
             143 terminated (SIGTERM); both leave a checkpoint
 

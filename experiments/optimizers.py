@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -56,6 +58,50 @@ def build_optimizer(
     Raises:
         UserError: if the optimizer cannot take a setting of the spec, or is not installed.
     """
+    params = list(params)
+    _require_representable(spec, params)
+    with _settings_named(spec):
+        return _build(spec, params, total_steps, steps_per_epoch)
+
+
+def _require_representable(spec: schema.Optimizer, params: Sequence[torch.nn.Parameter]) -> None:
+    """Raise UserError for a number that the parameters' type cannot hold: steps are taken in it."""
+    dtypes = {param.dtype for param in params if param.dtype.is_floating_point}
+    for name, value in spec.model_dump().items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int | float):
+                for dtype in dtypes:
+                    _require_held(f"optimizer.{name}", float(number), dtype)
+
+
+def _require_held(key: str, number: float, dtype: torch.dtype) -> None:
+    limits = torch.finfo(dtype)
+    smallest = limits.smallest_normal * limits.eps
+    if 0 < abs(number) < smallest or abs(number) > limits.max:
+        raise UserError(
+            f"{key}: {number:g} is beyond {str(dtype).removeprefix('torch.')}, the type of the "
+            f"parameters, which holds {smallest:.2g} to {limits.max:.2g}"
+        )
+
+
+@contextmanager
+def _settings_named(spec: schema.Optimizer) -> Iterator[None]:
+    """Turns what a constructor refuses into a line that begins with the setting's key."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        named = [word for word in re.findall(r"\w+", reason) if word in type(spec).model_fields]
+        key = f"optimizer.{named[0]}" if named else "optimizer"
+        raise UserError(f"{key}: {reason}") from error
+
+
+def _build(
+    spec: schema.Optimizer,
+    params: Sequence[torch.nn.Parameter],
+    total_steps: int,
+    steps_per_epoch: int,
+) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
     match spec:
         case schema.Adam() | schema.AdamW() | schema.SGD() | schema.NAdamW():
             optimizer = _torch_optimizer(spec, params)
@@ -140,10 +186,7 @@ def _line_search(
         )
     if "n_batches_per_epoch" in known:
         settings["n_batches_per_epoch"] = steps_per_epoch
-    try:
-        optimizer: torch.optim.Optimizer = make(params, **settings)
-    except ValueError as error:
-        raise UserError(f"optimizer: {error}") from error
+    optimizer: torch.optim.Optimizer = make(params, **settings)
     return optimizer
 
 

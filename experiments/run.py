@@ -36,7 +36,8 @@ def run(config: RunConfig) -> bool:
     """Run `config` to its end, from the start or from where an earlier process was stopped.
 
     Returns:
-        True if the run is finished, by this call or an earlier one; False if it diverged.
+        True if the run is finished, by this call or an earlier one; False if it diverged, or no
+        step of it moved anything.
 
     Raises:
         UserError: if the config asks for what is not there, or the folder is in use or broken.
@@ -176,10 +177,11 @@ def _info(config: RunConfig, training: Training) -> RunInfo:
 def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
     progress = training.progress
     return {
-        "status": "diverged" if training.diverged else "finished",
+        "status": _end(training),
         **config.choices.model_dump(),
         "seed": config.seed,
         "steps": progress.step,
+        "steps_refused": progress.steps_refused,
         "epochs": progress.step / training.plan.steps_per_epoch,
         "seconds_training": progress.seconds,
         "seconds_total": progress.seconds + progress.seconds_evaluation,
@@ -192,6 +194,12 @@ def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
         "final": progress.final,
         "best": progress.best,
     }
+
+
+def _end(training: Training) -> str:
+    if training.diverged:
+        return "diverged"
+    return "stuck" if training.stuck else "finished"
 
 
 def _is_finished(summary: dict[str, Any]) -> bool:

@@ -34,8 +34,9 @@ from experiments.stored_shapes import Anything, Failure, Line, Plan, Row, Summar
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
 METRICS_LIMIT = 4096 * MEGABYTE
-# What the summary of a run that is done says of it.
-_ENDS = ("finished", "diverged")
+# What the summary of a run that is done says of it: it has a result, its loss was not finite any
+# more, no step moved a parameter.
+ENDS = ("finished", "diverged", "stuck")
 _LOCK = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -57,7 +58,7 @@ def _finite(value: Any) -> Any:
 
 def has_ended(summary: Mapping[str, Any]) -> bool:
     """Whether a summary says how its run ended."""
-    return summary.get("status") in _ENDS
+    return summary.get("status") in ENDS
 
 
 class RunFolder:

@@ -31,6 +31,7 @@ class Summary(_Stored):
     final: dict[str, Number] | None = None
     best: dict[str, Number] | None = None
     steps: Count | None = None
+    steps_refused: Count | None = None
     epochs: Number = None
     seconds_training: Number = None
     seconds_total: Number = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,11 +94,24 @@ class Sample:
     values: tuple[float, ...]
     planned: int
     diverged: int
+    stuck: int = 0
 
     @property
     def n(self) -> int:
         """How many runs the mean is of."""
         return len(self.values)
+
+    @property
+    def lost(self) -> int:
+        """How many runs came to an end without a result."""
+        return self.diverged + self.stuck
+
+    @property
+    def instead(self) -> str:
+        """What to write where there is no mean."""
+        if self.diverged:
+            return "diverged"
+        return "stuck" if self.stuck else "missing"
 
     @property
     def mean(self) -> float:
@@ -140,7 +154,7 @@ class Comparison:
         return self._runs.get((row, label), [])
 
     def finished(self, row: str, label: str) -> list[RunRecord]:
-        """Those that came to their end and did not diverge."""
+        """Those that came to their end with a result."""
         return [run for run in self.runs(row, label) if run.status == "finished"]
 
     def of_row(self, row: str) -> list[RunRecord]:
@@ -157,9 +171,9 @@ class Comparison:
     def sample(self, row: str, label: str, measure: Measure) -> Sample:
         """The measure's values by seed."""
         values = [measure.value(run) for run in self.finished(row, label)]
-        diverged = sum(run.status == "diverged" for run in self.runs(row, label))
+        ends = Counter(run.status for run in self.runs(row, label))
         finite = tuple(value for value in values if math.isfinite(value))
-        return Sample(finite, self.planned(row, label), diverged)
+        return Sample(finite, self.planned(row, label), ends["diverged"], ends["stuck"])
 
     def is_wanted(self, row: str, label: str) -> bool:
         """True if the cell was planned, or has runs."""
@@ -229,7 +243,7 @@ def shown(
     sample = comparison.sample(row, label, measure)
     told = notes(sample, usual)
     if sample.n == 0:
-        return Cell("diverged" if sample.diverged else "missing", note=told)
+        return Cell(sample.instead, note=told)
     run = comparison.runs(row, label)[0]
     return Cell(mean_text(measure, run, sample), bold=bold, note=told)
 
@@ -265,7 +279,7 @@ def spread_text(mean: str, deviation: float) -> str:
 
 
 def notes(sample: Sample, usual: int) -> str:
-    """Of how many seeds a cell's mean is, where they are not `usual`, and how many diverged."""
+    """Of how many seeds a cell's mean is, where they are not `usual`, and how many have none."""
     told = []
     if 0 < sample.n < sample.planned:
         told.append(f"{sample.n} of {sample.planned} seeds")
@@ -273,6 +287,8 @@ def notes(sample: Sample, usual: int) -> str:
         told.append("1 seed" if sample.n == 1 else f"{sample.n} seeds")
     if sample.diverged:
         told.append(f"{sample.diverged} diverged")
+    if sample.stuck:
+        told.append(f"{sample.stuck} stuck")
     return ", ".join(told)
 
 

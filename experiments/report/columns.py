@@ -9,7 +9,7 @@ from experiments.report.document import Table
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _NUMBER = re.compile(r"[+-]?\.?\d")
 # What stands where a number could be.
-_INSTEAD = frozenset(("", "–", "missing", "diverged", "none", "not reached"))
+_INSTEAD = frozenset(("", "–", "missing", "diverged", "stuck", "none", "not reached"))
 
 
 def columns_of_words(table: Table) -> tuple[bool, ...]:

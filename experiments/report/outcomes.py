@@ -14,7 +14,7 @@ from experiments.run_folder import RunFolder
 
 
 def outcome(run: RunRecord) -> str:
-    """`finished`, `diverged`, `failed` (its process ended badly) or `unfinished`."""
+    """`finished`, `diverged`, `stuck`, `failed` (its process ended badly) or `unfinished`."""
     if run.status == "unfinished" and os.path.exists(RunFolder(run.folder).failure_file):
         return "failed"
     return run.status
@@ -26,6 +26,7 @@ class Counts:
 
     finished: int
     diverged: int
+    stuck: int
     failed: int
     unfinished: int
     not_started: int
@@ -35,6 +36,7 @@ class Counts:
             f"{count} {name}"
             for name, count in (
                 ("diverged", self.diverged),
+                ("stuck", self.stuck),
                 ("failed", self.failed),
                 ("unfinished", self.unfinished),
                 ("not started", self.not_started),
@@ -51,6 +53,7 @@ def counts(runs: Sequence[RunRecord], not_started: int = 0) -> Counts:
     return Counts(
         finished=found["finished"],
         diverged=found["diverged"],
+        stuck=found["stuck"],
         failed=found["failed"],
         unfinished=found["unfinished"],
         not_started=not_started,
@@ -66,7 +69,7 @@ def not_started(comparison: Comparison) -> int:
 
 
 def missing_cells(comparison: Comparison) -> list[tuple[str, str]]:
-    """The planned (row, label) without a single finished or diverged run."""
+    """The planned (row, label) without a single run that came to an end."""
     return [
         (cell.row, cell.label)
         for cell in comparison.results.planned

@@ -157,7 +157,8 @@ def _holds_out(config: Mapping[str, Any]) -> bool:
 def _status(summary: Mapping[str, Any] | None) -> Status:
     if summary is None:
         return "unfinished"
-    return "diverged" if summary["status"] == "diverged" else "finished"
+    status: Status = summary["status"]
+    return status
 
 
 def _score(files: _Files) -> tuple[str, bool]:

@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.tuning_rule import Decider
 
 Stage = Literal["tuning", "comparison", "other"]
-Status = Literal["finished", "diverged", "unfinished"]
+Status = Literal["finished", "diverged", "stuck", "unfinished"]
 
 STEP_COLUMNS = (
     "step",

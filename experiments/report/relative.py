@@ -42,9 +42,9 @@ class Ratio:
     """The losses themselves."""
 
     @property
-    def diverged(self) -> bool:
-        """Whether a run of the cell diverged."""
-        return self.sample.diverged > 0
+    def lost(self) -> bool:
+        """Whether a run of the cell came to an end without a result."""
+        return self.sample.lost > 0
 
 
 def ratios(comparison: Comparison) -> list[Ratio]:
@@ -87,8 +87,9 @@ class OverRows:
     label: str
     rows: int
     """How many rows it has a ratio in."""
-    diverged: int
-    """In how many rows a run of it diverged; unless that is 0 it has no mean and no worst row."""
+    lost: tuple[Ratio, ...]
+    """Those of rows in which a run of it diverged or was stuck; with one it has neither a mean nor
+    a worst row."""
     geometric_mean: float
     worst: Ratio | None
 
@@ -101,12 +102,12 @@ def over_rows(found: Sequence[Ratio]) -> list[OverRows]:
 
 def _over_rows(of_label: Sequence[Ratio]) -> OverRows:
     known = [ratio for ratio in of_label if math.isfinite(ratio.value)]
-    diverged = sum(ratio.diverged for ratio in of_label)
+    lost = tuple(ratio for ratio in of_label if ratio.lost)
     mean, worst = math.nan, None
-    if known and not diverged:
+    if known and not lost:
         mean = float(stats.gmean([ratio.value for ratio in known]))
         worst = max(known, key=lambda ratio: ratio.value)
-    return OverRows(of_label[0].label, len(known), diverged, mean, worst)
+    return OverRows(of_label[0].label, len(known), lost, mean, worst)
 
 
 # -------------------------------------------------------------------------------- as it is shown
@@ -152,7 +153,7 @@ def _caption(comparison: Comparison, found: Sequence[Ratio], rows: Sequence[str]
 def _row(comparison: Comparison, of_row: Sequence[Ratio]) -> tuple[Cell, ...]:
     by_label = {ratio.label: ratio for ratio in of_row}
     usual = usual_seeds(comparison)
-    sound = [r.value for r in of_row if math.isfinite(r.value) and not r.diverged]
+    sound = [r.value for r in of_row if math.isfinite(r.value) and not r.lost]
     best = min(sound) if len(sound) > 1 else math.nan
     cells = [
         _cell(by_label[label], usual, best) if label in by_label else Cell(DASH)
@@ -165,20 +166,20 @@ def _row_note(of_row: Sequence[Ratio], by_label: dict[str, Ratio]) -> str:
     """What is wrong with the baseline, so that no ratio can be had or the ratios flatter it."""
     baseline = by_label[of_row[0].baseline]
     title = label_title(baseline.label)
-    if baseline.diverged:
-        return f"{baseline.sample.diverged} of {title} diverged"
+    if baseline.lost:
+        return f"{baseline.sample.lost} of {title} {baseline.sample.instead}"
     return "" if baseline.sample.n else f"{title} is missing"
 
 
 def _cell(ratio: Ratio, usual: int, best: float) -> Cell:
     told = [notes(ratio.sample, usual)]
     if ratio.sample.n == 0:
-        return Cell("diverged" if ratio.diverged else "missing", note=told[0])
+        return Cell(ratio.sample.instead, note=told[0])
     if math.isnan(ratio.value):
         return Cell(DASH, note=told[0])
     if math.isfinite(ratio.low):
         told.insert(0, f"{loss_text(ratio.low)} to {loss_text(ratio.high)}")
-    bold = ratio.value == best and not ratio.diverged
+    bold = ratio.value == best and not ratio.lost
     return Cell(loss_text(ratio.value), bold, note=", ".join(filter(None, told)))
 
 
@@ -198,8 +199,9 @@ def _last_rows(
 
 
 def _mean_cell(of_label: OverRows, rows: int, best: float) -> Cell:
-    if of_label.diverged:
-        return Cell("diverged", note=f"in {of_label.diverged} of {rows} rows")
+    if of_label.lost:
+        end = of_label.lost[0].sample.instead
+        return Cell(end, note=f"in {len(of_label.lost)} of {rows} rows")
     note = "" if of_label.rows == rows else f"{of_label.rows} of {rows} rows"
     if of_label.worst is None:
         return Cell("missing", note=note)
@@ -208,8 +210,8 @@ def _mean_cell(of_label: OverRows, rows: int, best: float) -> Cell:
 
 
 def _worst_cell(of_label: OverRows) -> Cell:
-    if of_label.diverged:
-        return Cell("diverged")
+    if of_label.lost:
+        return Cell(of_label.lost[0].sample.instead)
     if of_label.worst is None:
         return Cell("missing")
     return Cell(loss_text(of_label.worst.value), note=row_title(of_label.worst.row))

@@ -37,9 +37,13 @@ def _cost(summary: Mapping[str, Any]) -> str:
     seconds = summary.get("seconds_training")
     took = "-" if seconds is None else f"{seconds:.1f}"
     forward, backward = (_a_step(summary, f"{which}_passes") for which in ("forward", "backward"))
+    steps = summary.get("steps", "-")
+    # Summaries of earlier versions do not count them.
+    refused = summary.get("steps_refused") or 0
+    told = f"; {refused} of {steps} steps moved nothing" if refused else ""
     return (
-        f"{summary['status']}: {summary.get('steps', '-')} steps in {took} s of training; "
-        f"a step took {forward} forward and {backward} backward passes"
+        f"{summary['status']}: {steps} steps in {took} s of training; "
+        f"a step took {forward} forward and {backward} backward passes{told}"
     )
 
 

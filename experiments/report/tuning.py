@@ -50,7 +50,7 @@ class Point:
 
     @property
     def is_candidate(self) -> bool:
-        """Whether its rate may win: all its runs came to their end, none diverged."""
+        """Whether its rate may win: all its runs came to their end with a result."""
         return not math.isnan(self.lr) and all(run.status == "finished" for run in self.runs)
 
     @property

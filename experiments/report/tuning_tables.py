@@ -51,7 +51,8 @@ def _grid_row(point: Point) -> tuple[Cell, ...]:
 def _outcome(point: Point) -> str:
     if math.isfinite(point.score):
         return score_text(point.runs[0], point.score)
-    return "diverged" if any(run.status == "diverged" for run in point.runs) else "missing"
+    ends = {run.status for run in point.runs}
+    return next((end for end in ("diverged", "stuck") if end in ends), "missing")
 
 
 def _score_note(point: Point) -> str:
@@ -62,7 +63,7 @@ def _others(point: Point) -> str:
     """What became of the runs that did not finish."""
     counts = {
         status: sum(run.status == status for run in point.runs)
-        for status in ("diverged", "unfinished")
+        for status in ("diverged", "stuck", "unfinished")
     }
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 

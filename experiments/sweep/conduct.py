@@ -14,6 +14,7 @@ from pathlib import Path
 
 from experiments.command_line import FAILED, OK
 from experiments.errors import UserError
+from experiments.run_folder import ENDS
 from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
 from experiments.sweep.display import Display, open_display
 from experiments.sweep.failures import Failure, failed_before, failure_of
@@ -45,7 +46,7 @@ def conduct(
     """Run a sweep to its end: tuning, then the comparison, then the report.
 
     Returns:
-        The exit code: 0 if every run has finished or diverged, which is a result too; 1 if one
+        The exit code: 0 if every run has come to an end, which diverged and stuck are too; 1 if one
         failed or has no rate; 130 or 143 if it was interrupted or terminated, then there is no
         report.
 
@@ -131,7 +132,7 @@ def run_all(
 ) -> list[Failure]:
     """Bring every run to its end, by this process's launcher or by whoever works on it.
 
-    Finished and diverged runs are left alone, failed ones too unless `retry_failed`. Runs that
+    Runs that have come to an end are left alone, failed ones too unless `retry_failed`. Runs that
     another process holds are waited for, `pause` seconds between two looks, and taken over if they
     are left unfinished. No run fails twice in one call. Returns the failures, in the runs' order.
     """
@@ -160,7 +161,7 @@ def _sort(
             held.append(run)
         elif state.kind == "failed" and not retry_failed:
             failures[run.folder.path] = failed_before(run.folder, state)
-        elif state.kind not in ("finished", "diverged"):
+        elif state.kind not in ENDS:
             ready.append(run)
     return ready, held
 

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from experiments.run_folder import ENDS
 from experiments.sweep.plan import PlannedRun, Sweep
 from experiments.sweep.state import seconds_of, state_of, summary_of
 from experiments.sweep.table import duration
@@ -20,7 +21,7 @@ def listing(sweep: Sweep, *, retry_failed: bool) -> str:
     the same row; `-` for one that would not be started, which without `retry_failed` is a failed
     one too; `?` where there is none to go by.
     """
-    left_alone = {"finished", "diverged"} if retry_failed else {"finished", "diverged", "failed"}
+    left_alone = {*ENDS} if retry_failed else {*ENDS, "failed"}
     runs = (*sweep.tuning_runs(), *sweep.comparison_runs())
     seconds = _Seconds(runs)
     lines: list[tuple[str, ...]] = [_HEADER]

@@ -11,8 +11,16 @@ from typing import Any, Literal
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
-Kind = Literal["finished", "diverged", "running", "stopped", "failed", "waiting"]
-KINDS: tuple[Kind, ...] = ("finished", "running", "waiting", "stopped", "failed", "diverged")
+Kind = Literal["finished", "diverged", "stuck", "running", "stopped", "failed", "waiting"]
+KINDS: tuple[Kind, ...] = (
+    "finished",
+    "running",
+    "waiting",
+    "stopped",
+    "failed",
+    "diverged",
+    "stuck",
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def _done(summary: dict[str, Any]) -> RunState:
     steps = summary.get("steps") or 0
     final = summary.get("final")
     return RunState(
-        "diverged" if summary["status"] == "diverged" else "finished",
+        summary["status"],
         step=steps,
         total_steps=steps,
         loss=_number(final.get("train_loss") if isinstance(final, dict) else None),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from experiments.run_folder import ENDS, RunFolder
 from experiments.stored import BrokenFileError, read_model
 from experiments.stored_shapes import PlanCell, PlanTuningRun, SweepPlan
 from experiments.sweep.state import RunState, state_of
@@ -16,7 +16,6 @@ from experiments.sweep.state import RunState, state_of
 # <experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>, as `run_path` makes it.
 _DEPTH = 4
 _NO_EXPERIMENT = "default"
-_DONE = ("finished", "diverged")
 _WAITS_FOR_TUNING = "waits for its tuning"
 
 
@@ -76,7 +75,7 @@ class Watch:
         if start >= self._not_before:
             before: Sequence[Entry | None] = self._entries or [None] * len(self._runs)
             self._entries = [
-                entry if entry is not None and entry.state.kind in _DONE else run.entry()
+                entry if entry is not None and entry.state.kind in ENDS else run.entry()
                 for run, entry in zip(self._runs, before, strict=True)
             ]
             self._not_before = start + 11 * (time.monotonic() - start)

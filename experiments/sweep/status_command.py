@@ -14,7 +14,8 @@ HELP = """\
 usage: python -m experiments status FOLDER [--watch] [--help]
 
 Shows how far the runs below FOLDER are: how many have finished, are running, wait, were stopped,
-failed or diverged; of each running one its step, loss and time left; of each failed one why.
+failed, diverged or were stuck; of each running one its step, loss and time left; of each failed
+one why.
 FOLDER is a sweep's results_dir, or any folder of runs. Only files are read, so that it works
 beside a sweep and on the folder of another machine; locks of another machine are seen only where
 the file system shares them.

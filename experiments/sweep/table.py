@@ -136,7 +136,7 @@ def change(before: RunState, entry: Entry) -> str | None:
     match state.kind:
         case "running":
             return f"{'goes on' if before.kind == 'stopped' else 'started'}: {entry.name}"
-        case "finished" | "diverged":
+        case "finished" | "diverged" | "stuck":
             took = "" if state.seconds is None else f" in {duration(state.seconds)}"
             loss = f", training loss {loss_text(state.loss)}"
             return f"{state.kind}: {entry.name}, {state.step} steps{took}{loss}"

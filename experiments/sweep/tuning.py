@@ -39,8 +39,8 @@ class Best:
 def best_rate(trials: Sequence[Trial], decider: Decider = "score") -> Best:
     """The rate that is best by `tuning_rule`.
 
-    Numbers are means over the runs of a rate. A rate with a run that diverged, or whose deciding
-    number is none, is no candidate.
+    Numbers are means over the runs of a rate. A rate with a run that diverged or was stuck, or
+    whose deciding number is none, is no candidate.
 
     Raises:
         UntunedError: if a run has not ended, or no rate is a candidate.
@@ -51,7 +51,7 @@ def best_rate(trials: Sequence[Trial], decider: Decider = "score") -> Best:
         raise UntunedError(f"{waiting} of {len(trials)} tuning runs have not ended")
     found = best([_outcome(lr, trials) for lr in {trial.lr for trial in trials}], decider)
     if found is None:
-        raise UntunedError(f"all {len(trials)} tuning runs diverged; try other rates")
+        raise UntunedError(f"all {len(trials)} tuning runs diverged or were stuck; try other rates")
     name = str(summaries[0].get("score", "")) if decider == "score" else "val_loss"
     number = found.score if decider == "score" else found.val_loss
     steps = sum(int(summary.get("steps") or 0) for summary in summaries)
@@ -70,7 +70,7 @@ def _outcome(lr: float, trials: Sequence[Trial]) -> Outcome:
 
 
 def _final(summary: Mapping[str, Any], metric: str) -> float:
-    """A metric of the final evaluation; NaN where there is none, and for a run that diverged."""
+    """A metric of the final evaluation; NaN where there is none, and for a run without a result."""
     final = summary.get("final") if summary["status"] == "finished" else None
     value = final.get(metric) if isinstance(final, Mapping) else None
     return math.nan if value is None else float(value)

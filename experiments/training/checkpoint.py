@@ -36,6 +36,7 @@ class Progress:
     final: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
     seconds_evaluation: float = 0.0
+    steps_refused: int = 0
 
 
 @dataclass(frozen=True)

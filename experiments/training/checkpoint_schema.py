@@ -58,11 +58,13 @@ class SavedProgress(_Section):
     final: SavedEvaluation | None
     best: SavedEvaluation | None
     seconds_evaluation: Seconds = 0.0
+    steps_refused: Count = 0
 
     @model_validator(mode="after")
     def _steps_agree(self) -> SavedProgress:
         evaluations = [one.step for one in (self.final, self.best) if one is not None]
-        if max(self.non_finite_steps, self.evaluated_step, *evaluations, 0) > self.step:
+        counts = (self.non_finite_steps, self.steps_refused, self.evaluated_step)
+        if max(*counts, *evaluations) > self.step:
             raise ValueError(f"it counts more steps than the {self.step} that it has taken")
         return self
 

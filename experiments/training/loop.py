@@ -42,6 +42,8 @@ DIVERGED_AFTER = 20
 
 # What a line search says of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
+# How an optimizer with a record says that a step left every parameter alone.
+REFUSED = frozenset(("exhausted", "nonfinite_trials", "nonfinite_loss", "nonfinite_slope"))
 # What an optimizer that judges its last step says of it, besides.
 JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 
@@ -154,6 +156,11 @@ class Training:
         bad_end = final is not None and self._at_end() and not math.isfinite(final["val_loss"])
         return self.progress.non_finite_steps >= DIVERGED_AFTER or bad_end
 
+    @property
+    def stuck(self) -> bool:
+        """True once there were steps, and none of them has moved a parameter."""
+        return 0 < self.progress.step == self.progress.steps_refused
+
     def run(self, log: Log) -> Progress:
         """Train to the end, from wherever the run is."""
         self.task.model.train(not self.plan.evaluation_mode)
@@ -208,6 +215,7 @@ class Training:
         progress.weight_sum += weight
         progress.non_finite_steps = 0 if math.isfinite(loss) else progress.non_finite_steps + 1
         row = {"loss": loss, "step_size": step_size, **_record(self.optimizer)}
+        progress.steps_refused += row.get("status") in REFUSED
         log.step({**self._where("step"), **row})
 
     def _batches(self, first_step: int) -> Generator[Batch]:

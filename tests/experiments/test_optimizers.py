@@ -51,6 +51,27 @@ def test_every_spec_gives_its_optimizer(spec, kind):
     assert type(build(spec)[0]) is kind
 
 
+@pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError])
+def test_what_a_constructor_refuses_is_a_line_that_begins_with_the_key(monkeypatch, error):
+    def refuse(*_params, **_settings):
+        raise error("init_step of SLS must be\na number that float32 can hold; got 3e38")
+
+    monkeypatch.setattr(sls, "SLS", refuse)
+    with pytest.raises(UserError, match=r"^optimizer\.init_step: init_step of SLS must be a"):
+        build(schema.SLS())
+
+
+@pytest.mark.parametrize("spec", [schema.SLS(init_step=1e39), schema.Adam(lr=1e-60)])
+def test_a_number_that_no_parameter_can_hold_is_refused(spec):
+    with pytest.raises(UserError, match=r"^optimizer\.(init_step|lr): 1e.* is beyond float32"):
+        build(spec)
+
+
+def test_what_is_too_large_for_one_type_may_fit_another():
+    params = [torch.nn.Parameter(torch.ones(3, dtype=torch.float64))]
+    assert build_optimizer(schema.SLS(init_step=1e39), params, total_steps=9, steps_per_epoch=3)
+
+
 def test_settings_of_torchs_optimizers_arrive():
     adam = schema.AdamW(lr=0.1, betas=(0.5, 0.6), eps=1e-3, weight_decay=0.2)
     group = build(adam)[0].param_groups[0]

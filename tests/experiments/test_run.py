@@ -6,6 +6,7 @@ import getpass
 import json
 import platform
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from experiments.config import load, run_path
 from experiments.errors import UserError
 from experiments.run import run
 from experiments.run_folder import RunFolder
+from experiments.training.interrupt import Interrupt, InterruptedBetweenSteps
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -437,3 +439,69 @@ def test_quirks_of_the_plan_concern_the_tasks_that_they_were_made_in():
     assert [plan.evaluation_mode for plan in plans] == [True, False, False]
     assert [plan.metrics_of_one_batch for plan in plans] == [False, True, False]
     assert [plan.fixed_order for plan in plans] == [True] * 3
+
+
+# ----------------------------------------------------------------------- steps that move nothing
+
+FAR = ["model=mlp", "optimizer=alsals", "optimizer.init_step=1e30", "optimizer.max_trials=2"]
+
+
+def make_stuck(results):
+    own = ["task=digits", "model.width=8", "trainer.max_steps=4", "device=cpu"]
+    config = load([*own, *FAR, f"results_dir={results}"], environ={})
+    return config, RunFolder(run_path(config))
+
+
+def test_a_run_in_which_no_step_moved_anything_is_stuck_and_says_so(tmp_path, capsys):
+    config, folder = make_stuck(tmp_path)
+    assert not run(config)
+    summary = folder.summary()
+    assert (summary["status"], summary["steps"], summary["steps_refused"]) == ("stuck", 4, 4)
+    output = capsys.readouterr().out
+    assert "stuck: 4 steps" in output
+    assert "4 of 4 steps moved nothing" in output
+    assert not run(config), "a stuck run must not count as finished when it is skipped"
+
+
+def test_the_steps_that_moved_nothing_are_counted_across_a_stop(tmp_path, monkeypatch):
+    config, folder = make_stuck(tmp_path)
+    looks = []
+
+    def check(_interrupt):
+        looks.append(1)
+        if len(looks) == 3:
+            raise InterruptedBetweenSteps
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "check", check)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    assert not run(config)
+    assert folder.summary()["steps_refused"] == 4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "alsals", "peak_sls"])
+def test_where_steps_move_none_is_counted(tmp_path, optimizer, capsys):
+    config, folder = make_config(tmp_path, f"optimizer={optimizer}", "trainer.max_steps=3")
+    assert run(config)
+    assert folder.summary()["steps_refused"] == 0
+    assert "moved nothing" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "optimizer=sls optimizer.init_step=1e39",
+        "optimizer=adam optimizer.lr=1e39",
+        "optimizer=sgd optimizer.lr=1e-60",
+        "optimizer=alsals optimizer.weight_decay=1e60",
+    ],
+)
+def test_a_number_that_the_parameters_cannot_hold_leaves_no_folder(tmp_path, setting):
+    kind, number = setting.split()
+    config, _ = make_config(tmp_path, kind, number)
+    key, value = number.split("=")
+    told = re.escape(f"{key}: {float(value):g} is beyond float32")
+    with pytest.raises(UserError, match=f"^{told}"):
+        run(config)
+    assert list(tmp_path.iterdir()) == []

@@ -86,7 +86,12 @@ def test_a_broken_plan_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [("finished", "finished"), ("diverged", "diverged"), (None, "unfinished")],
+    [
+        ("finished", "finished"),
+        ("diverged", "diverged"),
+        ("stuck", "stuck"),
+        (None, "unfinished"),
+    ],
 )
 def test_status(tmp_path: Path, status: str | None, expected: str) -> None:
     write_run(tmp_path, status=status)

@@ -116,6 +116,15 @@ def test_a_run_that_diverged_is_told_and_takes_the_mean_over_rows_away(tmp_path:
     assert cells_of(table, "worst row")["SGD"] == Cell("diverged")
 
 
+def test_a_run_that_was_stuck_is_told_as_such(tmp_path: Path) -> None:
+    write(tmp_path, {"a": {"adam": (1.0,), "sgd": (2.0,)}})
+    (summary,) = tmp_path.glob("*/*/sgd/*/summary.json")
+    summary.write_text(summary.read_text().replace('"finished"', '"stuck"'))
+    table = table_of(tmp_path)
+    assert cells_of(table, "a")["SGD"] == Cell("stuck", note="1 stuck")
+    assert cells_of(table, "geometric mean")["SGD"] == Cell("stuck", note="in 1 of 1 rows")
+
+
 def test_where_the_baseline_diverged_there_is_no_ratio(tmp_path: Path) -> None:
     write(
         tmp_path,

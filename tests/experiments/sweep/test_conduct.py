@@ -159,11 +159,12 @@ def test_a_busy_run_is_no_failure_and_is_looked_at_again(tmp_path):
     assert run.folder.failure() is None
 
 
-def test_a_diverged_run_is_a_result_although_its_process_says_1(tmp_path):
+@pytest.mark.parametrize("status", ["diverged", "stuck"])
+def test_a_run_without_a_result_has_ended_although_its_process_says_1(tmp_path, status):
     run = make_run(tmp_path)
 
     def end(_folder):
-        run.folder.write_summary({"status": "diverged"})
+        run.folder.write_summary({"status": status})
         return 1
 
     assert run_all([run], Scripted(end), retry_failed=False) == []

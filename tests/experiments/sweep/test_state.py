@@ -69,10 +69,11 @@ def test_a_run_with_a_broken_summary_has_failed_and_says_what_to_do(folder, text
     assert summary_of(folder) is None
 
 
-def test_a_diverged_run_is_no_failure(folder):
-    folder.write_summary({"status": "diverged", "steps": 21, "final": {"train_loss": None}})
+@pytest.mark.parametrize("end", ["diverged", "stuck"])
+def test_a_run_without_a_result_is_no_failure(folder, end):
+    folder.write_summary({"status": end, "steps": 21, "final": {"train_loss": None}})
     state = state_of(folder)
-    assert state.kind == "diverged"
+    assert state.kind == end
     assert state.loss is not None
     assert math.isnan(state.loss)
 
