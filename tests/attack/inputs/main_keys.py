@@ -265,7 +265,7 @@ MODELS = refused(
     ("model=efficientnet model.variant=b9", "model.variant | b9"),
     ("task=python_text model.width=15", "model.heads"),
     ("task=python_text task.block=0", "task.block"),
-    ("task=python_text task.block=100000000", "block"),
+    ("task=python_text task.block=1000000", "block"),
     ("task=python_text model.name=3", "model.name | text"),
 )
 

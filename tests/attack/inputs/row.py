@@ -6,13 +6,15 @@ where needed the name of a set-up.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import stat
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,24 @@ def _sweep_file(words: list[str]) -> int:
     return DONE
 
 
+class _Stream(io.TextIOWrapper):
+    """A standard stream that stays open: the loggers of libraries keep the first they see."""
+
+    def __init__(self) -> None:
+        self._bytes = io.BytesIO()
+        super().__init__(self._bytes, encoding="utf-8", errors="surrogateescape")
+
+    def taken(self) -> str:
+        """What was written since the last time."""
+        self.flush()
+        text = self._bytes.getvalue().decode("utf-8", "surrogateescape")
+        self.seek(0)
+        self.truncate()
+        return text
+
+
+_OUT, _ERR = _Stream(), _Stream()
+
 DOORS: dict[str, Callable[[list[str]], int]] = {
     "main.py": main,
     "run_multiple.py": sweep_text,
@@ -68,6 +88,7 @@ class Row:
         named: texts that the answer must contain; case counts.
         setup: the set-up of the working directory, or none.
         code: 2, one line on stderr and nothing left; or 0, told anywhere, without a traceback.
+        shared: how many of the words are typed in all rows of a list.
     """
 
     door: str
@@ -75,10 +96,12 @@ class Row:
     named: tuple[str, ...]
     setup: str
     code: int
+    shared: int = 0
 
     def __str__(self) -> str:
         """What pytest calls it."""
-        typed = " ".join(word if len(word) < 60 else word[:57] + "..." for word in self.words)
+        own = self.words[self.shared :]
+        typed = " ".join(word if len(word) < 60 else word[:57] + "..." for word in own)
         text = f"{self.door} {typed}" + (f" [{self.setup}]" if self.setup else "")
         return text.encode("ascii", "backslashreplace").decode()
 
@@ -100,7 +123,9 @@ def _row(door: str, line: Line, before: str, code: int) -> Row:
     typed, named, *setup = line
     words = shlex.split(typed) if isinstance(typed, str) else list(typed)
     texts = tuple(named.split(" | ")) if named else ()
-    return Row(door, (*shlex.split(before), *words), texts, setup[0] if setup else "", code)
+    shared = shlex.split(before)
+    setup_name = setup[0] if setup else ""
+    return Row(door, (*shared, *words), texts, setup_name, code, len(shared))
 
 
 def complaint(row: Row, place: Path, capfd: pytest.CaptureFixture[str]) -> str:
@@ -117,7 +142,10 @@ def complaint(row: Row, place: Path, capfd: pytest.CaptureFixture[str]) -> str:
             except (Exception, SystemExit) as error:
                 return f"traceback: {_last_line(error)}"
         after = _listing(place)
-    output, errors = capfd.readouterr()
+    if workshop.waits:
+        return f"waits for a pipe: {workshop.waits[0]}"
+    spilt = capfd.readouterr()
+    output, errors = _OUT.taken() + spilt.out, _ERR.taken() + spilt.err
     errors += "".join(f"{warning.category.__name__}: {warning.message}\n" for warning in warned)
     if code != row.code:
         return f"exit code {code}, not {row.code}: {errors or output[-300:]!r}"
@@ -143,7 +171,9 @@ def _not_refused(row: Row, errors: str, changed: list[Any]) -> str:
 @contextmanager
 def _outside_of_tests() -> Iterator[list[warnings.WarningMessage]]:
     """Warnings are no errors; those that a user would see on stderr are collected."""
-    with warnings.catch_warnings(record=True) as warned:
+    _OUT.taken(), _ERR.taken()
+    streams = redirect_stdout(_OUT), redirect_stderr(_ERR)
+    with warnings.catch_warnings(record=True) as warned, streams[0], streams[1]:
         warnings.resetwarnings()
         for category in _QUIET:
             warnings.simplefilter("ignore", category)
@@ -158,7 +188,13 @@ def _listing(place: Path) -> set[tuple[str, int, int]]:
         for name in (*folders, *files):
             state = os.lstat(os.path.join(folder, name))
             size = 0 if name in folders else state.st_size
-            found.add((os.path.relpath(os.path.join(folder, name), place), state.st_mode, size))
+            found.add(
+                (
+                    os.path.relpath(os.path.join(folder, name), place),
+                    stat.S_IFMT(state.st_mode),
+                    size,
+                )
+            )
     return found
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.attack.inputs import config_files, main_keys, sweeps
+from tests.attack.inputs import config_files, data, main_keys, results, sweeps
 from tests.attack.inputs.row import Row
 
-ROWS: list[Row] = [*main_keys.ROWS, *config_files.ROWS, *sweeps.ROWS]
+ROWS: list[Row] = [
+    *main_keys.ROWS,
+    *config_files.ROWS,
+    *sweeps.ROWS,
+    *data.ROWS,
+    *results.ROWS,
+]

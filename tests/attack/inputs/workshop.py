@@ -6,12 +6,12 @@ Each is a function of a `Workshop`, registered by its name.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Workshop:
 
     place: Path
     undo: ExitStack
+    waits: list[str] = field(default_factory=list)
+    """The pipes that somebody waited for."""
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file, making the folders above it."""
@@ -86,8 +88,11 @@ class Workshop:
         return folder
 
     def without_rights(self, name: str, mode: int) -> None:
-        """Take rights away, from the superuser by being somebody else."""
+        """Take the rights to one thing away, from the superuser by being somebody else."""
         path = self.place / name
+        for other in (self.place, *self.place.rglob("*")):
+            if not other.is_symlink():
+                other.chmod(0o777 if other.is_dir() else 0o666)
         old = path.stat().st_mode
         path.chmod(mode)
         self.undo.callback(path.chmod, old)
@@ -99,11 +104,51 @@ class Workshop:
             os.seteuid(NOBODY)
             self.undo.callback(os.seteuid, 0)
 
-    def full_disk(self, free: int = 0) -> None:
-        """No file can grow beyond `free` bytes."""
-        old = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (free, old[1]))
-        self.undo.callback(resource.setrlimit, resource.RLIMIT_FSIZE, old)
+    def pipe(self, name: str) -> None:
+        """A pipe that nobody writes to; whoever waits for it is freed, and told of in `waits`."""
+        path = self.place / name
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(path, over), daemon=True)
+        watcher.start()
+        self.undo.callback(watcher.join)
+        self.undo.callback(over.set)
+
+    def _watch(self, path: Path, over: threading.Event) -> None:
+        while not over.wait(0.1):
+            if _somebody_reads(path, over) or _somebody_writes(path, over):
+                self.waits.append(path.name)
+
+
+def _somebody_reads(path: Path, over: threading.Event) -> bool:
+    """Whether somebody waits for what is written, who is freed; not one who only looked."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    over.wait(0.5)
+    try:
+        return os.write(file, b"\n") == 1
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _somebody_writes(path: Path, over: threading.Event) -> bool:
+    """Whether somebody waits for a reader, who is freed."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    over.wait(0.1)
+    try:
+        return os.read(file, 1) != b""
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
 
 
 SETUPS: dict[str, Callable[[Workshop], Any]] = {}
