@@ -1,11 +1,11 @@
-# make run · make test · make test-all · make bench: each does its own set-up, once.
+# make run · make test · make test-all · make attack · make bench: each does its own set-up, once.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all lint bench clean
+.PHONY: run test test-all attack lint bench clean
 
 run: $(VENV)/.harness
 	$(BIN)/python main.py
@@ -20,6 +20,10 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest
+
+# Tries to break it all, and prints the figures of docs/reliability.md; takes about an hour.
+attack: $(VENV)/.dev
+	$(BIN)/python -m tests.attack.figures
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
