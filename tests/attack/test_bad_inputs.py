@@ -18,7 +18,7 @@ from tests.attack.inputs.table import ROWS
 from tests.attack.inputs.workshop import RUN
 from tests.experiments.data.locations import REPOSITORY
 
-QUICK_EVERY = 60
+QUICK_EVERY = 101
 """One row in so many is tried by `make test` too."""
 
 

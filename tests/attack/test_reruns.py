@@ -13,7 +13,7 @@ from tests.attack.test_kills import FEATURES, PLAIN
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("ignore")]
 
 CASES = {title: words for title, words in (PLAIN | FEATURES).items() if title != "wandb offline"}
-QUICK = ("peak_sls", "alsals")
+QUICK = ("alsals",)
 
 
 @pytest.mark.parametrize(
