@@ -11,8 +11,9 @@ from experiments.stopping import exit_code_of, line_of, signal_of
 from experiments.streams import forgiving_streams
 
 OK, FAILED = 0, 1
-# What a disk says of itself, whichever file it was about.
-_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+# What a disk says of itself, whichever file it was about; Python says the first of a machine whose
+# folders for temporary files are all full.
+_OF_DISKS = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:

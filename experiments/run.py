@@ -51,13 +51,14 @@ def run(config: RunConfig) -> bool:
     keep_threads(plan_to_resume(folder), tell)
     # All that can be refused is refused before the folder is made, and leaves no trace.
     parts = assemble(config)
+    data = data_fingerprint(parts.task)
     folder.create()
     with folder.lock():
         # Another process may have finished the run while this one was getting ready.
         summary = folder.summary()
         if summary is not None:
             return _already_run(config, folder, summary, tell)
-        _begin_or_resume(config, folder, parts, tell)
+        _begin_or_resume(config, folder, parts, data, tell)
         training = Training(
             parts.task,
             parts.optimizer,
@@ -73,13 +74,15 @@ def run(config: RunConfig) -> bool:
     return _is_finished(summary)
 
 
-def _begin_or_resume(config: RunConfig, folder: RunFolder, parts: Assembly, tell: Say) -> None:
+def _begin_or_resume(
+    config: RunConfig, folder: RunFolder, parts: Assembly, data: Fingerprint, tell: Say
+) -> None:
     """Write what a run writes once, or see that it goes on with what it began with."""
     env = describe(parts.device)
     plan: dict[str, Any] = {
         "total_steps": parts.plan.total_steps,
         "steps_per_epoch": parts.plan.steps_per_epoch,
-        "data": data_fingerprint(parts.task),
+        "data": data,
         "machine": machine_of(env),
     }
     before = plan_to_resume(folder)

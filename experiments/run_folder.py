@@ -7,6 +7,7 @@ import fcntl
 import json
 import math
 import os
+import stat
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -103,6 +104,8 @@ class RunFolder:
         with disk(self._lock_file):
             file = os.open(self._lock_file, _LOCK | os.O_RDWR | os.O_CREAT, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise UserError(f"{self._lock_file} is no file; delete it to run again")
             # A POSIX record lock and not flock: a data worker that outlives its killed parent
             # for some seconds would inherit an flock and keep the resumed run out.
             try:
@@ -244,13 +247,16 @@ class RunFolder:
         Raises:
             UserError: if it has fewer.
         """
-        with disk(self.metrics_file), self._appending() as file:
-            if file.tell() < length:
+        with disk(self.metrics_file):
+            # A file that is missing is not made, only to be refused for its length.
+            have = os.path.getsize(self.metrics_file) if os.path.lexists(self.metrics_file) else 0
+            if have < length:
                 raise UserError(
                     f"{self.metrics_file} is shorter than when {self.checkpoint_file.name} was "
                     f"written; delete {self.path} to start anew"
                 )
-            file.truncate(length)
+            with self._appending() as file:
+                file.truncate(length)
 
     def _appending(self) -> BinaryIO:
         # A FIFO is not waited for.

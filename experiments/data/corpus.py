@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -209,6 +210,8 @@ def _datasets() -> ModuleType:
             "task.hub_name needs the package 'datasets': pip install 'sls-torch[harness]'"
         ) from error
     datasets.disable_progress_bars()
+    # What it logs of a broken file, the exception says too, and that is told.
+    datasets.logging.set_verbosity(logging.CRITICAL)
     module: ModuleType = datasets
     return module
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ def read_hub(hub_name: str, name: str, split: Split) -> Examples:
     folder = Path(hub_name)
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
+    # What it logs of a broken file, the exception says too, and that is told.
+    verbosity = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity(CRITICAL)
     try:
         if folder.is_dir():
             table = _from_folder(datasets, folder / name, split_name)
@@ -30,6 +34,7 @@ def read_hub(hub_name: str, name: str, split: Split) -> Examples:
             table = _from_hub(datasets, hub_name, name, split_name)
         columns = {column: table[column][:] for column in table.column_names}
     finally:
+        datasets.logging.set_verbosity(verbosity)
         if not bars:
             datasets.enable_progress_bars()
     names = getattr(table.features.get("label"), "names", None)
@@ -59,7 +64,9 @@ def _from_folder(datasets: Any, folder: Path, split: str) -> Any:
         return datasets.load_dataset("parquet", data_files={split: files}, split=split)
     # What a broken file raises depends on where it is broken; datasets wraps some of it.
     except Exception as error:
-        raise UserError(f"task.hub_name: {folder} does not load: {_root_cause(error)}") from error
+        raise UserError(
+            f"task.hub_name: {folder}/{split}-*.parquet does not load: {_root_cause(error)}"
+        ) from error
 
 
 def _from_hub(datasets: Any, hub_name: str, name: str, split: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,10 @@ Loaded = TypeVar("Loaded")
 P = ParamSpec("P")
 
 
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken")
+"""Files, one of which every tokenizer of a folder has; without, transformers makes an empty one."""
+
+
 def load_config(name: str, model_type: str) -> PretrainedConfig:
     """The config of the pretrained model `name`, which must be of the given type."""
     config = _load(name, "model.name", lambda **place: AutoConfig.from_pretrained(name, **place))
@@ -45,6 +50,13 @@ def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
     folder = Path(name)
     bare = (folder / "merges.txt").is_file() and not any(folder.glob("*config.json"))
     cls = GPT2Tokenizer if bare else AutoTokenizer
+
+    if folder.is_dir() and not any(
+        file for pattern in _VOCABULARIES for file in folder.glob(pattern)
+    ):
+        raise UserError(
+            f"{key}: the folder '{name}' has no tokenizer: none of {', '.join(_VOCABULARIES)}"
+        )
 
     def load(**place: bool) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = cls.from_pretrained(name, **place)
@@ -113,12 +125,15 @@ def keep_layers(available: int, wanted: int | None, name: str) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Turns transformers' progress bars and warnings off, and back on afterwards."""
+    """Turns transformers' progress bars and warnings off, and torch's of files; then on again."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # Said before the file is refused, which one line of ours tells.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

@@ -53,6 +53,8 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
         with _alone(report):
             _write(report, texts, document)
     except DiskError as error:
+        with suppress(OSError):  # not where an earlier report has pictures
+            (report / PICTURES).rmdir()
         hint = "; --output PATH writes it elsewhere" if output is None else ""
         raise UserError(f"the report cannot be written: {error}{hint}") from error
     return report

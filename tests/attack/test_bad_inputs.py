@@ -114,5 +114,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(
     )
     assert done.returncode in (1, 2), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert str(tmp_path / "results") in done.stderr
+    # Where no byte can be written at all, Python itself finds no folder for temporary files.
+    named = str(tmp_path / "results") if free else "temporary directory"
+    assert named in done.stderr
     assert list(tmp_path.rglob(".*.tmp")) == []

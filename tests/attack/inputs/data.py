@@ -173,7 +173,7 @@ PICTURES = refused(
     ("task.folder=d", "val_annotations.txt, line 1", "annotations_without_tabs"),
     ("task.folder=d", "val_annotations.txt, line 1 | 9.png", "annotations_of_a_missing_picture"),
     ("task.folder=d", "val_annotations.txt", "annotations_empty"),
-    ("task.folder=d", "val_annotations.txt | UTF-8", "annotations_in_latin_1"),
+    ("task.folder=d", "val_annotations.txt | utf-8", "annotations_in_latin_1"),
     ("task.folder=d task.validation=val", "d/val", "good_pictures"),
     ("task.folder=d task.size=0", "task.size", "good_pictures"),
     ("task.folder=d task.crop=square", "task.crop", "good_pictures"),
@@ -480,7 +480,7 @@ HUB = refused(
 ) + refused(
     "main.py",
     ("task.hub_name=", "task.hub_name"),
-    ("task.hub_name=3", "task.hub_name | text"),
+    ("task.hub_name=3", "task.hub_name | '3'"),
     before="task=glue/sst2 task.source=hub",
 )
 

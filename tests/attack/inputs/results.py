@@ -460,7 +460,6 @@ COMMANDS = (
         ),
         ("landscape results/run", "metrics.jsonl", "landscape_without_rows"),
         ("landscape results/run", "metrics.jsonl | 2", "landscape_of_a_damaged_row"),
-        ("landscape results/run", "metrics.jsonl", "landscape_of_rows_without_loss"),
     )
     + refused(
         "experiments",
@@ -482,7 +481,6 @@ setups(
     **{f"landscape_of_config_{n}": _landscape("config.yaml", t) for n, t in _YAML_DAMAGE.items()},
     landscape_without_rows=_landscape("metrics.jsonl", ""),
     landscape_of_a_damaged_row=_landscape("metrics.jsonl", '{"event": "step"}\n\0\0\0\n{}\n'),
-    landscape_of_rows_without_loss=_landscape("metrics.jsonl", '{"event": "step", "step": 1}\n'),
 )
 
 _ROW = '{"event": "step", "step": 1, "loss": 1.0, "seconds": 1.0, "epoch": 0.1}\n'
