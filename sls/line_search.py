@@ -142,6 +142,9 @@ class _Step:
             status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
             result = SearchResult(start, first, 1, Outcome.NONFINITE)
             return self._fail(status, loss, p, result, self.before)
+        if p == 0:
+            result = SearchResult(start, first, 1, Outcome.EXHAUSTED)
+            return self._fail(Status.IDLE, loss, p, result, self.before)
         condition = self.optimizer.condition(self.before.memory, p)
         if self._proves_nothing(loss, p, start, first):
             # Kept without a search, and without a word on where the next one starts.
@@ -247,6 +250,9 @@ class _Step:
             status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
             return self._record(status, loss, p, None, self.settings["lr"])
+        if p == 0:
+            self.optimizer.remember(replace(self.before, k=self.before.k + 1))
+            return self._record(Status.IDLE, loss, p, None, self.settings["lr"])
         taken = step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
             group.step(taken, direction, taken * group.settings["weight_decay"])
@@ -287,9 +293,11 @@ class _Step:
         return result.outcome is Outcome.FLOOR and p > 0 and rises
 
     def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
-        if self.settings.get("slope", "exact") == "exact":
-            pairs = ((g.grads, d) for g, d in zip(self.groups, searched, strict=True))
-            return exact_slope(pairs, self.loss.device)
+        pairs = ((g.grads, d) for g, d in zip(self.groups, searched, strict=True))
+        exact = exact_slope(pairs, self.loss.device)
+        # Where there is no slope, no ε finds one.
+        if self.settings.get("slope", "exact") == "exact" or float(exact) == 0:
+            return exact
         return torch.tensor(
             finite_difference_slope(float(self.loss), lambda eps: float(trial(eps))),
             dtype=torch.float64,

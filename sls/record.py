@@ -20,6 +20,8 @@ class Status(StrEnum):
     """No search was due; the last step was taken again."""
     LOWERED = "lowered"
     """The loss had risen, or was lost by the last step; the peak was halved."""
+    IDLE = "idle"
+    """The slope was exactly zero, as in a mini-batch that is all masked; nothing was changed."""
     EXHAUSTED = "exhausted"
     """No trial satisfied the condition; nothing was changed."""
     NONFINITE_TRIALS = "nonfinite_trials"
@@ -36,7 +38,13 @@ class Status(StrEnum):
 
 
 _REFUSALS = frozenset(
-    (Status.EXHAUSTED, Status.NONFINITE_TRIALS, Status.NONFINITE_LOSS, Status.NONFINITE_SLOPE)
+    (
+        Status.IDLE,
+        Status.EXHAUSTED,
+        Status.NONFINITE_TRIALS,
+        Status.NONFINITE_LOSS,
+        Status.NONFINITE_SLOPE,
+    )
 )
 
 

@@ -43,7 +43,7 @@ DIVERGED_AFTER = 20
 # What a line search says of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
 # How an optimizer with a record says that a step left every parameter alone.
-REFUSED = frozenset(("exhausted", "nonfinite_trials", "nonfinite_loss", "nonfinite_slope"))
+REFUSED = frozenset(("idle", "exhausted", "nonfinite_trials", "nonfinite_loss", "nonfinite_slope"))
 # What an optimizer that judges its last step says of it, besides.
 JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 

@@ -76,11 +76,13 @@ def alsals(
         if searching:
             frequency.searched(k)
         p = float(g @ d)
-        if searching and slope == "finite_difference":
+        if searching and slope == "finite_difference" and p != 0:
             p = finite_difference(losses, k, w, d, f0)
         eta = 0.0
         trials = 0
-        if finite(f0, p) and not searching:
+        if p == 0:
+            pass  # no slope: nothing changes
+        elif finite(f0, p) and not searching:
             eta = search_start.last
             frequency.took(eta)
         elif finite(f0, p) and smoothing == "ratio":

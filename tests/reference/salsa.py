@@ -71,7 +71,9 @@ def salsa(
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
-        if finite(f0, p) and not searching:
+        if p == 0:
+            pass  # no slope: nothing changes
+        elif finite(f0, p) and not searching:
             eta = search_start.last
             frequency.took(eta)
         elif finite(f0, p):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -65,9 +66,10 @@ def test_idle_steps_do_not_grow_the_step(make: Make, idle: str) -> None:
     problem = Regression()
     optimizer = make([problem.w])
     sizes = set()
-    for _ in range(IDLE_STEPS):
-        optimizer.step(lambda: IDLE[idle](problem.w))
-        sizes.add(optimizer.last_step.step_size)
+    with no_hints():
+        for _ in range(IDLE_STEPS):
+            optimizer.step(lambda: IDLE[idle](problem.w))
+            sizes.add(optimizer.last_step.step_size)
     assert len(sizes) == 1
 
 
@@ -81,8 +83,9 @@ def steps_of_a_fresh_one(make: Make) -> int:
 def test_after_idle_steps_a_problem_is_solved_as_from_the_start(make: Make, idle: str) -> None:
     problem = Regression()
     optimizer = make([problem.w])
-    for _ in range(IDLE_STEPS):
-        optimizer.step(lambda: IDLE[idle](problem.w))
+    with no_hints():
+        for _ in range(IDLE_STEPS):
+            optimizer.step(lambda: IDLE[idle](problem.w))
     allowed = 2 * steps_of_a_fresh_one(make)
     assert problem.steps_to(optimizer, 1e-3, allowed) <= allowed
 
@@ -96,9 +99,10 @@ WITH_EXACT_SLOPE = [pytest.param(make, id=n) for n, make in LINE_SEARCHES if n !
 def test_an_idle_step_makes_one_trial(make: Make, idle: str) -> None:
     problem = Regression()
     optimizer = make([problem.w])
-    for _ in range(30):
-        optimizer.step(lambda: IDLE[idle](problem.w))
-        assert optimizer.last_step.forwards <= 2
+    with no_hints():
+        for _ in range(30):
+            optimizer.step(lambda: IDLE[idle](problem.w))
+            assert optimizer.last_step.forwards <= 2
 
 
 # SaLSA's smoothing remembers decreases; its step goes on falling in the rounding of the loss.
@@ -113,6 +117,22 @@ def test_a_solved_problem_costs_two_forward_passes_a_step(make: Callable[..., An
             optimizer.step(lambda k=k: problem.loss(k))
             passes += optimizer.last_step.forwards
     assert passes <= 2.1 * 200
+
+
+@each_search
+def test_a_mini_batch_without_a_slope_changes_nothing(make: Make) -> None:
+    """Neither parameters nor Adam's moments, which would fade, nor the search."""
+    problem = Regression()
+    optimizer = make([problem.w])
+    for k in range(15):
+        optimizer.step(lambda k=k: problem.loss(k))
+    w, state = problem.w.detach().clone(), copy.deepcopy(optimizer.state_dict())
+    optimizer.step(lambda: (problem.w * 0).sum())
+    assert optimizer.last_step.status is Status.IDLE
+    assert torch.equal(problem.w, w)
+    after = optimizer.state_dict()
+    for name, value in state["state"].get(0, {}).items():
+        assert torch.equal(torch.as_tensor(after["state"][0][name]), torch.as_tensor(value)), name
 
 
 # --- too much ------------------------------------------------------------------------------------
