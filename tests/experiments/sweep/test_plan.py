@@ -186,7 +186,7 @@ def test_where_every_rate_diverged_the_cell_stays_out_with_a_reason(fresh: Path)
     for run in sweep.tuning_runs():
         end(run, score=0.1, status="diverged")
     assert [cell.reason for cell in sweep.untuned()] == [
-        "all 3 tuning runs diverged; try other rates"
+        "all 3 tuning runs diverged or were stuck; try other rates"
     ]
 
 

@@ -94,7 +94,7 @@ def test_every_flipped_bit_is_noticed(saved, name):
     file, seed = folder.path / name, random.randrange(10**6)
     chance, whole = random.Random(seed), file.read_bytes()
     # The last bytes are the checksum's own and what zip says of it.
-    places = [chance.randrange(len(whole)) for _ in range(60)]
+    places = [chance.randrange(len(whole)) for _ in range(16)]
     for place in [*places, *range(len(whole) - 24, len(whole))]:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << chance.randrange(8)
