@@ -6,6 +6,7 @@ Functions that end in an underscore write into their first argument.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -46,6 +47,10 @@ class Arithmetic(Protocol):
         """`x ← x + value·y·z`."""
         ...
 
+    def sqrt(self, xs: Tensors) -> Tensors:
+        """`√x`."""
+        ...
+
     def sqrt_(self, xs: Tensors) -> None:
         """`x ← √x`."""
         ...
@@ -64,6 +69,10 @@ class Arithmetic(Protocol):
 
     def add_number_(self, xs: Tensors, number: float) -> None:
         """`x ← x + number`."""
+        ...
+
+    def largest(self, xs: Tensors) -> Tensors:
+        """`max |x|`, a scalar for each tensor; NaN where one of its values is."""
         ...
 
 
@@ -91,6 +100,9 @@ class Foreach:
     def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
         torch._foreach_addcmul_(xs, ys, zs, value)
 
+    def sqrt(self, xs: Tensors) -> Tensors:
+        return list(torch._foreach_sqrt(xs))
+
     def sqrt_(self, xs: Tensors) -> None:
         torch._foreach_sqrt_(xs)
 
@@ -105,6 +117,9 @@ class Foreach:
 
     def add_number_(self, xs: Tensors, number: float) -> None:
         torch._foreach_add_(xs, number)
+
+    def largest(self, xs: Tensors) -> Tensors:
+        return list(torch._foreach_norm(xs, math.inf))
 
 
 class Loop:
@@ -136,6 +151,9 @@ class Loop:
         for x, y, z in zip(xs, ys, zs, strict=True):
             x.addcmul_(y, z, value=value)
 
+    def sqrt(self, xs: Tensors) -> Tensors:
+        return [x.sqrt() for x in xs]
+
     def sqrt_(self, xs: Tensors) -> None:
         for x in xs:
             x.sqrt_()
@@ -154,6 +172,9 @@ class Loop:
     def add_number_(self, xs: Tensors, number: float) -> None:
         for x in xs:
             x.add_(number)
+
+    def largest(self, xs: Tensors) -> Tensors:
+        return [torch.linalg.vector_norm(x, math.inf) for x in xs]
 
 
 FOREACH: Arithmetic = Foreach()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sls.replay import Replay
+from sls.replay import NoReplay, Replay
 
 Closure = Callable[..., Any]
 
@@ -71,20 +71,27 @@ class Evaluation:
         closure: any of the three forms.
         params: the parameters whose `.grad` the step reads.
         forms: the optimizer's memory of closures.
+        replay: makes the evaluations of the step see the same world.
 
     Attributes:
         forwards: the number of forward passes so far, a lower bound where the closure itself
             runs several.
     """
 
-    def __init__(self, closure: Closure | None, params: Sequence[Tensor], forms: ClosureForms):
+    def __init__(
+        self,
+        closure: Closure | None,
+        params: Sequence[Tensor],
+        forms: ClosureForms,
+        replay: Replay | NoReplay,
+    ):
         if closure is None or not callable(closure):
             raise TypeError(MISSING_CLOSURE)
         self._closure = closure
         self._params = params
         self._forms = forms
         self._takes_backward = _has_backward_keyword(closure)
-        self._replay = Replay(param.device for param in params)
+        self._replay = replay
         self.forwards = 0
 
     def loss_and_gradients(self) -> Tensor:

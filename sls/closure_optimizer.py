@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
 from sls.hints import Hints
 from sls.record import Ended
+from sls.replay import NoReplay, Replay
 from sls.step_sizes import anneal_factor
 
 Record = TypeVar("Record", bound=Ended)
@@ -122,7 +124,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             RuntimeError: the loss depends on no parameter, or a gradient is sparse.
         """
         params = [param for group in self.param_groups for param in group["params"]]
-        evaluation = Evaluation(closure, params, self._forms)
+        evaluation = Evaluation(closure, params, self._forms, self.replay(params))
         loss = evaluation.loss_and_gradients()
         try:
             with torch.no_grad():
@@ -135,6 +137,10 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     def check_that_the_loss_repeats(self, evaluation: Evaluation, loss: Tensor) -> None:
         """Evaluate the mini-batch again where it was evaluated, once; warn if the loss differs."""
         self._hints.check_that_the_loss_repeats(evaluation, loss)
+
+    def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
+        """What makes the evaluations of the next step see the same world."""
+        return Replay(param.device for param in params)
 
     def report_step_size(self, step_size: float) -> None:
         """Write the accepted step where schedulers' readers and loggers look for it."""

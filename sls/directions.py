@@ -38,6 +38,10 @@ class Direction(Protocol):
         """Write the state as it is after the step."""
         ...
 
+    def committed(self, group: GroupTensors) -> Tensors:
+        """Commit, and the direction of the step: for a step that is taken whatever it finds."""
+        ...
+
 
 class SGD:
     """`d = g`."""
@@ -54,6 +58,10 @@ class SGD:
 
     def commit(self, group: GroupTensors) -> None:
         """There is no state."""
+
+    def committed(self, group: GroupTensors) -> Tensors:
+        """The gradient."""
+        return group.grads
 
 
 class MomentumSGD:
@@ -86,6 +94,11 @@ class MomentumSGD:
         group.arithmetic.add_(momentum, group.grads, 1)
         group.keep_state()
 
+    def committed(self, group: GroupTensors) -> Tensors:
+        """Write m; it is the direction."""
+        self.commit(group)
+        return group.state_tensors("momentum_buffer")
+
 
 class Adam:
     """`d = m̂/(√v̂ + ε)`, searched and taken.
@@ -110,6 +123,11 @@ class Adam:
         """Write m, v and t."""
         _commit_moments(group)
 
+    def committed(self, group: GroupTensors) -> Tensors:
+        """Write m, v and t; Adam's direction with momentum."""
+        _commit_moments(group)
+        return _adam_of_kept_moments(group)
+
 
 class MomentumFreeAdam:
     """`d = g/(√v̂ + ε)` searched, Adam's `m̂/(√v̂ + ε)` taken: not the point that was tested.
@@ -131,6 +149,11 @@ class MomentumFreeAdam:
         """Write m, v and t."""
         _commit_moments(group)
 
+    def committed(self, group: GroupTensors) -> Tensors:
+        """Write m, v and t; Adam's direction with momentum."""
+        _commit_moments(group)
+        return _adam_of_kept_moments(group)
+
 
 def _adam(group: GroupTensors) -> Tensors:
     beta1, _ = group.settings["betas"]
@@ -140,21 +163,40 @@ def _adam(group: GroupTensors) -> Tensors:
     return direction
 
 
+def _adam_of_kept_moments(group: GroupTensors) -> Tensors:
+    """As `_adam` would have been before the moments were written, to the bit, for half the work."""
+    arithmetic = group.arithmetic
+    beta1, _ = group.settings["betas"]
+    steps = [state["step"] for state in group.states]
+    roots = arithmetic.sqrt(group.state_tensors("exp_avg_sq"))
+    _finish_denominators(group, roots, steps)
+    direction = arithmetic.div(group.state_tensors("exp_avg"), roots)
+    arithmetic.div_by_(direction, [1 - beta1**t for t in steps])
+    return direction
+
+
 def _denominators(group: GroupTensors) -> Tensors:
-    """`√v̂ + ε`, with ε no smaller than the root of the type's least normal number.
+    """`√v̂ + ε`, as after the step."""
+    arithmetic = group.arithmetic
+    _, beta2 = group.settings["betas"]
+    second = arithmetic.mul(group.state_tensors("exp_avg_sq"), beta2)
+    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
+    arithmetic.sqrt_(second)
+    _finish_denominators(group, second, _steps_after(group))
+    return second
+
+
+def _finish_denominators(group: GroupTensors, roots: Tensors, steps: Sequence[int]) -> None:
+    """From `√v` to `√v̂ + ε`, with ε no smaller than the root of the type's least normal number.
 
     Where a gradient is 0, or its square rounds to 0, `0/0` would else be NaN: with ε = 0, or
     with ε = 1e-8 in float16, which has no such number.
     """
-    arithmetic = group.arithmetic
     _, beta2 = group.settings["betas"]
-    result = arithmetic.mul(group.state_tensors("exp_avg_sq"), beta2)
-    arithmetic.addcmul_(result, group.grads, group.grads, 1 - beta2)
-    arithmetic.sqrt_(result)
-    arithmetic.div_by_(result, [math.sqrt(1 - beta2**t) for t in _steps_after(group)])
-    least = max((math.sqrt(torch.finfo(param.dtype).tiny) for param in result), default=0.0)
-    arithmetic.add_number_(result, max(group.settings["eps"], least))
-    return result
+    group.arithmetic.div_by_(roots, [math.sqrt(1 - beta2**t) for t in steps])
+    dtypes = {root.dtype for root in roots}
+    least = max((math.sqrt(torch.finfo(dtype).tiny) for dtype in dtypes), default=0.0)
+    group.arithmetic.add_number_(roots, max(group.settings["eps"], least))
 
 
 def _commit_moments(group: GroupTensors) -> None:

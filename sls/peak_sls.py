@@ -28,6 +28,7 @@ from sls.peak import PeakState, Phase
 from sls.peak_record import PeakRecord
 from sls.reading import read
 from sls.record import Status
+from sls.replay import NoReplay, Replay
 from sls.slopes import exact_slope
 
 
@@ -131,6 +132,9 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         self._unread: list[Tensor] = []
         super().__init__(params, settings, PeakMemory().plain())
 
+    _read: tuple[dict[str, Any], PeakMemory] | None = None
+    """The last plain memory that was read or written, and what it says."""
+
     @property
     def direction(self) -> Direction:
         """Adam's, or SGD's with momentum."""
@@ -144,6 +148,10 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
             return _HeldStep(self, evaluation, loss).run()
         return _LookingStep(self, evaluation, loss).run()
 
+    def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
+        """A step at the held peak evaluates once."""
+        return NoReplay() if self.search_state.peak.held else super().replay(params)
+
     @property
     def all_params(self) -> list[Tensor]:
         """The parameters of all groups."""
@@ -154,11 +162,16 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     @property
     def search_state(self) -> PeakMemory:
         """What the rule and the net remember."""
-        return PeakMemory.from_plain(self.param_groups[0]["search_state"])
+        plain = self.param_groups[0]["search_state"]
+        if self._read is None or self._read[0] is not plain:
+            self._read = plain, PeakMemory.from_plain(plain)
+        return self._read[1]
 
     def remember(self, memory: PeakMemory) -> None:
         """Write it; a new dictionary, so that a saved one does not change."""
-        self.param_groups[0]["search_state"] = memory.plain()
+        plain = memory.plain()
+        self.param_groups[0]["search_state"] = plain
+        self._read = plain, memory
 
     def unread_losses(self, loss: Tensor) -> list[float]:
         """Losses that the net is to see, or none while they are few: read together."""
@@ -255,14 +268,12 @@ class _Step:
     def take(
         self, peak: PeakState, directions: Sequence[Tensors], loss: float | None = None
     ) -> None:
-        """Move by the peak's step; commit, keep and remember, the loss too where it was read."""
+        """Move by the peak's step; keep and remember, the loss too where it was read."""
         step_size = peak.step_size
         assert step_size is not None  # noqa: S101
         if step_size > LARGE:
             step_size = min(step_size, largest_step(self.groups, directions))
             peak = replace(peak, step_size=step_size)
-        for group in self.groups:
-            self.direction.commit(group)
         if peak.anchor_is_due:
             self.anchor.drop_here()
         elif not peak.held:
@@ -326,12 +337,17 @@ class _LookingStep(_Step):
         peak = self.started()
         if looked and peak.phase is Phase.SETTLING and not self._proves_nothing(looked[0], loss):
             peak = peak.with_slope(looked[0])
+        self._commit()
         self.take(peak, directions, loss)
         return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
 
     @property
     def _step(self) -> float:
         return self.memory.last_taken
+
+    def _commit(self) -> None:
+        for group in self.groups:
+            self.direction.commit(group)
 
     def _can_judge(self) -> bool:
         """Whether the last step rose from an anchor: after a failed step there is none to judge."""
@@ -353,6 +369,7 @@ class _LookingStep(_Step):
             peak = peak.with_judgement(judgement)
         else:
             peak = replace(peak, place=0)
+        self._commit()
         self.take(peak, directions, loss)
         return self.record(
             Status.ACCEPTED,
@@ -406,8 +423,10 @@ class _HeldStep(_Step):
     """A step at the peak that is held: nothing is read but the losses, some at a time."""
 
     def run(self) -> PeakRecord:
-        own = ((group.grads, group.grads) for group in self.groups)
-        bad = ~torch.isfinite(self.loss + exact_slope(own, self.loss.device))
+        largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
+        device = self.loss.device
+        sizes = torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest])
+        bad = ~torch.isfinite(self.loss + sizes.sum())
         for group in self.groups:
             group.silence(bad)
         losses = self.optimizer.unread_losses(self.loss)
@@ -418,5 +437,5 @@ class _HeldStep(_Step):
             if net.caught:
                 peak, net, status = peak.lowered(), Net(), Status.LOWERED
             self.memory = replace(self.memory, net=net)
-        self.take(peak, self.directions())
+        self.take(peak, [self.direction.committed(group) for group in self.groups])
         return self.record(status, None, target=peak.target)

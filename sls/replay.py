@@ -56,6 +56,26 @@ class Replay:
         self._buffers.finish()
 
 
+class NoReplay:
+    """For a step that evaluates once: what the evaluation leaves behind is left as it is."""
+
+    @contextmanager
+    def first_evaluation(self) -> Iterator[None]:
+        """Run the only evaluation in this context."""
+        yield
+
+    def rewind(self) -> None:
+        """There is no second evaluation.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("a step that was to evaluate its closure once evaluates it again")
+
+    def finish(self) -> None:
+        """Nothing was changed that is to be undone."""
+
+
 def _random_state(devices: Sequence[torch.device]) -> RandomState:
     state = {torch.device("cpu"): torch.get_rng_state()}
     for device in devices:
