@@ -101,7 +101,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run what pytest's arguments choose of the attack, and print or write the table."""
     counts = Counts()
     write, chosen = arguments[:1] == ["--write"], [a for a in arguments if a != "--write"]
-    code = pytest.main([str(ATTACK), "--tb=line", "-rf", *chosen], plugins=[counts])
+    # Importing the tests for their constants imports hypothesis before pytest could rewrite it.
+    imported = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    options = [str(ATTACK), "--tb=line", "-rf", "-W", imported]
+    code = pytest.main([*options, *chosen], plugins=[counts])
     text = table(counts)
     sys.stdout.write(f"\n{text}")
     if write:

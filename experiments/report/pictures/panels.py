@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,12 @@ def style() -> Iterator[None]:
         yield
 
 
+_TITLE = 32
+"""Letters of a title that fit above one of three panels."""
+_HANDLE_INCHES, _LETTER_INCHES = 0.7, 0.085
+"""Of an entry of the legend."""
+
+
 def small_multiples(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """A figure with one titled panel for each row, at most three beside each other."""
     columns = {1: 1, 2: 2, 4: 2}.get(len(titles), 3)
@@ -74,7 +81,8 @@ def small_multiples(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for axes in grid[len(titles) :]:
         axes.set_visible(False)
     for axes, title in zip(grid, titles, strict=False):
-        axes.set_title(_plain(row_title(title)))
+        letters = _TITLE if columns == 3 else 2 * _TITLE
+        axes.set_title(textwrap.fill(_plain(row_title(title)), letters))
     return figure, grid[: len(titles)]
 
 
@@ -95,11 +103,12 @@ def legend(figure: Figure, styles: Mapping[str, LineStyle], labels: Sequence[str
         )
         for label in labels
     ]
-    columns = 6 if figure.get_size_inches()[0] == WIDTH else 4
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = int(figure.get_size_inches()[0] / (_HANDLE_INCHES + _LETTER_INCHES * longest))
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=min(len(handles), columns),
+        ncols=max(1, min(len(handles), columns)),
         handlelength=2.4,
         columnspacing=1.8,
     )
