@@ -383,7 +383,6 @@ def load_checkpoint(folder):
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
     random_step, random_delay = random.randrange(31, 44), random.uniform(0, 0.02)
     kills = [
-        (9, signal.SIGKILL, 0.0),  # between two checkpoints
         (14, signal.SIGTERM, 0.0),
         (20, signal.SIGKILL, 0.05),  # in an evaluation
         (29, signal.SIGINT, 0.0),

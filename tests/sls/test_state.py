@@ -58,12 +58,12 @@ torch.save({"module": module.state_dict(), "losses": losses,
     ("name", "steps"),
     [
         ("ALSALS", 15),
-        ("ALSALS-ratio", 15),
+        pytest.param("ALSALS-ratio", 15, marks=pytest.mark.slow),
         ("SaLSA", 15),
-        ("SLS", 15),
-        pytest.param("PeakSLS-averaged", 5, id="PeakSLS rising"),
+        pytest.param("SLS", 15, marks=pytest.mark.slow),
+        pytest.param("PeakSLS-averaged", 5, id="PeakSLS rising", marks=pytest.mark.slow),
         pytest.param("PeakSLS-averaged", 50, id="PeakSLS settling"),
-        pytest.param("PeakSLS-averaged", 90, id="PeakSLS held"),
+        pytest.param("PeakSLS-averaged", 90, id="PeakSLS held", marks=pytest.mark.slow),
     ],
 )
 def test_a_new_process_continues_bit_for_bit(name: str, steps: int, tmp_path: Path) -> None:
