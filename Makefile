@@ -21,7 +21,7 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
-# Tries to break it all, and prints the figures of docs/reliability.md; takes about an hour.
+# Tries to break it all, and prints the figures of docs/reliability.md; takes half an hour.
 attack: $(VENV)/.dev
 	$(BIN)/python -m tests.attack.figures
 
