@@ -50,7 +50,18 @@ def argument_of(key: str, value: Any, sections: Sequence[type[Section]] = (RunCo
         written = value_of(key, value, sections) if holds_text(key.split("."), sections) else None
         if written == value:
             return f"{key}={value}"
-    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+    written = json.dumps(value, ensure_ascii=False)
+    # YAML reads JSON's escapes, but not all that JSON writes as it is: DEL and its like.
+    readable = (c if c.isprintable() or c > _LAST_ESCAPED else _escape(c) for c in written)
+    return f"{key}={''.join(readable)}"
+
+
+_LAST_ESCAPED = "\uffff"
+"""Letters beyond have two escapes in JSON, which YAML takes for two letters."""
+
+
+def _escape(letter: str) -> str:
+    return f"\\u{ord(letter):04x}"
 
 
 def flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from experiments.arguments import argument_of, value_of
@@ -175,6 +175,9 @@ def test_a_block_of_the_runs_is_the_last_word_on_its_own_keys_alone(root: Path) 
     st.sampled_from(["results_dir", "task.folder", "model.name", "logger.wandb_project"]),
     st.text(max_size=10) | st.sampled_from(["null", "~", "'a'", '"', "[", "010", "a #b", " a "]),
 )
+@example("results_dir", "[\x7f")
+@example("results_dir", "[\x85\ufeff")
+@example("results_dir", "[\U0001000c")
 def test_what_is_written_for_a_run_is_read_back(key: str, text: str) -> None:
     assert argument_of(key, text).partition("=")[0] == key
     assert value_of(key, argument_of(key, text).partition("=")[2]) == text
