@@ -26,9 +26,8 @@ LossAt = Callable[[Sequence[Tensor], float], float]
 # The losses along the way to a target, which is one step away, and at one further share of it.
 MakeLine = Callable[[str, Sequence[Tensor], float, float], Line]
 
-# How a step ended whose last trial is the point that was accepted, or which moved without one.
+# How a step ended whose last trial is the point that was accepted.
 _KEPT = frozenset((sls.Status.ACCEPTED, sls.Status.FLOOR))
-_MOVED = _KEPT | {sls.Status.FALLBACK, sls.Status.REPEATED, sls.Status.LOWERED}
 
 
 class Looker:
@@ -126,7 +125,7 @@ class _Before:
             return Look(step, "taken", loss, rate, rate, lines)
         record = optimizer.last_step
         assert record is not None  # noqa: S101 - a step was taken
-        if record.status not in _MOVED:
+        if not record.status.moved:
             return Look(step, record.status, loss, 0.0, 0.0, ())
         taken = record.step_size * record.factor
         same = optimizer.direction.takes_what_it_searched
@@ -161,7 +160,7 @@ def _look_at_peak(
     """The step along its direction; no condition accepted it, so that there is no bound."""
     record = optimizer.last_step
     assert record is not None  # noqa: S101 - a step was taken
-    if not (record.status in _MOVED and math.isfinite(loss)):
+    if not (record.status.moved and math.isfinite(loss)):
         return Look(step, record.status, loss, 0.0, 0.0, ())
     taken = record.step_size * record.factor
     lines = (line("taken", after, taken, 1.0),) if taken > 0 else ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,40 +47,50 @@ def check_type(settings: Mapping[str, Any], dtypes: Iterable[torch.dtype], where
             )
 
 
-def bounded(
-    step_size: float, groups: Sequence[GroupTensors], directions: Sequence[Tensors]
-) -> float:
-    """η where it is neither `SMALL` nor `LARGE`, else within `least_step` and `largest_step`."""
-    if step_size < SMALL:
-        return max(step_size, least_step(groups, directions))
-    if step_size > LARGE:
-        return min(step_size, largest_step(groups, directions))
-    return step_size
+class StepBounds:
+    """What a step along these directions may be; each bound is read once, and only where asked for.
 
+    Args:
+        groups: the parameters, where the step starts.
+        directions: d, a list of tensors for each group.
+    """
 
-def largest_step(groups: Sequence[GroupTensors], directions: Sequence[Tensors]) -> float:
-    """The largest η with `η` and `η·‖d‖_∞` within a quarter of the greatest finite number."""
-    largest = min((torch.finfo(param.dtype).max for param in _params(groups)), default=LARGE)
-    return largest / 4 / max(1.0, _norm(_flat(directions), math.inf))
+    def __init__(self, groups: Sequence[GroupTensors], directions: Sequence[Tensors]):
+        self._groups = groups
+        self._directions = [tensor for direction in directions for tensor in direction]
 
+    def within(self, step_size: float) -> float:
+        """η where it is neither `SMALL` nor `LARGE`, else within `least` and `largest`."""
+        return max(step_size, self.least) if step_size < SMALL else self.at_most(step_size)
 
-def least_step(groups: Sequence[GroupTensors], directions: Sequence[Tensors]) -> float:
-    """The least η that moves the parameters beyond rounding: `ε·‖w‖/‖d‖`; 0 where d is 0."""
-    length = _norm(_flat(directions), 2)
-    if length == 0:
-        return 0.0
-    params = _params(groups)
-    infos = [torch.finfo(param.dtype) for param in params]
-    eps, tiny = max(info.eps for info in infos), max(info.tiny for info in infos)
-    return max(eps * _norm(params, 2), tiny) / length
+    def at_most(self, step_size: float) -> float:
+        """η, where it is `LARGE` no more than `largest`."""
+        return min(step_size, self.largest) if step_size > LARGE else step_size
 
+    def too_small(self, step_size: float) -> bool:
+        """Whether η, where it is `SMALL`, is below `least`."""
+        return step_size < SMALL and step_size < self.least
 
-def _params(groups: Sequence[GroupTensors]) -> Tensors:
-    return [param for group in groups for param in group.params]
+    @cached_property
+    def largest(self) -> float:
+        """The largest η with `η` and `η·‖d‖_∞` within a quarter of the greatest finite number."""
+        largest = min((torch.finfo(param.dtype).max for param in self._params), default=LARGE)
+        return largest / 4 / max(1.0, _norm(self._directions, math.inf))
 
+    @cached_property
+    def least(self) -> float:
+        """The least η that moves the parameters beyond rounding: `ε·‖w‖/‖d‖`; 0 where d is 0."""
+        length = _norm(self._directions, 2)
+        if length == 0:
+            return 0.0
+        params = self._params
+        infos = [torch.finfo(param.dtype) for param in params]
+        eps, tiny = max(info.eps for info in infos), max(info.tiny for info in infos)
+        return max(eps * _norm(params, 2), tiny) / length
 
-def _flat(directions: Iterable[Tensors]) -> Tensors:
-    return [tensor for direction in directions for tensor in direction]
+    @property
+    def _params(self) -> Tensors:
+        return [param for group in self._groups for param in group.params]
 
 
 def _norm(tensors: Tensors, order: float) -> float:

@@ -41,6 +41,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
 
     Attributes:
         last_step: the record of the last step, or None before the first.
+        hints: what the user is told once.
 
     Raises:
         ValueError: a setting of a group is out of range, no parameter, or one in two groups.
@@ -48,7 +49,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
 
     def __init__(self, params: ParamsT, settings: dict[str, Any], search_state: dict[str, Any]):
         self._forms = ClosureForms()
-        self._hints = Hints(type(self).__name__)
+        self.hints = Hints(type(self).__name__)
         self.last_step: Record | None = None
         super().__init__(params, settings)
         first, *others = self.param_groups
@@ -105,7 +106,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         super().__setstate__(state)
         if "_forms" not in self.__dict__:  # unpickled or deep-copied
             self._forms = ClosureForms()
-            self._hints = Hints(type(self).__name__)
+            self.hints = Hints(type(self).__name__)
             self.last_step = None
 
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
@@ -131,12 +132,8 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
                 self.last_step = self.take_step(evaluation, loss)
         finally:
             evaluation.finish()
-        self._hints.see(self.last_step)
+        self.hints.see(self.last_step)
         return loss
-
-    def check_that_the_loss_repeats(self, evaluation: Evaluation, loss: Tensor) -> None:
-        """Evaluate the mini-batch again where it was evaluated, once; warn if the loss differs."""
-        self._hints.check_that_the_loss_repeats(evaluation, loss)
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
         """What makes the evaluations of the next step see the same world."""

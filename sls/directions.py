@@ -38,8 +38,12 @@ class Direction(Protocol):
         """Write the state as it is after the step."""
         ...
 
+
+class CommittedFirst(Direction, Protocol):
+    """A direction for steps that are taken whatever they find, and so need no way back."""
+
     def committed(self, group: GroupTensors) -> Tensors:
-        """Commit, and the direction of the step: for a step that is taken whatever it finds."""
+        """Commit, and the direction of the step, as `taken` would have given it before."""
         ...
 
 
@@ -58,10 +62,6 @@ class SGD:
 
     def commit(self, group: GroupTensors) -> None:
         """There is no state."""
-
-    def committed(self, group: GroupTensors) -> Tensors:
-        """The gradient."""
-        return group.grads
 
 
 class MomentumSGD:
@@ -148,11 +148,6 @@ class MomentumFreeAdam:
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
         _commit_moments(group)
-
-    def committed(self, group: GroupTensors) -> Tensors:
-        """Write m, v and t; Adam's direction with momentum."""
-        _commit_moments(group)
-        return _adam_of_kept_moments(group)
 
 
 def _adam(group: GroupTensors) -> Tensors:

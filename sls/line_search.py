@@ -20,7 +20,7 @@ from torch.optim.optimizer import ParamsT
 
 from sls import settings as checks
 from sls.arithmetic import Tensors
-from sls.bounds import SMALL, bounded
+from sls.bounds import SMALL, StepBounds
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, Memory, rounding
@@ -134,7 +134,8 @@ class _Step:
                 group.move(step_size, direction)
             return self.evaluation.loss()
 
-        start = self._start(searched)
+        bounds = StepBounds(self.groups, searched)
+        start = self._start(bounds)
         slope_tensor = self._slope(searched, trial)
         # One synchronisation brings three numbers; each later trial costs one more.
         loss, p, first = read(self.loss, slope_tensor, trial(start))
@@ -161,19 +162,19 @@ class _Step:
             shrink=self.settings["shrink"],
             max_trials=self.settings["max_trials"],
             min_step=self.settings["min_step"],
-            too_small=lambda step_size: step_size < bounded(step_size, self.groups, searched),
+            too_small=bounds.too_small,
         )
         if result.kept and not self._rises_at_floor(loss, p, result):
             after = self.before.after_search(result.step_size, result.trials)
             return self._accept(loss, p, result, condition, searched, after)
         return self._give_up(loss, p, result, trial)
 
-    def _start(self, searched: list[Tensors]) -> float:
+    def _start(self, bounds: StepBounds) -> float:
         """The first step tried, within what the parameters' type can tell; they are at w."""
         start = self.before.start(self.settings["init_step"], self.optimizer.growth)
         if start < SMALL or self.before.failed_at is not None:
-            self.optimizer.check_that_the_loss_repeats(self.evaluation, self.loss)
-        return bounded(start, self.groups, searched)
+            self.optimizer.hints.check_that_the_loss_repeats(self.evaluation, self.loss)
+        return bounds.within(start)
 
     def _accept(
         self,

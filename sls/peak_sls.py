@@ -16,10 +16,10 @@ from sls import settings as checks
 from sls.anchor import Anchor
 from sls.arithmetic import Tensors
 from sls.averaging import Forwards, lent, statistics_of, update_average
-from sls.bounds import LARGE, largest_step
+from sls.bounds import StepBounds
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, Direction, MomentumSGD
+from sls.directions import Adam, CommittedFirst, MomentumSGD
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
@@ -136,7 +136,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     """The last plain memory that was read or written, and what it says."""
 
     @property
-    def direction(self) -> Direction:
+    def direction(self) -> CommittedFirst:
         """Adam's, or SGD's with momentum."""
         return Adam() if self.param_groups[0]["direction"] == "adam" else MomentumSGD()
 
@@ -269,10 +269,9 @@ class _Step:
         self, peak: PeakState, directions: Sequence[Tensors], loss: float | None = None
     ) -> None:
         """Move by the peak's step; keep and remember, the loss too where it was read."""
-        step_size = peak.step_size
-        assert step_size is not None  # noqa: S101
-        if step_size > LARGE:
-            step_size = min(step_size, largest_step(self.groups, directions))
+        assert peak.step_size is not None  # noqa: S101
+        step_size = StepBounds(self.groups, directions).at_most(peak.step_size)
+        if step_size < peak.step_size:
             peak = replace(peak, step_size=step_size)
         if peak.anchor_is_due:
             self.anchor.drop_here()

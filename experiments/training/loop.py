@@ -42,8 +42,6 @@ DIVERGED_AFTER = 20
 
 # What a line search says of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
-# How an optimizer with a record says that a step left every parameter alone.
-REFUSED = frozenset(("idle", "exhausted", "nonfinite_trials", "nonfinite_loss", "nonfinite_slope"))
 # What an optimizer that judges its last step says of it, besides.
 JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 
@@ -215,7 +213,8 @@ class Training:
         progress.weight_sum += weight
         progress.non_finite_steps = 0 if math.isfinite(loss) else progress.non_finite_steps + 1
         row = {"loss": loss, "step_size": step_size, **_record(self.optimizer)}
-        progress.steps_refused += row.get("status") in REFUSED
+        # The record's own word; a plain optimizer moves in every step.
+        progress.steps_refused += not getattr(row.get("status"), "moved", True)
         log.step({**self._where("step"), **row})
 
     def _batches(self, first_step: int) -> Generator[Batch]:

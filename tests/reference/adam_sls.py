@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tests.reference.searches import armijo
+from tests.reference.searches import armijo, learn
 from tests.reference.shared import (
     Gradients,
     Losses,
@@ -75,15 +75,7 @@ def adam_sls(
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
-            if found.accepted and found.proved:
-                eta = found.step
-                search_start.proved(eta, trials, f0)
-                frequency.took(eta)
-            elif found.accepted:
-                eta = found.step
-                search_start.saw(f0)
-            else:
-                search_start.failed(found.step)
+            eta = learn(search_start, frequency, found, f0)
         if eta > 0:
             moments = new_moments
             w = moved(w, d_taken, eta * anneal_factor(k, total_steps, anneal), weight_decay)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tests.reference.searches import by_ratio, smoothed
+from tests.reference.searches import by_ratio, learn, smoothed
 from tests.reference.shared import (
     Gradients,
     Losses,
@@ -91,18 +91,11 @@ def alsals(
                 c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
+            eta = learn(search_start, frequency, found, f0)
             if found.accepted:
-                eta = found.step
                 h, s = found.h, beta3 * s + (1 - beta3) * eta * p
-                if found.proved:
-                    search_start.proved(eta, trials, f0)
-                    frequency.took(eta)
-                else:
-                    search_start.saw(f0)
-            else:
-                search_start.failed(found.step)
-                if found.any_finite:
-                    h = s = 0.0
+            elif found.any_finite:
+                h = s = 0.0
         elif finite(f0, p):
             new_s = beta3 * s + (1 - beta3) * p
             found = smoothed(
@@ -111,18 +104,11 @@ def alsals(
                 min_step=min_step,
             )  # fmt: skip
             trials = found.trials
+            eta = learn(search_start, frequency, found, f0)
             if found.accepted:
-                eta = found.step
                 h, s = found.h, new_s
-                if found.proved:
-                    search_start.proved(eta, trials, f0)
-                    frequency.took(eta)
-                else:
-                    search_start.saw(f0)
-            else:
-                search_start.failed(found.step)
-                if found.any_finite:
-                    h = s = 0.0
+            elif found.any_finite:
+                h = s = 0.0
         if eta > 0:
             moments = new_moments
             w = moved(w, d, eta * anneal_factor(k, total_steps, anneal), weight_decay)

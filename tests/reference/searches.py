@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from tests.reference.shared import Losses, Start, Vector, allowance, finite
+from tests.reference.shared import (
+    Losses,
+    SearchFrequency,
+    Start,
+    Vector,
+    allowance,
+    finite,
+)
 
 
 class Found(NamedTuple):
@@ -20,6 +27,19 @@ class Found(NamedTuple):
     h: float
     any_finite: bool  # whether some trial's loss was finite
     proved: bool = True  # False: kept, but neither slope nor decrease could be measured
+
+
+def learn(start: Start, frequency: SearchFrequency, found: Found, f0: float) -> float:
+    """Remember what a search from a loss of f0 has shown; the step to take, 0 for none."""
+    if not found.accepted:
+        start.failed(found.step)
+        return 0.0
+    if found.proved:
+        start.proved(found.step, found.trials, f0)
+        frequency.took(found.step)
+    else:
+        start.saw(f0)
+    return found.step
 
 
 def armijo(

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tests.reference.searches import armijo
+from tests.reference.searches import armijo, learn
 from tests.reference.shared import (
     Gradients,
     Losses,
@@ -69,21 +69,14 @@ def sls(
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
             )  # fmt: skip
             trials = found.trials
-            if found.accepted and found.proved:
-                eta = found.step
-                search_start.proved(eta, trials, f0)
-                frequency.took(eta)
-            elif found.accepted:
-                eta = found.step
-                search_start.saw(f0)
-            else:
-                if found.any_finite:
-                    fallback = min(FALLBACK_STEP, found.step)
-                    f_fallback = float(losses(k, w - fallback * g))
-                    forgiven = allowance(search_start.tolerance(tolerance), f0, f_fallback)
-                    if f_fallback <= f0 + forgiven:
-                        eta = fallback
-                search_start.failed(found.step)
+            # The fallback is forgiven what the search was, which looks at the searches before.
+            forgiving = search_start.tolerance(tolerance)
+            eta = learn(search_start, frequency, found, f0)
+            if not found.accepted and found.any_finite:
+                fallback = min(FALLBACK_STEP, found.step)
+                f_fallback = float(losses(k, w - fallback * g))
+                if f_fallback <= f0 + allowance(forgiving, f0, f_fallback):
+                    eta = fallback
         if eta > 0:
             w = moved(w, g, eta * anneal_factor(k, total_steps, anneal), weight_decay)
         record.append(Step(w.copy(), eta, p, trials, math.nan, math.nan))
