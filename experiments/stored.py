@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -60,13 +60,7 @@ def read_json(path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
         BrokenFileError: if it is not of this shape, or no regular file.
         DiskError: if it cannot be read.
     """
-    data = read_bytes(path)
-    if data is None:
-        return None
-    try:
-        return _shaped(_json(data), shape, "a JSON object")
-    except _BrokenError as error:
-        raise BrokenFileError(path, str(error)) from error
+    return _read(path, _json, shape, "a JSON object")
 
 
 def read_model(path: Path, shape: type[Shape]) -> Shape | None:
@@ -77,11 +71,17 @@ def read_model(path: Path, shape: type[Shape]) -> Shape | None:
 
 def read_yaml(path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
     """As `read_json`, for YAML with plain tags and without aliases, which can grow endlessly."""
+    return _read(path, _yaml, shape, "a mapping")
+
+
+def _read(
+    path: Path, parse: Callable[[bytes], Any], shape: type[BaseModel], kind: str
+) -> dict[str, Any] | None:
     data = read_bytes(path)
     if data is None:
         return None
     try:
-        return _shaped(_yaml(data), shape, "a mapping")
+        return _shaped(parse(data), shape, kind)
     except _BrokenError as error:
         raise BrokenFileError(path, str(error)) from error
 

@@ -185,7 +185,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "experiments.config_faults": {"experiments.errors", "experiments.schema"},
     "experiments.config_files": {"experiments.errors"},
-    "experiments.data.*": {"experiments.data.*", "experiments.errors", "experiments.network"},
+    "experiments.data.*": {
+        "experiments.data.*",
+        "experiments.atomic_files",
+        "experiments.errors",
+        "experiments.network",
+    },
     "experiments.models.*": {"experiments.models.*", "experiments.errors", "experiments.network"},
     "experiments.home": {"experiments.errors"},
     "experiments.schema": {"experiments.home"},

@@ -85,21 +85,14 @@ def _from_hub(datasets: Any, hub_name: str, name: str, split: str) -> Any:
 def _from_cache(hub_name: str, name: str, split: str) -> Any:
     """What `load_dataset` takes offline, without its try of the network."""
     cache = importlib.import_module("datasets.packaged_modules.cache.cache")
-    logging = importlib.import_module("datasets.utils.logging")
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        dataset_name = hub_name.rpartition("/")[2]
-        builder = cache.Cache(
-            repo_id=hub_name,
-            dataset_name=dataset_name,
-            config_name=name,
-            version="auto",
-            hash="auto",
-        )
-        return builder.as_dataset(split=split)
-    finally:
-        logging.set_verbosity(verbosity)
+    builder = cache.Cache(
+        repo_id=hub_name,
+        dataset_name=hub_name.rpartition("/")[2],
+        config_name=name,
+        version="auto",
+        hash="auto",
+    )
+    return builder.as_dataset(split=split)
 
 
 def _require_on_hub(datasets: Any, hub_name: str, name: str) -> None:

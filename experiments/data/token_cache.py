@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from experiments.atomic_files import DiskError, atomic_file
 from experiments.data.blocks import Tokens
 from experiments.errors import UserError
 
@@ -89,8 +89,6 @@ def _alone(path: Path) -> Iterator[None]:
             # has a temporary file of its own.
             yield
             return
-        for left in path.parent.glob(f".{path.name}.*.tmp"):
-            left.unlink(missing_ok=True)
         yield
 
 
@@ -101,17 +99,11 @@ def _unlinked(path: str, flags: int) -> int:
 
 def _write(path: Path, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:
     """Writes the chunks as one array that becomes `path` only when all of it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with atomic_file(path) as file:
             _write_array(file, dtype, chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cache_dir: cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    except DiskError as error:
+        raise UserError(f"cache_dir: cannot write {path}: {error.reason}") from error
 
 
 def _write_array(file: BinaryIO, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import uuid
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from experiments.atomic_files import DiskError, atomic_file, disk
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,12 +59,12 @@ def tokens_of(
     tokens = _tokenise(texts, tokenizer, max_tokens)
     try:
         _save(path, tokens)
-    except OSError as error:
+    except DiskError as error:
         log.warning(
             "the tokens are not kept for the next run: %s (%s); set cache_dir to a folder that "
             "can be written",
             cache,
-            error.strerror or error,
+            error.reason,
         )
     return tokens
 
@@ -133,17 +133,7 @@ def _digest(identity: str, texts: Iterable[tuple[str, ...]]) -> str:
 
 
 def _save(path: Path, tokens: Tokens) -> None:
-    """Write `path` atomically; processes that write the same file do not disturb each other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`, whose files nobody else may read.
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(file, **tokens)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    with disk(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        np.savez(file, **tokens)  # type: ignore[arg-type]

@@ -20,7 +20,9 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # Sizes of steps: never negative, and finite in a run whose loss is.
-_STEP_SIZES = frozenset(("lr", "step_size", "last_taken", "fast", "slow"))
+_STEP_SIZES = frozenset(
+    ("lr", "step_size", "last_taken", "fast", "slow", "failed_at", "recover_to")
+)
 
 
 class _Section(BaseModel):
