@@ -113,7 +113,9 @@ MISSING: list[tuple[list[str], Callable[[Path], str]]] = [
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize(("arguments", "message"), MISSING, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISSING, ids=[" ".join(arguments) for arguments, _ in MISSING]
+)
 def test_what_is_missing_without_a_network_is_named_with_its_place(
     arguments: list[str],
     message: Callable[[Path], str],
