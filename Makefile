@@ -14,6 +14,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Two processes, a file of tests in one: half the time on two cores.
 test: lint

@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.config import load, run_path  # noqa: E402
+from experiments.config.compose import load, run_path  # noqa: E402
+from experiments.files.run_folder import RunFolder  # noqa: E402
 from experiments.run import run  # noqa: E402
-from experiments.run_folder import RunFolder  # noqa: E402
 
 STEPS = 300
 LAST = 30

@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from experiments.data.base import Batch, Source  # noqa: E402
-from experiments.data.glue_tsv import read_tsv  # noqa: E402
-from experiments.data.image_folders import image_folder  # noqa: E402
-from experiments.data.text import TextSource  # noqa: E402
+from experiments.data.glue.tsv import read_tsv  # noqa: E402
+from experiments.data.images.folders import image_folder  # noqa: E402
+from experiments.data.text.classified import TextSource  # noqa: E402
 from experiments.models.pretrained import load_tokenizer  # noqa: E402
 from experiments.training.batches import training_batches  # noqa: E402
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from experiments.config import load  # noqa: E402
+from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
 from experiments.tasks.build import build_task  # noqa: E402
 from experiments.training.batches import training_batches  # noqa: E402

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from experiments.machine import pick_device
-from experiments.optimizers import build_optimizer
-from experiments.schema import DigitsTask, GlueTask, ImageFolderTask, RunConfig, TorchvisionTask
+from experiments.config.schema import (
+    DigitsTask,
+    GlueTask,
+    ImageFolderTask,
+    RunConfig,
+    TorchvisionTask,
+)
+from experiments.optimizers.build import build_optimizer
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
 from experiments.tasks.hold_out import hold_out
 from experiments.tasks.places import roots_of
 from experiments.training.batches import Grouping, require_full_batch
 from experiments.training.loop import Plan
+from experiments.training.machine import pick_device
 
 # What `quirks.one_seed` seeds everything with.
 THE_ONE_SEED = 42

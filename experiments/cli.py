@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.command_line import FAILED, OK, asks_for_help, guarded, require_known, split
-from experiments.config_files import CONFIG_ROOT, GROUPS, available
+from experiments.config.yaml_files import CONFIG_ROOT, GROUPS, available
 from experiments.errors import MissingError
 from experiments.stopping import unwinding
 
@@ -77,7 +77,7 @@ def _run(arguments: list[str]) -> int:
         return OK
     require_known(flags, _FLAGS)
 
-    from experiments.config import load, to_yaml
+    from experiments.config.compose import load, to_yaml
 
     config = load(pairs)
     if flags:

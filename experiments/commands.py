@@ -98,11 +98,11 @@ def _prefetch(arguments: list[str]) -> int:
     flags, pairs = split(arguments)
     require_known(flags, ("--help",))
 
-    from experiments.config import load
+    from experiments.config.compose import load
 
     config = load(pairs)
 
-    from experiments.prefetch import prefetch
+    from experiments.tasks.prefetch import prefetch
 
     with unwinding():
         report = prefetch(config)
@@ -115,11 +115,11 @@ def _landscape(arguments: list[str]) -> int:
     flags, words = split(arguments)
     require_known(flags, ("--help",))
 
-    from experiments.landscape_request import read_request
+    from experiments.landscape.request import read_request
 
     request = read_request(words)
 
-    from experiments.landscape import landscape
+    from experiments.landscape.command import landscape
 
     with unwinding():
         landscape(request)

@@ -8,26 +8,26 @@ from typing import Any
 import torch
 
 from experiments.assembly import Assembly, assemble, build_task_of
-from experiments.config import config_hash, run_path, to_yaml
-from experiments.loggers.base import Logger, Loggers, RunInfo
-from experiments.loggers.console import console_logger, say
-from experiments.loggers.jsonl import JsonlLogger
-from experiments.loggers.shown import Shown, shown, warn
-from experiments.loggers.wandb import WandbLogger
-from experiments.machine import describe
-from experiments.origin import (
+from experiments.config.compose import config_hash, run_path, to_yaml
+from experiments.config.schema import RunConfig
+from experiments.files.run_folder import RunFolder
+from experiments.training.evaluation import losses_of
+from experiments.training.fingerprint import Fingerprint, data_fingerprint
+from experiments.training.loggers.base import Logger, Loggers, RunInfo
+from experiments.training.loggers.console import console_logger, say
+from experiments.training.loggers.jsonl import JsonlLogger
+from experiments.training.loggers.last_lines import summary_table
+from experiments.training.loggers.shown import Shown, shown, warn
+from experiments.training.loggers.wandb import WandbLogger
+from experiments.training.loop import Training
+from experiments.training.machine import describe
+from experiments.training.origin import (
     keep_threads,
     machine_of,
     plan_to_resume,
     refuse_other_data,
     tell_other_machine,
 )
-from experiments.report.table import summary_table
-from experiments.run_folder import RunFolder
-from experiments.schema import RunConfig
-from experiments.training.evaluation import losses_of
-from experiments.training.fingerprint import Fingerprint, data_fingerprint
-from experiments.training.loop import Training
 
 Say = Callable[[str], None]
 
@@ -121,7 +121,7 @@ def _data_now(config: RunConfig, folder: RunFolder, tell: Say) -> Fingerprint | 
 
 def _draw(folder: RunFolder) -> None:
     # Late: a matplotlib that does not work is no reason not to train.
-    from experiments.report.curves import draw_curves
+    from experiments.report.figures.run_figure import draw_curves
 
     broken = draw_curves(folder)
     if broken:

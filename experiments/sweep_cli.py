@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from experiments.command_line import OK, asks_for_help, guarded, require_known, split
-from experiments.config_files import CONFIG_ROOT, available
+from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
 
 Family = Literal["text", "images"]
@@ -87,7 +87,7 @@ def _sweep(family: Family, arguments: list[str]) -> int:
     sweep = load_sweep(asked.sweep, family, asked.pairs)
     retry_failed = "--retry-failed" in asked.flags
     if "--dry-run" in asked.flags:
-        from experiments.sweep.listing import listing
+        from experiments.sweep.dry_run import listing
 
         sys.stdout.write(listing(sweep, retry_failed=retry_failed))
         return OK

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torchvision import models
 
-from experiments.models.batch_norm import BatchNorm2d
+from experiments.models.layers import BatchNorm2d
 
 Variant = Literal["b0", "b1", "b2", "b3", "b4"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from experiments.models.batch_norm import BatchNorm2d
+from experiments.models.layers import BatchNorm2d
 
 Stem = Literal["cifar", "standard"]
 Block = type[BasicBlock] | type[Bottleneck]

@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from experiments.atomic_files import DiskError, disk, replace_together
 from experiments.errors import UserError
-from experiments.report.compose import compose
-from experiments.report.document import MADE_BY, Document
-from experiments.report.html import to_html
-from experiments.report.latex import to_latex
-from experiments.report.markdown import to_markdown
-from experiments.report.reading import LAYOUT, read_results, run_folders
-from experiments.report.runs_csv import runs_csv
-from experiments.stored import open_regular
+from experiments.files.atomic import DiskError, disk, replace_together
+from experiments.files.reading import open_regular
+from experiments.report.read.runs import LAYOUT, read_results, run_folders
+from experiments.report.sections import compose
+from experiments.report.write.csv import runs_csv
+from experiments.report.write.document import MADE_BY, Document
+from experiments.report.write.html import to_html
+from experiments.report.write.latex import to_latex
+from experiments.report.write.markdown import to_markdown
 
 PICTURES = "pictures"
 # Bytes at the start of a picture among which it says who made it.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.command_line import require_known, split
+from experiments.config.home import with_home
 from experiments.errors import UserError
-from experiments.home import with_home
 
 SUMMARY = "tables, statistics and pictures of a folder of runs"
 HELP = """\

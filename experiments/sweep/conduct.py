@@ -14,14 +14,14 @@ from pathlib import Path
 
 from experiments.command_line import FAILED, OK
 from experiments.errors import UserError
-from experiments.run_folder import ENDS
+from experiments.files.run_folder import ENDS
 from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
 from experiments.sweep.display import Display, open_display
 from experiments.sweep.failures import Failure, failed_before, failure_of
-from experiments.sweep.job import Job, Launcher, Outcome
 from experiments.sweep.launchers.choose import environment_of, launcher_of
+from experiments.sweep.launchers.job import Job, Launcher, Outcome
 from experiments.sweep.plan import Cell, PlannedRun, Sweep
-from experiments.sweep.state import RunState, state_of
+from experiments.sweep.run_state import RunState, state_of
 from experiments.sweep.status import Watch, planned_runs
 
 _MAIN = Path(__file__).resolve().parents[2] / "main.py"

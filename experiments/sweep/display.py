@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from experiments.sweep.state import RunState
+from experiments.sweep.run_state import RunState
 from experiments.sweep.status import Entry
 from experiments.sweep.table import change, overview, table
 

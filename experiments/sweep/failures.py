@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.atomic_files import DiskError
 from experiments.errors import BusyError, UserError
-from experiments.run_folder import RunFolder
-from experiments.stored import BrokenFileError, open_regular
-from experiments.sweep.job import Outcome
-from experiments.sweep.state import RunState, ended_from_outside, state_of
+from experiments.files.atomic import DiskError
+from experiments.files.reading import BrokenFileError, open_regular
+from experiments.files.run_folder import RunFolder
+from experiments.sweep.launchers.job import Outcome
+from experiments.sweep.run_state import RunState, ended_from_outside, state_of
 
 _TAIL_BYTES = 16_384
 _LINES_KEPT = 20

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.config_faults import COMMAND_LINE, complaint, fault, short, unknown
+from experiments.config.messages import COMMAND_LINE, complaint, fault, short, unknown
+from experiments.config.schema import Section
 from experiments.errors import UserError, did_you_mean
-from experiments.schema import Section
 from experiments.sweep.schema import (
     LAUNCHERS,
     Grid,

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from experiments.atomic_files import DiskError, atomic_file, disk
-from experiments.config import NO_EXPERIMENT, run_path
-from experiments.config_files import CONFIG_ROOT
+from experiments.config.compose import NO_EXPERIMENT, run_path
+from experiments.config.home import with_home
+from experiments.config.schema import RunConfig
+from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError
-from experiments.home import with_home
-from experiments.run_folder import RunFolder, json_text
-from experiments.schema import RunConfig
-from experiments.sweep.compose import CellConfig, Composer
-from experiments.sweep.overrides import read_sweep
+from experiments.files.atomic import DiskError, atomic_file, disk
+from experiments.files.run_folder import RunFolder, json_text
+from experiments.sweep.read import read_sweep
+from experiments.sweep.run_configs import CellConfig, Composer
+from experiments.sweep.run_state import summary_of
 from experiments.sweep.schema import Grid, LauncherSettings, SweepConfig, Tuning
-from experiments.sweep.state import summary_of
 from experiments.sweep.tuning import Best, Trial, UntunedError, best_rate
 
 TUNING_FOLDER = "tuning"

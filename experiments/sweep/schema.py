@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.schema import OpenUnit, Section, list_as_tuple
-from experiments.tuning_rule import Decider
+from experiments.config.schema import OpenUnit, Section, list_as_tuple
+from experiments.tuning import Decider
 
 Name = Annotated[str, Field(min_length=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

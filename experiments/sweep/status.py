@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.run_folder import ENDS, RunFolder
-from experiments.stored import BrokenFileError, read_model
-from experiments.stored_shapes import PlanCell, PlanTuningRun, SweepPlan
-from experiments.sweep.state import RunState, state_of
+from experiments.files.reading import BrokenFileError, read_model
+from experiments.files.run_folder import ENDS, RunFolder
+from experiments.files.shapes import PlanCell, PlanTuningRun, SweepPlan
+from experiments.sweep.run_state import RunState, state_of
 
 # <experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>, as `run_path` makes it.
 _DEPTH = 4

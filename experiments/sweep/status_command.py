@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.command_line import OK, require_known
+from experiments.config.home import with_home
 from experiments.errors import UserError
-from experiments.home import with_home
 
 HELP = """\
 usage: python -m experiments status FOLDER [--watch] [--help]

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweep.state import KINDS, RunState
+from experiments.sweep.run_state import KINDS, RunState
 from experiments.sweep.status import Entry
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.tuning_rule import Decider, Outcome, best
+from experiments.tuning import Decider, Outcome, best
 
 
 class UntunedError(UserError):
@@ -37,7 +37,7 @@ class Best:
 
 
 def best_rate(trials: Sequence[Trial], decider: Decider = "score") -> Best:
-    """The rate that is best by `tuning_rule`.
+    """The rate that is best by `tuning`.
 
     Numbers are means over the runs of a rate. A rate with a run that diverged or was stuck, or
     whose deciding number is none, is no candidate.

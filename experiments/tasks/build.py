@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from experiments import schema
+from experiments.config import schema
 from experiments.errors import UserError
 from experiments.tasks.base import Task
-from experiments.tasks.build_pictures import PictureModel, picture_task, table_task
+from experiments.tasks.images import PictureModel, picture_task, table_task
 from experiments.tasks.places import with_folders
 
 FITTING: dict[str, tuple[type[schema.Section], ...]] = {
@@ -60,19 +60,19 @@ def build_task(
         case schema.CovertypeTask() | schema.OpenMLTask(), schema.MLPModel():
             return table_task(task, model, data_root)
         case schema.GlueTask(), schema.TextClassifierModel():
-            from experiments.tasks.build_glue import glue_task
+            from experiments.tasks.glue import glue_task
 
             return glue_task(task, model, data_root, cache, bytes_as_text=bytes_as_text)
         case schema.ByteTextTask(), schema.GPT2Model():
-            from experiments.tasks.build_language import byte_text_task
+            from experiments.tasks.language import byte_text_task
 
             return byte_text_task(task, model)
         case schema.LanguageModelTask(), schema.GPT2Model():
-            from experiments.tasks.build_language import language_model_task
+            from experiments.tasks.language import language_model_task
 
             return language_model_task(task, model, data_root, cache)
         case schema.MaskedLanguageModelTask(), schema.BertModel():
-            from experiments.tasks.build_language import masked_language_model_task
+            from experiments.tasks.language import masked_language_model_task
 
             return masked_language_model_task(task, model, data_root, cache)
     raise AssertionError(f"FITTING lets {model.kind} pass for {task.kind}, but nothing builds it")

@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import TypeVar
 
-from experiments import schema
+from experiments.config import schema
+from experiments.config.home import with_home
 from experiments.errors import UserError
-from experiments.home import with_home
 
 SectionT = TypeVar("SectionT", bound=schema.Section)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import schema
+from experiments.config import schema
 from experiments.tasks.places import folder_of, root_of
 
 
@@ -31,7 +31,7 @@ def _data(task: schema.Task, data_root: Path | None) -> Iterator[Store]:
     """The places of the data; folders of pictures are left out, to count them may take minutes."""
     match task:
         case schema.TorchvisionTask():
-            from experiments.data.torchvision_sets import torchvision_folder
+            from experiments.data.images.torchvision import torchvision_folder
 
             root = root_of(data_root, f"task '{task.dataset}'")
             yield Store("data", torchvision_folder(root, task.dataset))
@@ -39,14 +39,14 @@ def _data(task: schema.Task, data_root: Path | None) -> Iterator[Store]:
             root = root_of(data_root, f"task '{task.kind}'")
             yield Store("data", root / "scikit_learn_data" / task.kind)
         case schema.GlueTask(source="tsv"):
-            from experiments.data.glue_tsv import LAYOUTS
+            from experiments.data.glue.tsv import LAYOUTS
 
             root = root_of(data_root, f"task 'glue/{task.dataset}'")
             yield Store("data", root / "glue" / LAYOUTS[task.dataset].folder)
         case schema.GlueTask(source="hub"):
             yield from _hub_data(task.hub_name, task.dataset)
         case schema.GlueTask(source="tfds"):
-            from experiments.data.glue_tfds import tfds_folder
+            from experiments.data.glue.tfds import tfds_folder
 
             where = task.tfds_dir
             folder = None if where is None else folder_of(where, data_root, "task.tfds_dir")
@@ -77,7 +77,7 @@ def _hub_models(task: schema.Task, model: schema.Model) -> Iterator[Store]:
         ("tokenizer", getattr(task, "tokenizer", None)),
     ]
     if isinstance(task, schema.LanguageModelTask) and not any(name for _, name in named):
-        from experiments.tasks.build_language import GPT2_TOKENIZER
+        from experiments.tasks.language import GPT2_TOKENIZER
 
         named.append(("tokenizer", GPT2_TOKENIZER))
     for what, name in named:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiments.errors import UserError, reason_of
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from experiments.training.checkpoint_schema import (
     FORMAT,
     SavedCheckpoint,

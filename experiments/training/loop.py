@@ -14,7 +14,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiments.data.base import Batch, Source
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from experiments.stopping import Stopped
 from experiments.tasks.base import Task
 from experiments.training.averaging import averaging_of

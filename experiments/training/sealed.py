@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from experiments.atomic_files import atomic_file
 from experiments.errors import reason_of
+from experiments.files.atomic import atomic_file
 
 _MARK = b"sls crc32 "
 _COMMENT = len(_MARK) + 8

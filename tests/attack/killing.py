@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from tests.experiments.data.locations import REPOSITORY
 
 SEED = int(os.environ.get("SLS_ATTACK_SEED", random.randrange(10**6)))

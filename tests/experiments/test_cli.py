@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from experiments.cli import main
-from experiments.config import load
-from experiments.config_files import CONFIG_ROOT, GROUPS, available
+from experiments.config.compose import load
+from experiments.config.schema import RunConfig
+from experiments.config.yaml_files import CONFIG_ROOT, GROUPS, available
 from experiments.errors import UserError
-from experiments.schema import RunConfig
 
 REPOSITORY = CONFIG_ROOT.parent
 

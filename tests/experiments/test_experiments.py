@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from experiments.config import load, run_path
-from experiments.config_files import CONFIG_ROOT, available
+from experiments.config.compose import load, run_path
+from experiments.config.yaml_files import CONFIG_ROOT, available
+from experiments.files.run_folder import RunFolder
 from experiments.run import run
-from experiments.run_folder import RunFolder
 from tests.experiments.data.locations import bert_folder, data_root
 
 EXPERIMENTS = available(CONFIG_ROOT, "experiment")

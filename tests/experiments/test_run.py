@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from experiments.assembly import make_plan
-from experiments.config import load, run_path
+from experiments.config.compose import load, run_path
 from experiments.errors import UserError
+from experiments.files.run_folder import RunFolder
 from experiments.run import run
-from experiments.run_folder import RunFolder
 from experiments.training.interrupt import Interrupt, InterruptedBetweenSteps
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -210,7 +210,9 @@ def test_the_cache_is_here_and_never_among_the_data_unless_it_is_wanted_there(
 def test_a_folder_in_use_is_a_user_error_that_names_it(tmp_path):
     config, folder = make_config(tmp_path)
     folder.create()
-    hold = "import sys, time; from pathlib import Path; from experiments.run_folder import *\n"
+    hold = (
+        "import sys, time; from pathlib import Path; from experiments.files.run_folder import *\n"
+    )
     hold += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, str(folder.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
@@ -251,7 +253,7 @@ def broken(*_arguments, **_keywords):
 
 
 def test_a_picture_that_cannot_be_drawn_is_one_warning(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("experiments.report.curves.draw_curves", broken)
+    monkeypatch.setattr("experiments.report.figures.run_figure.draw_curves", broken)
     _, errors = run_with(tmp_path, capsys)
     assert errors == ["warning: curves.png is left out: cannot be shown in any way"]
 
@@ -268,7 +270,7 @@ def test_a_picture_without_a_place_is_one_warning(tmp_path, capsys):
 
 @pytest.mark.parametrize("function", ["say", "beginning", "evaluation_line", "number"])
 def test_a_console_that_breaks_is_left_out(tmp_path, capsys, monkeypatch, function):
-    monkeypatch.setattr(f"experiments.loggers.console.{function}", broken)
+    monkeypatch.setattr(f"experiments.training.loggers.console.{function}", broken)
     _, errors = run_with(tmp_path, capsys)
     assert errors == ["warning: the console is left out: cannot be shown in any way"]
 
@@ -307,7 +309,7 @@ def test_the_summary_is_written_before_anything_is_shown(tmp_path, capsys, monke
         found.append(folder.summary())
         return []
 
-    monkeypatch.setattr("experiments.report.curves.draw_curves", draw)
+    monkeypatch.setattr("experiments.report.figures.run_figure.draw_curves", draw)
     folder, _ = run_with(tmp_path, capsys)
     assert found == [folder.summary()]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments.config_files import CONFIG_ROOT, available
+from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.sweep_cli import sweep_images, sweep_text
 
 Answer = Callable[[Sequence[str]], int]

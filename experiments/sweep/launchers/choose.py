@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.sweep.job import Launcher
+from experiments.sweep.launchers.job import Launcher
 from experiments.sweep.launchers.local import LocalLauncher
 from experiments.sweep.schema import GpusSettings, LauncherSettings, LocalSettings
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.sweep.job import Ended, Job, Outcome, Tick
 from experiments.sweep.launchers import interchange
+from experiments.sweep.launchers.job import Ended, Job, Outcome, Tick
 from experiments.sweep.launchers.orders import (
     PACKAGE_ROOT,
     Orders,

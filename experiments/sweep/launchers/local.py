@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from experiments.errors import UserError
-from experiments.sweep.job import Ended, Job, Outcome, Tick
-from experiments.sweep.process import interrupt, not_started, start
+from experiments.sweep.launchers.job import Ended, Job, Outcome, Tick
+from experiments.sweep.launchers.process import interrupt, not_started, start
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from experiments.sweep.job import Job, Outcome
-from experiments.sweep.process import run_job
+from experiments.sweep.launchers.job import Job, Outcome
+from experiments.sweep.launchers.process import run_job
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 """What a worker's PYTHONPATH needs, so that it can unpickle a job."""

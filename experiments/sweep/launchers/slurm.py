@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.sweep.job import Ended, Job, Outcome, Tick
+from experiments.sweep.launchers.job import Ended, Job, Outcome, Tick
 from experiments.sweep.launchers.orders import (
     PACKAGE_ROOT,
     Orders,

@@ -35,7 +35,7 @@ _QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, Resource
 
 def _config(words: list[str]) -> int:
     """`main.py --print-config` on the config of the working directory."""
-    from experiments.config import load, to_yaml
+    from experiments.config.compose import load, to_yaml
 
     sys.stdout.write(to_yaml(load(words, Path("config"))))
     return DONE
@@ -43,7 +43,7 @@ def _config(words: list[str]) -> int:
 
 def _sweep_file(words: list[str]) -> int:
     """`run_multiple.py --sweep mine --dry-run` on the config of the working directory."""
-    from experiments.sweep.listing import listing
+    from experiments.sweep.dry_run import listing
     from experiments.sweep.plan import load_sweep
 
     sys.stdout.write(listing(load_sweep("mine", "text", words, Path("config")), retry_failed=False))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from experiments.config_files import CONFIG_ROOT
+from experiments.config.yaml_files import CONFIG_ROOT
 from tests.experiments.data.locations import bert_folder
 
 RUN = "model.width=4 trainer.max_steps=3 optimizer=adam"
@@ -29,8 +29,8 @@ RUN = "model.width=4 trainer.max_steps=3 optimizer=adam"
 NOBODY = 65534
 _ROOMS = (
     "experiments.run",
-    "experiments.tasks.build_glue",
-    "experiments.tasks.build_language",
+    "experiments.tasks.glue",
+    "experiments.tasks.language",
     "experiments.report.build",
     "experiments.sweep.conduct",
     "transformers.models.bert.modeling_bert",

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from experiments.data import contents
-from experiments.data.blocks import CausalBlocks, Tokens
 from experiments.data.contents import contents_of, digest
-from experiments.data.images import InMemory, Normalisation
+from experiments.data.images.sources import InMemory, Normalisation
 from experiments.data.subset import Subset
 from experiments.data.tables import _split
+from experiments.data.text.blocks import CausalBlocks, Tokens
 
 
 def pictures(features, targets):

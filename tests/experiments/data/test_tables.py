@@ -18,7 +18,7 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 
-from experiments import schema
+from experiments.config import schema
 from experiments.data.tables import TableData, covertype, openml
 from experiments.errors import UserError
 from experiments.tasks.build import build_task

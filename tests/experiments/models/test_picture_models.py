@@ -10,8 +10,8 @@ from torch import nn
 from torchvision.models import efficientnet_b0, resnet18, resnet34, resnet50
 
 from experiments.errors import UserError
-from experiments.models.batch_norm import BatchNorm2d
 from experiments.models.efficientnet import EfficientNet
+from experiments.models.layers import BatchNorm2d
 from experiments.models.mlp import MLP, PictureMLP
 from experiments.models.resnet import ResNet, Stem
 from experiments.models.vit import ViT

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import image
 
-from experiments.report.records import PlannedCell, Results, RunRecord
+from experiments.report.read.records import PlannedCell, Results, RunRecord
 
 OPTIMIZERS = {"adam": "adam", "sgd": "sgd", "alsals": "alsals", "mine": "alsals"}
 

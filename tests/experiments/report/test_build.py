@@ -9,8 +9,8 @@ import pytest
 from experiments.commands import command
 from experiments.errors import UserError
 from experiments.report.build import write_report
-from experiments.report.compose import compose
-from experiments.report.reading import read_results
+from experiments.report.read.runs import read_results
+from experiments.report.sections import compose
 from tests.experiments.report.folders import write_plan, write_run
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from experiments.commands import command
 from experiments.errors import UserError
 from experiments.report.build import write_report
-from experiments.report.compose import compose
-from experiments.report.html import to_html
-from experiments.report.latex import to_latex
-from experiments.report.markdown import to_markdown
-from experiments.report.reading import read_results
-from experiments.report.runs_csv import runs_csv
+from experiments.report.read.runs import read_results
+from experiments.report.sections import compose
+from experiments.report.write.csv import runs_csv
+from experiments.report.write.html import to_html
+from experiments.report.write.latex import to_latex
+from experiments.report.write.markdown import to_markdown
 from experiments.sweep.status import known_runs
 from tests.experiments.report.folders import write_plan, write_run
 
@@ -109,7 +109,7 @@ def damaged(data: st.DataObject, original: str) -> bytes:
 
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.report.compose.DRAWING", {})
+    monkeypatch.setattr("experiments.report.sections.DRAWING", {})
 
 
 def target_of(root: Path, name: str) -> Path:
@@ -185,8 +185,8 @@ def test_a_part_that_cannot_be_made_takes_no_other_with_it(
     def broken(*_arguments: object) -> None:
         raise OverflowError("too large")
 
-    monkeypatch.setattr("experiments.report.compose.loss_table", broken)
-    monkeypatch.setattr("experiments.report.compose.DRAWING", {"training": broken})
+    monkeypatch.setattr("experiments.report.sections.loss_table", broken)
+    monkeypatch.setattr("experiments.report.sections.DRAWING", {"training": broken})
     write_run(tmp_path)
     document = compose(read_results(tmp_path))
     assert document.warnings == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.config_files import CONFIG_ROOT, available
+from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.report.titles import label_title, row_title, score_title
 
 

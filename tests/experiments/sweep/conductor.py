@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
 from experiments.sweep.plan import Cell
 from experiments.sweep.schema import LocalSettings

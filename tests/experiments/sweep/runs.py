@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.config import load, run_path
-from experiments.run_folder import RunFolder
+from experiments.config.compose import load, run_path
+from experiments.files.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TINY = (

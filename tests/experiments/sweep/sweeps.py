@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from experiments.config_files import CONFIG_ROOT, dump
+from experiments.config.yaml_files import CONFIG_ROOT, dump
 from experiments.sweep.plan import PlannedRun, Sweep, load_sweep
 
 DIGITS = {"task": "digits", "model": "resnet", "settings": {"trainer.epochs": 2}}

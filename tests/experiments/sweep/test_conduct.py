@@ -13,15 +13,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.config import load
+from experiments.config.compose import load
 from experiments.errors import UserError
 from experiments.run import run as run_here
 from experiments.sweep.conduct import conduct, run_all
-from experiments.sweep.job import Outcome
 from experiments.sweep.launchers.choose import environment_of
+from experiments.sweep.launchers.job import Outcome
 from experiments.sweep.plan import Cell
+from experiments.sweep.run_state import state_of
 from experiments.sweep.schema import GpusSettings, LocalSettings
-from experiments.sweep.state import state_of
 from tests.experiments.sweep.conductor import FixedSweep, write_report
 from tests.experiments.sweep.runs import (
     REPOSITORY,
@@ -291,7 +291,9 @@ def test_two_conductors_on_one_folder_run_every_run_once(tmp_path):
 def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
     held = make_run(tmp_path, "seed=3")
     held.folder.create()
-    code = "import sys, time; from pathlib import Path; from experiments.run_folder import *\n"
+    code = (
+        "import sys, time; from pathlib import Path; from experiments.files.run_folder import *\n"
+    )
     code += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(600)"
     command = [sys.executable, "-c", code, str(held.folder.path)]
     ticks = []

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.atomic_files import DiskError
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from experiments.files.atomic import DiskError
+from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
 from experiments.sweep.failures import failure_of
-from experiments.sweep.job import Job, Outcome
+from experiments.sweep.launchers.job import Job, Outcome
 from experiments.sweep.launchers.local import LocalLauncher
-from experiments.sweep.process import run_job
-from experiments.sweep.state import state_of
+from experiments.sweep.launchers.process import run_job
+from experiments.sweep.run_state import state_of
 from tests.experiments.sweep.conductor import FixedSweep
 from tests.experiments.sweep.processes import Record, job
 
@@ -122,7 +122,7 @@ def test_a_folder_that_may_not_be_read_is_a_failure_with_the_systems_reason(
     def refuse(path: Path, *_: object) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("experiments.stored.os.open", refuse)
+    monkeypatch.setattr("experiments.files.reading.os.open", refuse)
     state = state_of(RunFolder(tmp_path / "run"))
     monkeypatch.undo()
     assert (state.kind, state.reason) == (

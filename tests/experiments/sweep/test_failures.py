@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from experiments.sweep.failures import failure_of
-from experiments.sweep.job import Outcome
-from experiments.sweep.state import state_of
+from experiments.sweep.launchers.job import Outcome
+from experiments.sweep.run_state import state_of
 
 
 @pytest.fixture

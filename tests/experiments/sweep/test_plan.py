@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments.cli import main
-from experiments.config import load
-from experiments.config_files import CONFIG_ROOT, available
+from experiments.config.compose import load
+from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
 from experiments.sweep.plan import PlannedRun, Sweep, load_sweep
 from tests.experiments.sweep.sweeps import DIGITS, copy_config, end, make_sweep

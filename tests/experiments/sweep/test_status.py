@@ -8,7 +8,7 @@ import pytest
 
 from experiments.commands import command
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
 from experiments.sweep.status import Watch, known_runs
 
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.sweep.display import PlainLines
-from experiments.sweep.state import RunState
+from experiments.sweep.run_state import RunState
 from experiments.sweep.status import Entry
 from experiments.sweep.table import change, duration, loss_text, overview, seconds_left, table
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run_folder import RunFolder
-from experiments.sweep.state import state_of
+from experiments.files.run_folder import RunFolder
+from experiments.sweep.run_state import state_of
+from tests.experiments.sweep.launchers.slurm_cluster import slurm_cluster
 from tests.experiments.sweep.processes import wait_for
 from tests.experiments.sweep.runs import REPOSITORY
-from tests.experiments.sweep.slurm_cluster import slurm_cluster
 
 # Each starts several processes that import torch, and one that draws a report.
 pytestmark = pytest.mark.slow

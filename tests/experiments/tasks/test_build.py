@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import schema
+from experiments.config import schema
 from experiments.errors import UserError
 from experiments.models import pretrained
 from experiments.models.pretrained import load_tokenizer, quiet
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
-from tests.experiments.data.glue_folders import ROWS, write_hub, write_tfds, write_tsv
+from tests.experiments.data.glue.glue_folders import ROWS, write_hub, write_tfds, write_tsv
 from tests.experiments.data.locations import bert_folder, data_root
 
 RESNET = schema.ResNetModel.model_validate({"width": 4})

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments.data.base import Batch
-from experiments.data.byte_text import byte_text
+from experiments.data.text.byte_text import byte_text
 from experiments.tasks.classification import Classification
-from experiments.tasks.language_modelling import LanguageModelling
+from experiments.tasks.losses import LanguageModelling
 from experiments.tasks.regression import Regression
 
 

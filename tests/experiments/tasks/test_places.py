@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import schema
+from experiments.config import schema
 from experiments.errors import UserError
 from experiments.tasks.places import folder_of, roots_of, with_folders
 from tests.experiments.data.locations import bert_folder

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.loggers.jsonl import JsonlLogger
 from experiments.training.batch_statistics import statistics_of
+from experiments.training.loggers.jsonl import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows
 from tests.experiments.training.tiny import TinyTask
 

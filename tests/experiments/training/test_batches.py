@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.data.images import InMemory, Normalisation
+from experiments.data.images.sources import InMemory, Normalisation
 from experiments.errors import UserError
 from experiments.training.batches import (
     Grouping,

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from experiments import schema
+from experiments.config import schema
 from experiments.errors import UserError
-from experiments.optimizers import build_optimizer
-from experiments.run_folder import RunFolder
+from experiments.files.run_folder import RunFolder
+from experiments.optimizers.build import build_optimizer
 from experiments.training.checkpoint import (
     Parts,
     Progress,

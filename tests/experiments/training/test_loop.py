@@ -8,10 +8,10 @@ import signal
 import pytest
 import torch
 
-from experiments import schema
-from experiments.loggers.jsonl import JsonlLogger
-from experiments.optimizers import build_optimizer
-from experiments.run_folder import RunFolder
+from experiments.config import schema
+from experiments.files.run_folder import RunFolder
+from experiments.optimizers.build import build_optimizer
+from experiments.training.loggers.jsonl import JsonlLogger
 from experiments.training.loop import DIVERGED_AFTER, JUDGE_FIELDS, RECORD_FIELDS, Plan, Training
 from tests.experiments.training.tiny import Digits, TinyTask
 

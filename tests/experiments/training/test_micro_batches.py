@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from experiments.tasks.classification import Classification
-from experiments.tasks.language_modelling import LanguageModelling
+from experiments.tasks.losses import LanguageModelling
 from experiments.training.closure import BatchClosure, Passes, split_batch
 from sls import ALSALS, SLS, AdamSLS, SaLSA
 from tests.experiments.training.test_loop import rows, train

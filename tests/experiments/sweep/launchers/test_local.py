@@ -11,8 +11,8 @@ import time
 import pytest
 
 from experiments.sweep.launchers.local import LocalLauncher
+from tests.experiments.sweep.launchers.test_process import make_job, said, wait_for
 from tests.experiments.sweep.runs import REPOSITORY
-from tests.experiments.sweep.test_process import make_job, said, wait_for
 
 
 def make_jobs(tmp_path, codes):

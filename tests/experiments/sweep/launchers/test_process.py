@@ -1,0 +1,153 @@
+"""Processes of jobs: their output, their signals, their parents' death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.sweep.launchers.job import Job
+from experiments.sweep.launchers.process import run_job, start
+from tests.experiments.sweep.runs import REPOSITORY
+
+SLEEPS = "import time; print('here', flush=True); time.sleep(600)"
+ENDS_ITSELF_ON_INTERRUPT = """
+import sys, time
+try:
+    print("here", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("checkpoint", flush=True)
+    sys.exit(130)
+"""
+
+
+def make_job(folder, code, *, environment=()):
+    return Job(
+        name="a/b/c/s0-0",
+        command=(sys.executable, "-c", code),
+        folder=str(folder),
+        log_file=str(folder / "output.log"),
+        working_directory=str(folder),
+        environment=environment,
+    )
+
+
+def wait_for(line: str, file: Path, seconds: float = 200.0) -> None:
+    end = time.monotonic() + seconds
+    while not file.exists() or line not in said(file.parent):
+        assert time.monotonic() < end, f"{line!r} never came"
+        time.sleep(0.01)
+
+
+def said(folder: Path) -> list[str]:
+    """The output without the lines that say when a process started."""
+    lines = (folder / "output.log").read_text().splitlines()
+    return [line for line in lines if not line.startswith("--- started ")]
+
+
+def test_output_is_appended_after_a_line_that_says_when(tmp_path):
+    code = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)"
+    first, second = (run_job(make_job(tmp_path, code)) for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (7, 7)
+    assert 0 < first.seconds < 250
+    assert said(tmp_path) == ["out", "err"] * 2
+    assert (tmp_path / "output.log").read_text().count("--- started 2") == 2
+
+
+def test_a_job_has_its_parents_variables_and_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("FROM_THE_PARENT", "1")
+    code = "import os; print(os.environ['FROM_THE_PARENT'], os.environ['OWN'], os.getcwd())"
+    run_job(make_job(tmp_path, code, environment=(("OWN", "2"),)))
+    assert said(tmp_path) == [f"1 2 {tmp_path}"]
+
+
+def test_a_killed_job_has_a_negative_exit_code(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_job(make_job(tmp_path, code)).exit_code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_job_as_an_interrupt_and_its_end_is_waited_for(tmp_path, number):
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def send() -> None:
+        wait_for("here", tmp_path / "output.log")
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        outcome = run_job(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
+    finally:
+        sender.join()
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert outcome.exit_code == 130
+    assert said(tmp_path) == ["here", "checkpoint"]
+
+
+def test_a_handler_of_the_callers_own_stays_and_the_job_is_waited_for(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(_number, _frame):
+        raise StopError
+
+    def send() -> None:
+        wait_for("here", tmp_path / "output.log")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, stop)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with pytest.raises(StopError):
+            run_job(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
+    finally:
+        sender.join()
+        signal.signal(signal.SIGINT, before)
+    assert said(tmp_path) == ["here", "checkpoint"]
+
+
+def test_a_job_can_be_interrupted_where_its_parent_ignores_it(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_for("here", tmp_path / "output.log")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(200) == 130
+
+
+def test_a_job_is_in_a_session_of_its_own(tmp_path):
+    process = start(make_job(tmp_path, SLEEPS))
+    try:
+        assert os.getsid(process.pid) == process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_a_job_is_interrupted_when_its_parent_is_killed(tmp_path):
+    parent_code = textwrap.dedent(f"""
+        import sys, time
+        from experiments.sweep.launchers.process import start
+        from tests.experiments.sweep.launchers.test_process import *
+        from pathlib import Path
+        start(make_job(Path({str(tmp_path)!r}), ENDS_ITSELF_ON_INTERRUPT))
+        time.sleep(600)
+    """)
+    with subprocess.Popen([sys.executable, "-c", parent_code], cwd=REPOSITORY) as parent:
+        wait_for("here", tmp_path / "output.log")
+        parent.kill()
+    wait_for("checkpoint", tmp_path / "output.log")
