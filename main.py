@@ -7,6 +7,6 @@ from experiments import stopping
 if __name__ == "__main__":
     stopping.install()
     # Only now: all that is imported from here on may be interrupted.
-    from experiments.cli import main
+    from experiments.cli.main import main
 
     stopping.leave(main)

@@ -7,6 +7,6 @@ from experiments import stopping
 if __name__ == "__main__":
     stopping.install()
     # Only now: all that is imported from here on may be interrupted.
-    from experiments.sweep_cli import sweep_text
+    from experiments.cli.sweep import sweep_text
 
     stopping.leave(sweep_text)

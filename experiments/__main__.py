@@ -7,6 +7,6 @@ from experiments import stopping
 if __name__ == "__main__":
     stopping.install()
     # Only now: all that is imported from here on may be interrupted.
-    from experiments.commands import command
+    from experiments.cli.commands import command
 
     stopping.leave(command)

@@ -1,4 +1,4 @@
-"""What the command line prints as a single line, and the nearest right name."""
+"""Errors that the command line prints in one line, its exit codes, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -6,34 +6,30 @@ import difflib
 import pickle
 from collections.abc import Iterable
 
+OK, FAILED = 0, 1
+
 
 class UserError(Exception):
-    """Something that the user can mend: what is wrong, where, and the nearest right thing.
+    """An error that the user can correct: what is wrong, where, and the nearest valid name.
 
-    The command line prints its message on one line and leaves with the class's exit code.
+    The command line prints its message in one line and ends with the class's exit code.
     """
 
     exit_code = 2
 
 
 class MissingError(UserError):
-    """Data or a model that is not on this machine and may be fetched with a network.
-
-    The command line adds the command that fetches it.
-    """
+    """Missing data, or a missing model; the command line adds the command that fetches them."""
 
 
 class BusyError(UserError):
-    """A run's folder that another process works in; to wait helps."""
+    """Another process works in the run's folder; waiting helps."""
 
     exit_code = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name nearest to `name`, or all of them if none is near.
-
-    Returns the empty string when nothing is known.
-    """
+    """`"; did you mean 'x'?"` for the nearest known name, or all known names if none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
@@ -42,18 +38,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The message of an exception on one line; the name of its class where it has none.
+    """The message of an exception in one line; the name of its class if it has none.
 
-    Where torch refuses a file for what it would run, its advice to load it all the same is left
-    out, and only what it objects to is kept.
+    Where torch refuses a file because it would run code, its advice to load it all the same is
+    left out.
     """
     lines = str(error).splitlines()
     if isinstance(error, pickle.UnpicklingError):
-        refused = [
-            line for line in lines if not _ADVICE.intersection(line.replace("`", "").split())
-        ]
-        if len(refused) < len(lines):
-            lines = ["it holds more than numbers and is not loaded.", *refused]
+        kept = [line for line in lines if not _ADVICE.intersection(line.replace("`", "").split())]
+        if len(kept) < len(lines):
+            lines = ["it holds more than numbers and is not loaded.", *kept]
     return " ".join(" ".join(lines).split()) or type(error).__name__
 
 

@@ -11,9 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 WITHOUT_TORCH = [
-    "experiments.cli",
-    "experiments.command_line",
-    "experiments.commands",
+    "experiments.cli.*",
     "experiments.config.*",
     "experiments.errors",
     "experiments.files.*",
@@ -23,7 +21,6 @@ WITHOUT_TORCH = [
     "experiments.stopping",
     "experiments.streams",
     "experiments.sweep.*",
-    "experiments.sweep_cli",
     "experiments.tuning",
     "sls.conditions",
     "sls.record",

@@ -1,39 +1,57 @@
-"""What `key=value` on a command line means, and how a value is written so. No torch.
+"""`key=value` on a command line: what it means, and how a value is written so. No torch.
 
-What was typed is what is used: a key that takes text has it as it was written, every other key has
-its value as YAML, and what could be read in several ways is refused.
+A key whose value is text takes it as it was typed; every other value is YAML, and values that can
+be read in several ways are refused.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.config import yaml_files
 from experiments.config.messages import COMMAND_LINE, fault, short
 from experiments.config.schema import RunConfig, Section, holds_text
+from experiments.errors import UserError
 
+_KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _QUOTES_AND_BRACKETS = ("'", '"', "[", "{")
 
 
-def value_of(key: str, text: str, sections: Sequence[type[Section]] = (RunConfig,)) -> Any:
-    """The value that `key=text` gives to a key of one of the sections.
+def split_pairs(arguments: Iterable[str], example: str) -> dict[str, str]:
+    """Key → text, in the order of the arguments.
 
-    Where only text fits it is `text` itself, ` #` and leading zeros and all, but for `null`, the
-    empty text, and what begins with a quote or a bracket: these are YAML, as all is elsewhere.
+    Raises:
+        UserError: for a key that is given twice, or an argument that is no `key=value`.
+    """
+    pairs: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not _KEY.fullmatch(key):
+            raise UserError(
+                f"{short(argument)} ({COMMAND_LINE}): must be key=value, as in {example}"
+            )
+        if key in pairs:
+            raise fault(key, COMMAND_LINE, "given twice")
+        pairs[key] = text
+    return pairs
+
+
+def value_of(key: str, text: str, sections: Sequence[type[Section]] = (RunConfig,)) -> Any:
+    """The value of `key=text`, for a key of one of the sections.
+
+    Where only text fits it is `text` itself, ` #` and leading zeros included, except for `null`,
+    the empty text and text that begins with a quote or a bracket: these are YAML, as is every
+    other value.
 
     Raises:
         UserError: for YAML that is broken, unclear, or has a comment.
     """
-    literal = text not in ("", "null") and not text.startswith(_QUOTES_AND_BRACKETS)
-    if literal and holds_text(key.split("."), sections):
+    as_typed = text not in ("", "null") and not text.startswith(_QUOTES_AND_BRACKETS)
+    if as_typed and holds_text(key.split("."), sections):
         return text
-    return yaml_value(key, text)
-
-
-def yaml_value(key: str, text: str) -> Any:
-    """The value that `key=text` gives to a key whose value is YAML; raises as `value_of`."""
     try:
         value = yaml_files.parse(text)
     except yaml_files.BrokenYamlError as error:
@@ -51,21 +69,17 @@ def argument_of(key: str, value: Any, sections: Sequence[type[Section]] = (RunCo
         if written == value:
             return f"{key}={value}"
     written = json.dumps(value, ensure_ascii=False)
-    # YAML reads JSON's escapes, but not all that JSON writes as it is: DEL and its like.
-    readable = (c if c.isprintable() or c > _LAST_ESCAPED else _escape(c) for c in written)
+    # YAML refuses some letters that JSON writes as they are, such as DEL, but reads their escapes.
+    # Letters beyond U+FFFF have two escapes in JSON, which YAML takes for two letters.
+    readable = (
+        letter if letter.isprintable() or letter > "\uffff" else f"\\u{ord(letter):04x}"
+        for letter in written
+    )
     return f"{key}={''.join(readable)}"
 
 
-_LAST_ESCAPED = "\uffff"
-"""Letters beyond have two escapes in JSON, which YAML takes for two letters."""
-
-
-def _escape(letter: str) -> str:
-    return f"\\u{ord(letter):04x}"
-
-
 def flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The keys and values inside a block; any other value as it is."""
+    """The keys and values inside a mapping; any other value as it is."""
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         for name, inner in value.items():
             yield from flat(f"{key}.{name}", inner)
@@ -74,7 +88,7 @@ def flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def refuse_blocks_with_keys_inside(keys: Iterable[str], source: str) -> None:
-    """Raise `UserError` where both a block and a key inside it are given: which would win?"""
+    """Raise `UserError` where both a mapping and a key inside it are given: which would win?"""
     known = set(keys)
     for key in sorted(known):
         parts = key.split(".")

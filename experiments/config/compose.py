@@ -1,27 +1,22 @@
-"""Composition and overrides of YAML into one resolved `RunConfig`; its hash and folder. No torch.
+"""From YAML files and arguments to one resolved `RunConfig`; its hash and its folder. No torch.
 
-A config is a list of layers, each with the name of where it was written; later layers win. What
-is wrong in the result is told with the layer that said it. The order of the layers is in
-`docs/architecture.md`.
+A config is a list of layers, each a file or an argument; later layers win. Errors name the file or
+argument they come from. The order of the layers is in `docs/architecture.md`.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
 from experiments.config import yaml_files
-from experiments.config.arguments import refuse_blocks_with_keys_inside, value_of
+from experiments.config.arguments import refuse_blocks_with_keys_inside, split_pairs, value_of
 from experiments.config.home import with_home
 from experiments.config.messages import (
     COMMAND_LINE,
@@ -30,15 +25,12 @@ from experiments.config.messages import (
     check_plain,
     explain,
     fault,
-    only_key,
-    reference_fault,
     refuse_reserved,
     short,
     unknown,
 )
 from experiments.config.schema import PROFILES, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
-from experiments.errors import UserError
 
 NO_EXPERIMENT = "default"
 
@@ -52,11 +44,10 @@ _NOT_HASHED: dict[str, Any] = {
 }
 # Optimizers' keys that came after runs were made. Null, they are not hashed: the runs keep names.
 _LATER = ("smoothing",)
-_KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
 class Choice(NamedTuple):
-    """The name of a group's file, and where that name was written."""
+    """The name of a group's file, and the file or argument that chose it."""
 
     name: str
     source: str
@@ -70,19 +61,19 @@ def load(
     root: Path = CONFIG_ROOT,
     environ: Mapping[str, str] = os.environ,
 ) -> RunConfig:
-    """The config that `key=value` arguments make of the files below `root`.
+    """The config of `key=value` arguments and the files below `root`.
 
     `data_root` is the config's, else `SLS_DATA_ROOT` of `environ`, else None. Raises `UserError`,
     in one line, for everything that is wrong with arguments or files.
     """
     chosen, overrides = _read_arguments(arguments)
-    choices, layers = _compose(chosen, root)
-    for layer in overrides:
-        refuse_reserved(layer)
+    choices, layers = _layers(chosen, root)
     layers += overrides
     for layer in layers:
         check_plain(layer)
-    values = _merge(layers)
+    values: dict[str, Any] = {"trainer": {}, "logger": {}}
+    for layer in layers:
+        values = _merged(values, layer.values, layer.source)
     values["choices"] = choices
     _expand_profile(values)
     try:
@@ -100,12 +91,7 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def config_hash(config: RunConfig) -> str:
-    """Eight hexadecimal digits of SHA-256 over what can change a result, as canonical JSON.
-
-    Left out are `results_dir`, `data_root`, `cache_dir`, `device`, `logger`, `choices`, `profile`,
-    `trainer.workers`, `trainer.checkpoint_every_steps` and `task.download`, and of the keys that
-    optimizers got later (`smoothing`) those that are null.
-    """
+    """Eight hexadecimal digits of SHA-256 over the keys that can change a result, as JSON."""
     values = config.model_dump(mode="json", exclude=_NOT_HASHED)
     optimizer = values["optimizer"]
     for key in _LATER:
@@ -132,80 +118,81 @@ def run_path(config: RunConfig) -> Path:
 
 
 def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[Layer]]:
-    """The chosen files, and one layer for each `key=value`."""
-    chosen: dict[str, Choice] = {}
-    overrides = []
-    seen = set()
-    for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals or not _KEY.fullmatch(key):
-            raise UserError(
-                f"{short(argument)} ({COMMAND_LINE}): must be key=value, as in trainer.epochs=5"
-            )
-        if key in seen:
-            raise UserError(f"{key} ({COMMAND_LINE}): given twice")
-        seen.add(key)
-        if key in yaml_files.GROUPS:
-            chosen[key] = Choice(text, COMMAND_LINE)
-        else:
-            overrides.append(Layer(COMMAND_LINE, _nested(key, value_of(key, text))))
-    refuse_blocks_with_keys_inside(seen - set(yaml_files.GROUPS), COMMAND_LINE)
-    return chosen, overrides
+    """The chosen files, and one layer for each other `key=value`."""
+    pairs = split_pairs(arguments, "trainer.epochs=5")
+    chosen = {
+        group: Choice(pairs.pop(group), COMMAND_LINE)
+        for group in yaml_files.GROUPS
+        if group in pairs
+    }
+    refuse_blocks_with_keys_inside(pairs, COMMAND_LINE)
+    layers = []
+    for key, text in pairs.items():
+        values = value_of(key, text)
+        for part in reversed(key.split(".")):
+            values = {part: values}
+        layers.append(Layer(COMMAND_LINE, values))
+        refuse_reserved(layers[-1])
+    return chosen, layers
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """`a.b` and 3 → `{"a": {"b": 3}}`."""
-    return functools.reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), value)
+# -------------------------------------------------------------------------------------- files
 
 
-# ------------------------------------------------------------------------------- composition
-
-
-def _compose(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list[Layer]]:
-    """The names of the files that were taken, and their layers, the weakest first."""
+def _layers(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list[Layer]]:
+    """The names of the chosen files, and their layers, the weakest first."""
     base = Layer(yaml_files.label(root, "config"), yaml_files.read(root, "config"))
-    picks = _take_defaults(base)
     experiment = Layer("", {})
     if "experiment" in chosen:
-        name, source = chosen["experiment"]
-        values = yaml_files.read_choice(root, "experiment", name, source)
-        experiment = Layer(yaml_files.label(root, "experiment", name), values)
+        experiment = _read(root, "experiment", chosen["experiment"])
+    picks = _take_defaults(base)
     decided = {**_take_defaults(experiment), **chosen}
     picks |= decided
 
-    task = _read_pick(root, "task", picks, base.source)
+    def read_pick(group: str) -> Layer:
+        if group not in picks:
+            text = f"missing, and no {group}= is given either"
+            raise fault(f"defaults.{group}", base.source, text)
+        return _read(root, group, picks[group])
+
+    task = read_pick("task")
     default_model = task.values.pop("default_model", None)
     if "model" not in decided and default_model is not None:
         picks["model"] = _choice("default_model", default_model, task.source)
-    model = _read_pick(root, "model", picks, base.source)
-    optimizer = _read_pick(root, "optimizer", picks, base.source)
-    optimizers = yaml_files.available(root, "optimizer")
-    name = picks["optimizer"].name
-    advice = _take_advice(model, "model.", name, optimizers)
-    own_advice = _take_advice(experiment, "", name, optimizers)
-
-    for layer in (base, experiment, advice, own_advice):
+    model, optimizer = read_pick("model"), read_pick("optimizer")
+    known = yaml_files.available(root, "optimizer")
+    advice = []
+    for layer, prefix in ((model, "model."), (experiment, "")):
+        mapping = _take_mapping(layer, "optimizer_defaults", known, prefix)
+        if picks["optimizer"].name in mapping:
+            advice.append(Layer(layer.source, {"optimizer": mapping[picks["optimizer"].name]}))
+    for layer in (base, *advice, experiment):
         refuse_reserved(layer)
-    files = [base, _task_layer(task), Layer(model.source, {"model": model.values})]
-    files += [Layer(optimizer.source, {"optimizer": optimizer.values}), advice]
-    files += [own_advice, experiment]
+
+    trainer = {"trainer": task.values.pop("trainer")} if "trainer" in task.values else {}
     names = {group: picks[group].name for group in SELECTABLE}
     names["experiment"] = chosen["experiment"].name if "experiment" in chosen else NO_EXPERIMENT
-    return names, files
+    return names, [
+        base,
+        Layer(task.source, {"task": task.values, **trainer}),
+        Layer(model.source, {"model": model.values}),
+        Layer(optimizer.source, {"optimizer": optimizer.values}),
+        *advice,
+        experiment,
+    ]
+
+
+def _read(root: Path, group: str, choice: Choice) -> Layer:
+    """A chosen file, its values not yet below the group's key."""
+    values = yaml_files.read_choice(root, group, choice.name, choice.source)
+    return Layer(yaml_files.label(root, group, choice.name), values)
 
 
 def _take_defaults(layer: Layer) -> dict[str, Choice]:
     """Remove `defaults` from a file's values and return the choices that it makes."""
-    defaults = layer.values.pop("defaults", None)
-    if defaults is None:
-        return {}
-    if not isinstance(defaults, dict):
-        raise fault("defaults", layer.source, "must hold keys and values")
-    for group in defaults:
-        if group not in SELECTABLE:
-            raise unknown(f"defaults.{group}", layer.source, str(group), SELECTABLE)
     return {
-        group: _choice(f"defaults.{group}", name, layer.source) for group, name in defaults.items()
+        group: _choice(f"defaults.{group}", name, layer.source)
+        for group, name in _take_mapping(layer, "defaults", SELECTABLE).items()
     }
 
 
@@ -215,58 +202,46 @@ def _choice(key: str, name: Any, source: str) -> Choice:
     return Choice(name, source)
 
 
-def _read_pick(root: Path, group: str, picks: dict[str, Choice], base: str) -> Layer:
-    """A chosen file, its values not yet below the group's key."""
-    if group not in picks:
-        raise fault(f"defaults.{group}", base, f"missing, and no {group}= is given either")
-    name, source = picks[group]
-    values = yaml_files.read_choice(root, group, name, source)
-    return Layer(yaml_files.label(root, group, name), values)
-
-
-def _task_layer(task: Layer) -> Layer:
-    """The values of a task's file: the task's own, and what it asks of the trainer."""
-    own = {key: value for key, value in task.values.items() if key != "trainer"}
-    asked = {"trainer": task.values["trainer"]} if "trainer" in task.values else {}
-    return Layer(task.source, {"task": own, **asked})
-
-
-def _take_advice(layer: Layer, prefix: str, optimizer: str, known: list[str]) -> Layer:
-    """Remove `optimizer_defaults` from a file's values; the part that is for `optimizer`."""
-    advice = layer.values.pop("optimizer_defaults", None)
-    if advice is None:
-        return Layer(layer.source, {})
-    key = f"{prefix}optimizer_defaults"
-    if not isinstance(advice, dict):
-        raise fault(key, layer.source, "must hold keys and values")
-    for name in advice:
+def _take_mapping(
+    layer: Layer, key: str, known: Collection[str], prefix: str = ""
+) -> dict[str, Any]:
+    """Remove the mapping at `key` from a file's values and return it; its keys must be `known`."""
+    mapping = layer.values.pop(key, None)
+    if mapping is None:
+        return {}
+    if not isinstance(mapping, dict):
+        raise fault(prefix + key, layer.source, "must be a mapping")
+    for name in mapping:
         if name not in known:
-            raise unknown(f"{key}.{name}", layer.source, str(name), known)
-    return Layer(layer.source, {"optimizer": advice[optimizer]} if optimizer in advice else {})
+            raise unknown(f"{prefix}{key}.{name}", layer.source, str(name), known)
+    return mapping
 
 
 def _expand_profile(values: dict[str, Any]) -> None:
     """Write the profile's quirks out below those that are set; wrong values are left to the schema.
 
-    A profile is a switch for all of them, so it counts as said before any single one.
+    A profile is a switch for all of them, so any single quirk wins over it.
     """
     profile, own = values.get("profile", "corrected"), values.get("quirks", {})
     if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
         values["quirks"] = PROFILES[profile] | own
 
 
-def _merge(layers: Sequence[Layer]) -> dict[str, Any]:
-    """All layers in one, references resolved."""
-    merged: Any = OmegaConf.create({"trainer": {}, "logger": {}})
-    for layer in layers:
-        try:
-            merged = OmegaConf.merge(merged, layer.values)
-        except (TypeError, OmegaConfBaseException) as error:
-            key = only_key(layer.values)
-            raise fault(key, layer.source, "does not fit what it overrides") from error
-    try:
-        return cast(dict[str, Any], OmegaConf.to_container(merged, resolve=True))
-    except InterpolationKeyError as error:
-        raise reference_fault(error, layers, "refers to a key that does not exist") from error
-    except (OmegaConfBaseException, RecursionError) as error:
-        raise reference_fault(error, layers, "refers to itself, or to what has no keys") from error
+def _merged(
+    lower: dict[str, Any], upper: dict[str, Any], source: str, prefix: str = ""
+) -> dict[str, Any]:
+    """Both mappings in one, `upper` over `lower`; neither is changed. Null unsets either kind."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value, source, f"{prefix}{key}.")
+        elif (
+            old is not None
+            and value is not None
+            and isinstance(old, dict) != isinstance(value, dict)
+        ):
+            text = "conflicts with the value it overrides (mapping against scalar)"
+            raise fault(f"{prefix}{key}", source, text)
+        merged[key] = value
+    return merged

@@ -1,4 +1,4 @@
-"""What can be wrong with a config, each in one line: key, where it was written, nearest right name.
+"""Errors in a config, each in one line: key, file or argument, what is wrong, nearest valid name.
 
 No torch.
 """
@@ -19,7 +19,6 @@ from experiments.errors import UserError, did_you_mean
 COMMAND_LINE = "command line"
 SELECTABLE = ("task", "model", "optimizer")
 
-_REFERENCE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\}")
 _INSTRUCTIONS = {"task": ["default_model", "trainer"], "model": ["optimizer_defaults"]}
 _KINDS: dict[str, dict[str, type[BaseModel]]] = {
     group: {kind.model_fields["kind"].default: kind for kind in get_args(get_args(union)[0])}
@@ -28,18 +27,16 @@ _KINDS: dict[str, dict[str, type[BaseModel]]] = {
 
 
 class Layer(NamedTuple):
-    """Some values of the config, and the file (or the command line) that says them."""
+    """Some values of the config, and the file (or the command line) that sets them."""
 
     source: str
     values: dict[str, Any]
 
 
 def refuse_reserved(layer: Layer) -> None:
-    """Only a group's own file says its kind, or the run's folder would bear a wrong name."""
+    """Refuse `choices`, and a kind outside its file: they would give the folder a wrong name."""
     if "choices" in layer.values:
-        raise unknown(
-            "choices", layer.source, "choices", known_keys(["choices"], None, layer.source)
-        )
+        raise unknown("choices", layer.source, "choices", known_keys(["choices"], layer.source))
     for group in SELECTABLE:
         section = layer.values.get(group)
         if isinstance(section, dict) and "kind" in section:
@@ -47,7 +44,7 @@ def refuse_reserved(layer: Layer) -> None:
 
 
 def fault(key: str, source: str, text: str) -> UserError:
-    """One line: key, where it was written, what is wrong."""
+    """An error in one line: key, file or argument, what is wrong."""
     shown = key if key.isprintable() else repr(key)
     return UserError(f"{shown} ({source}): {text}")
 
@@ -64,7 +61,7 @@ def short(value: Any) -> str:
 
 
 def check_plain(layer: Layer) -> None:
-    """Refuse what is not plain data, and references to anything but another key."""
+    """Refuse values that are not plain data: no objects, no references, nothing deep or huge."""
     for path, value in _walk(layer.values, ()):
         key = ".".join(map(str, path))
         if len(path) > 8:
@@ -95,44 +92,43 @@ def _walk(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], 
 
 def _check_text(key: str, source: str, text: str) -> None:
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise fault(key, source, f"{short(text)} holds a character that text cannot have")
-    if text == "???":
-        raise fault(key, source, "??? is not a value")
-    if "${" in _REFERENCE.sub(" ", text) or "\\${" in text:
-        raise fault(key, source, f"{short(text)} must refer to another key, as in ${{seed}}")
+        raise fault(key, source, f"{short(text)} contains an invalid character")
+    if "${" in text:
+        raise fault(key, source, f"{short(text)}: references (${{…}}) are not supported")
 
 
-def only_key(values: dict[str, Any]) -> str:
-    """The dotted key of a command-line layer; the first keys of a file's, as far as they fork."""
-    path = []
-    inner: Any = values
-    while isinstance(inner, dict) and len(inner) == 1:
-        ((name, inner),) = inner.items()
-        path.append(str(name))
-    return ".".join(path) if path else ", ".join(map(str, values))
+def explain(error: ValidationError, layers: Sequence[Layer]) -> UserError:
+    """The first problem in one line; a misspelt key comes first, since it may cause the rest."""
+    problems = error.errors(include_url=False)
+    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    location, kind = list(problem["loc"]), None
+    if location[0] in SELECTABLE and len(location) > 1:
+        kind = str(location.pop(1))  # pydantic puts the union's tag after the group
+    key = ".".join(map(str, location))
+    source = _source(location, layers[::-1])  # where its value comes from
+    section = _source(location, layers)  # where a missing key should be
+    match problem["type"]:
+        case "extra_forbidden":
+            return unknown(key, source, str(location[-1]), known_keys(location, source, kind))
+        case "missing":
+            return fault(key, section, "missing")
+        case "union_tag_not_found":
+            return fault(f"{key}.kind", section, "missing")
+        case "union_tag_invalid":
+            tag = problem["ctx"]["tag"]
+            text = f"{short(tag)} is unknown{did_you_mean(tag, _KINDS[key])}"
+            return fault(f"{key}.kind", _source([key, "kind"], layers[::-1]), text)
+    return fault(key, source, complaint(problem))
 
 
-def reference_fault(error: Exception, layers: Sequence[Layer], text: str) -> UserError:
-    """The `UserError` for what OmegaConf says of one key."""
-    key = str(getattr(error, "full_key", None) or "")
-    path = tuple(key.split("[")[0].split("."))
-    return fault(key, _origin(path, layers), text)
-
-
-def _origin(path: Sequence[Any], layers: Sequence[Layer]) -> str:
-    """The source that had the last word on a key: the last of those that say most of its path."""
-    depths = [(_depth(path, layer.values), n) for n, layer in enumerate(layers)]
-    return layers[max(depths)[1]].source
-
-
-def _section_origin(path: Sequence[Any], layers: Sequence[Layer]) -> str:
-    """The source that should have said a missing key: the first that has its section."""
-    depths = [(_depth(path, layer.values), -n) for n, layer in enumerate(layers)]
-    return layers[-max(depths)[1]].source
+def _source(path: Sequence[Any], layers: Sequence[Layer]) -> str:
+    """The first of the layers that have the longest part of a key's path."""
+    nearest: Layer = max(layers, key=lambda layer: _depth(path, layer.values))
+    return nearest.source
 
 
 def _depth(path: Sequence[Any], values: Any) -> int:
-    """How many names of a path lead somewhere in `values`."""
+    """The number of leading names of a path that `values` has."""
     for number, name in enumerate(path):
         if not isinstance(values, dict) or name not in values:
             return number
@@ -140,43 +136,20 @@ def _depth(path: Sequence[Any], values: Any) -> int:
     return len(path)
 
 
-def explain(error: ValidationError, layers: list[Layer]) -> UserError:
-    """What pydantic refuses, in one line; a misspelt key first, since it may cause the rest."""
-    problems = error.errors(include_url=False)
-    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    location, kind = list(problem["loc"]), None
-    if location[0] in SELECTABLE and len(location) > 1:
-        kind = str(location.pop(1))  # pydantic puts the union's tag after the group
-    key = ".".join(map(str, location))
-    match problem["type"]:
-        case "extra_forbidden":
-            source = _origin(location, layers)
-            return unknown(key, source, str(location[-1]), known_keys(location, kind, source))
-        case "missing":
-            return fault(key, _section_origin(location, layers), "missing")
-        case "union_tag_not_found":
-            return fault(f"{key}.kind", _section_origin(location, layers), "missing")
-        case "union_tag_invalid":
-            tag = problem["ctx"]["tag"]
-            text = f"{short(tag)} is unknown{did_you_mean(tag, _KINDS[key])}"
-            return fault(f"{key}.kind", _origin([key, "kind"], layers), text)
-    return fault(key, _origin(location, layers), complaint(problem))
-
-
 _MUST_BE = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "string_type": "must be text",
     "bool_type": "must be true or false",
-    "model_type": "must hold keys and values",
-    "model_attributes_type": "must hold keys and values",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
     "tuple_type": "must be a list",
-    "too_long": "must hold fewer values",
+    "too_long": "must have fewer values",
 }
 
 
 def complaint(problem: Any) -> str:
-    """What a value must be, and what it is."""
+    """What a value must be, and what it is, for one of pydantic's errors."""
     value = problem["input"]
     if problem["type"] == "literal_error" and isinstance(value, str):
         names = re.findall("'([^']*)'", problem["ctx"]["expected"])
@@ -185,15 +158,14 @@ def complaint(problem: Any) -> str:
     return f"{_MUST_BE.get(problem['type'], generic)}, not {short(value)}"
 
 
-def known_keys(location: Sequence[Any], kind: str | None, source: str) -> list[str]:
-    """The keys that are allowed beside the last one of `location`."""
+def known_keys(location: Sequence[Any], source: str, kind: str | None = None) -> list[str]:
+    """The valid keys at the place of the last name of `location`; `kind`: of a selectable group."""
     on_command_line = source == COMMAND_LINE
     if len(location) == 1:
         names = [name for name in RunConfig.model_fields if name != "choices"]
         return [*names, "experiment"] if on_command_line else names
-    group = location[0]
     if kind is None:
-        section = RunConfig.model_fields[group].annotation
+        section = RunConfig.model_fields[location[0]].annotation
         return list(getattr(section, "model_fields", {}))
-    names = [name for name in _KINDS[group][kind].model_fields if name != "kind"]
-    return names if on_command_line else [*names, *_INSTRUCTIONS.get(group, [])]
+    names = [name for name in _KINDS[location[0]][kind].model_fields if name != "kind"]
+    return names if on_command_line else [*names, *_INSTRUCTIONS.get(location[0], [])]

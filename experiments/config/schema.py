@@ -531,9 +531,9 @@ Optimizer = Annotated[
 class Trainer(Section):
     """How long, how large, how often."""
 
-    epochs: PositiveInt = 5
+    epochs: PositiveInt = Field(5, description="passes over the training data")
     max_steps: PositiveInt | None = Field(None, description="stop after n steps; null: all epochs")
-    batch_size: PositiveInt = 64
+    batch_size: PositiveInt = Field(64, description="examples per step")
     eval_batch_size: PositiveInt = 256
     eval_every_steps: PositiveInt | None = Field(None, description="null: after every epoch")
     checkpoint_every_steps: PositiveInt = Field(100, description="and after every evaluation")
@@ -592,7 +592,9 @@ class RunConfig(Section):
     """One run, resolved."""
 
     choices: Choices
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="of first weights, order of data, augmentation, dropout"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps, …")
     data_root: LocalPath | None = Field(None, description="null: SLS_DATA_ROOT of the environment")
     cache_dir: LocalPath | None = Field(
@@ -600,7 +602,9 @@ class RunConfig(Section):
         min_length=1,
         description="what is computed once from the data; null: nothing is kept",
     )
-    results_dir: LocalPath = Field("results", min_length=1)
+    results_dir: LocalPath = Field(
+        "results", min_length=1, description="each run has a folder there"
+    )
     task: Task
     model: Model
     optimizer: Optimizer

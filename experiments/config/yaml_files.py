@@ -183,5 +183,5 @@ def read(root: Path, *name: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"{source}: must hold keys and values")
+        raise UserError(f"{source}: must be a mapping")
     return values

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.command_line import FAILED, OK
-from experiments.errors import UserError
+from experiments.errors import FAILED, OK, UserError
 from experiments.files.run_folder import ENDS
 from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
 from experiments.sweep.display import Display, open_display

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import main
+from experiments.cli.main import main
 from tests.attack.killing import run_folders, runs_differ, whole
 from tests.attack.test_kills import FEATURES, PLAIN
 

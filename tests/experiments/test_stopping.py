@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments import stopping
-from experiments.command_line import guarded
+from experiments.cli.parser import guarded
 from experiments.stopping import Stopped, unwinding
 from experiments.training.interrupt import InterruptedBetweenSteps, deferred_interrupt
 

@@ -11,7 +11,8 @@ from typing import TextIO
 
 import pytest
 
-from experiments.command_line import OK, guarded
+from experiments.cli.parser import guarded
+from experiments.errors import OK
 from experiments.streams import forgiving_streams
 
 REPOSITORY = Path(__file__).resolve().parents[2]

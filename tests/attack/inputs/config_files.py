@@ -174,8 +174,7 @@ setups(
     experiment_with_advice_of_a_number=_experiment("optimizer_defaults: {adam: {lr: fast}}\n"),
     experiment_with_a_section_of_text=_experiment("trainer: short\n"),
     experiment_with_choices=_experiment("choices: {experiment: other}\n"),
-    experiment_with_a_circle=_experiment("seed: ${trainer.epochs}\ntrainer: {epochs: '${seed}'}\n"),
-    experiment_with_an_unknown_reference=_experiment("trainer: {epochs: '${seeed}'}\n"),
+    experiment_with_a_reference=_experiment("trainer: {epochs: '${seed}'}\n"),
 )
 
 _DIGITS = "config/task/digits.yaml"
@@ -198,10 +197,10 @@ ROWS = [
         ("", f"{_DIGITS}, line", "task_with_a_bracket_left_open"),
         ("", f"{_DIGITS}, line", "task_with_a_quote_left_open"),
         ("", f"{_DIGITS}, line 2", "task_badly_indented"),
-        ("", f"{_DIGITS} | keys and values", "task_without_colon"),
-        ("", f"{_DIGITS} | keys and values", "task_is_a_list"),
-        ("", f"{_DIGITS} | keys and values", "task_is_text"),
-        ("", f"{_DIGITS} | keys and values", "task_is_a_number"),
+        ("", f"{_DIGITS} | mapping", "task_without_colon"),
+        ("", f"{_DIGITS} | mapping", "task_is_a_list"),
+        ("", f"{_DIGITS} | mapping", "task_is_text"),
+        ("", f"{_DIGITS} | mapping", "task_is_a_number"),
         ("", f"task.kind ({_DIGITS}) | missing", "task_is_empty"),
         ("", f"task.kind ({_DIGITS}) | missing", "task_is_a_comment"),
         ("", f"{_DIGITS}, line 2 | 'kind' | twice", "task_key_twice"),
@@ -233,7 +232,7 @@ ROWS = [
         ("", f"trainer.epochs ({_DIGITS})", "task_with_no_epochs"),
         ("", f"task.seed ({_DIGITS}) | unknown key", "task_that_sets_the_seed"),
         ("", f"{_DIGITS} | ???", "task_with_question_marks"),
-        ("", f"{_DIGITS} | refer", "task_with_a_reference_to_the_environment"),
+        ("", f"{_DIGITS} | references", "task_with_a_reference_to_the_environment"),
         ("", "sed (config/config.yaml) | did you mean 'seed'", "config_with_an_unknown_key"),
         ("", "config/config.yaml, line | 'seed' | twice", "config_with_a_seed_twice"),
         ("", "experiment (config/config.yaml)", "config_with_an_experiment"),
@@ -298,11 +297,10 @@ ROWS = [
             "experiment_with_a_section_of_text",
         ),
         ("experiment=mine", "choices (config/experiment/mine.yaml)", "experiment_with_choices"),
-        ("experiment=mine", "config/experiment/mine.yaml", "experiment_with_a_circle"),
         (
             "experiment=mine",
-            "trainer.epochs (config/experiment/mine.yaml) | does not exist",
-            "experiment_with_an_unknown_reference",
+            "trainer.epochs (config/experiment/mine.yaml) | references",
+            "experiment_with_a_reference",
         ),
     ),
 ]

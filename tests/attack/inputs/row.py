@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 
-from experiments.cli import main
-from experiments.command_line import guarded
-from experiments.commands import command
-from experiments.sweep_cli import sweep_images, sweep_text
+from experiments.cli.commands import command
+from experiments.cli.main import main
+from experiments.cli.parser import guarded
+from experiments.cli.sweep import sweep_images, sweep_text
 from tests.attack.inputs.workshop import SETUPS, Workshop
 
 REFUSED = 2

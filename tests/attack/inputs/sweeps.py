@@ -7,10 +7,10 @@ from tests.attack.inputs.workshop import Workshop, setup
 
 FLAGS = refused(
     "run_multiple.py",
-    ("--sweep", "--sweep | needs a name"),
-    ("--sweep=", "--sweep | needs a name"),
-    ("--sweep --dry-run", "--sweep | needs a name"),
-    ("--sweep seeds=[0]", "--sweep | needs a name"),
+    ("--sweep", "--sweep | expected one argument"),
+    ("--sweep=", "--sweep | ''"),
+    ("--sweep --dry-run", "--sweep | expected one argument"),
+    ("--sweep seeds=[0]", "--sweep | 'seeds=[0]'"),
     ("--sweep smoke --sweep cpu", "--sweep | given twice"),
     ("--sweep smok", "'smok' | did you mean 'smoke'"),
     ("--sweep smoke.yaml", "'smoke.yaml' | did you mean 'smoke'"),
@@ -18,7 +18,7 @@ FLAGS = refused(
     ("--sweep SMOKE", "'SMOKE'"),
     ("--swep smoke", "'--swep' | did you mean '--sweep'"),
     ("--dry-rum", "did you mean '--dry-run'"),
-    ("--dry-run=1", "'--dry-run=1'"),
+    ("--dry-run=1", "--dry-run | '1'"),
     ("--dry_run", "did you mean '--dry-run'"),
     ("--retry", "'--retry'"),
     ("-n", "'-n' | unknown flag"),
@@ -97,7 +97,7 @@ seeds: [0]
 # What a file says instead, or besides; the last column is what the line must name.
 _CHANGES: dict[str, tuple[str, str]] = {
     "empty": ("", "config/sweep/mine.yaml | missing"),
-    "a_list": ("- adam\n", "config/sweep/mine.yaml | keys and values"),
+    "a_list": ("- adam\n", "config/sweep/mine.yaml | mapping"),
     "broken": ("optimizers: [adam\n", "config/sweep/mine.yaml, line"),
     "with_a_tab": ("seeds:\n\t- 0\n", "config/sweep/mine.yaml, line 2"),
     "key_twice": (_GOOD + "seeds: [1]\n", "config/sweep/mine.yaml, line 5 | 'seeds'"),

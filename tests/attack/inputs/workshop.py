@@ -187,7 +187,7 @@ def setups(**made: Callable[[Workshop], Any]) -> None:
 @cache
 def _finished_results() -> Path:
     """The results of one small run, made once a process."""
-    from experiments.cli import main
+    from experiments.cli.main import main
 
     folder = Path(tempfile.mkdtemp()) / "results"
     assert main([*RUN.split(), f"results_dir={folder}", "logger.console=false"]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands import command
+from experiments.cli.commands import command
 from experiments.config.home import with_home
 from experiments.files.run_folder import RunFolder
 from tests.experiments.sweep.sweeps import copy_config, make_sweep

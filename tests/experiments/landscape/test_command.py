@@ -8,13 +8,12 @@ import tempfile
 import pytest
 from matplotlib import image
 
-from experiments import commands
-from experiments.command_line import OK
+from experiments.cli.commands import command
 from experiments.config.compose import load, run_path, to_yaml
-from experiments.errors import UserError
+from experiments.errors import OK, UserError
 from experiments.files.run_folder import RunFolder
 from experiments.landscape.look import Looker
-from experiments.landscape.request import read_request, spread_steps
+from experiments.landscape.request import Options, read_request, spread_steps
 from experiments.run import run
 
 TINY = ["task=digits", "model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
@@ -39,7 +38,7 @@ def contents(folder):
 def test_it_leaves_a_picture_and_numbers_and_touches_nothing_else(finished, capsys):
     before = contents(finished)
     words = ["landscape", str(finished.path), "steps=[20,1,4]", "points=7", "reach=2"]
-    assert commands.command(words) == OK
+    assert command(words) == OK
     assert contents(finished) == before
     assert image.imread(finished.landscape_picture).shape[1] == 1200
     data = json.loads(finished.landscape_file.read_text())
@@ -67,45 +66,45 @@ def test_a_repetition_that_differs_says_so(finished, tmp_path, capsys):
     for row in finished.rows():
         if row["event"] == "step":
             folder.append_row(row | {"loss": row["loss"] + 0.5})
-    assert commands.command(["landscape", str(tmp_path), "steps=2", "points=3"]) == OK
+    assert command(["landscape", str(tmp_path), "steps=2", "points=3"]) == OK
     assert "differ from the recorded ones by up to 0.5" in capsys.readouterr().out
 
 
 def test_by_default_six_steps_are_spread_over_the_run(finished):
-    assert read_request([str(finished.path)], environ={}).steps == (1, 2, 4, 7, 13, 25)
-    assert spread_steps(1) == (1,)
-    assert spread_steps(100_000) == (1, 10, 100, 1000, 10_000, 100_000)
+    assert read_request(finished.path, Options(), environ={}).steps == (1, 2, 4, 7, 13, 25)
+    assert spread_steps(1) == [1]
+    assert spread_steps(100_000) == [1, 10, 100, 1000, 10_000, 100_000]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["steps=[1,26]"], "steps: 26 is beyond the run's end; its last step is 25"),
-        (["steps=[0]"], "steps=[0] (command line): must be whole numbers from 1"),
-        (["steps=[1.5]"], "steps=[1.5] (command line): must be whole numbers from 1"),
-        (["points=2"], "points=2 (command line): must be a whole number in [3, 1001]"),
-        (["reach=1"], "reach=1 (command line): must be a number above 1"),
+        (["steps=[1,26]"], "steps (command line): 26 is beyond the run's end; its last step is 25"),
+        (["steps=[0]"], "steps.0 (command line): must be greater than 0, not 0"),
+        (["steps=[1.5]"], "steps.0 (command line): must be a whole number, not 1.5"),
+        (["points=2"], "points (command line): must be greater than or equal to 3, not 2"),
+        (["reach=1"], "reach (command line): must be greater than 1, not 1"),
         (["step=[1]"], "step (command line): unknown key; did you mean 'steps'?"),
         (["reach=2", "reach=3"], "reach (command line): given twice"),
         (["10"], "'10' (command line): must be key=value"),
     ],
 )
 def test_wrong_arguments_are_one_line(finished, capsys, words, message):
-    assert commands.command(["landscape", str(finished.path), *words]) == UserError.exit_code
+    assert command(["landscape", str(finished.path), *words]) == UserError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
 
 def test_without_a_run_it_says_what_is_missing(finished, tmp_path, capsys):
     for words, message in [
-        ([], "landscape needs a run's folder"),
+        ([], "required: FOLDER"),
         ([str(tmp_path / "nowhere")], "nowhere: no such folder"),
         ([str(tmp_path)], "is not a run's folder: it has no config.yaml"),
     ]:
-        assert commands.command(["landscape", *words]) == UserError.exit_code
+        assert command(["landscape", *words]) == UserError.exit_code
         assert message in capsys.readouterr().err
     RunFolder(tmp_path).config_file.write_bytes(finished.config_file.read_bytes())
-    assert commands.command(["landscape", str(tmp_path)]) == UserError.exit_code
+    assert command(["landscape", str(tmp_path)]) == UserError.exit_code
     assert "has no step in metrics.jsonl" in capsys.readouterr().err
 
 
@@ -115,7 +114,7 @@ def test_data_that_are_gone_are_one_line_and_leave_nothing(tmp_path, capsys):
     folder.write_config(to_yaml(config))
     folder.append_row({"event": "step", "step": 1, "loss": 1.0})
     before = contents(folder)
-    assert commands.command(["landscape", str(tmp_path)]) == UserError.exit_code
+    assert command(["landscape", str(tmp_path)]) == UserError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
     assert "gone" in line
     assert contents(folder) == before
@@ -123,9 +122,9 @@ def test_data_that_are_gone_are_one_line_and_leave_nothing(tmp_path, capsys):
 
 
 def test_data_elsewhere_can_be_named(finished):
-    request = read_request([str(finished.path), "data_root=else/where"], environ={})
+    request = read_request(finished.path, Options(data_root="else/where"), environ={})
     assert request.config.data_root == "else/where"
-    request = read_request([str(finished.path)], environ={"SLS_DATA_ROOT": "there"})
+    request = read_request(finished.path, Options(), environ={"SLS_DATA_ROOT": "there"})
     assert request.config.data_root == "there"
 
 
@@ -138,7 +137,7 @@ def test_ctrl_c_leaves_nothing_behind(finished, tmp_path, monkeypatch, capsys):
     for path in (finished.landscape_file, finished.landscape_picture):
         path.unlink(missing_ok=True)
     before = contents(finished)
-    assert commands.command(["landscape", str(finished.path)]) == 130
+    assert command(["landscape", str(finished.path)]) == 130
     assert contents(finished) == before
     assert not finished.landscape_file.exists()
     assert list(tmp_path.iterdir()) == []

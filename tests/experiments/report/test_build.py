@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands import command
+from experiments.cli.commands import command
 from experiments.errors import UserError
 from experiments.report.build import write_report
 from experiments.report.read.runs import read_results

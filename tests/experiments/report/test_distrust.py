@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.commands import command
+from experiments.cli.commands import command
 from experiments.errors import UserError
 from experiments.report.build import write_report
 from experiments.report.read.runs import read_results

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.cli import main
+from experiments.cli.main import main
 from experiments.config.compose import load
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
@@ -196,12 +196,6 @@ def test_rows_that_are_not_tuned_take_the_recommended_rate(root: Path) -> None:
     assert {run.row for run in sweep.tuning_runs()} == {"smoke"}
     digits = [run for run in sweep.comparison_runs() if run.row == "digits-resnet"]
     assert [run.label for run in digits] == ["alsals", "alsals", "adam", "adam"]
-
-
-def test_settings_that_refer_to_the_seed_follow_it(root: Path) -> None:
-    sweep = make_sweep(root, optimizers=["adam"], settings={"trainer.max_steps": "${seed}"},
-                       seeds=[3, 4, 5])  # fmt: skip
-    assert [run.config.trainer.max_steps for run in sweep.comparison_runs()] == [3, 4, 5]
 
 
 def test_main_py_leaves_a_planned_run_in_its_folder_and_tuning_reads_it(

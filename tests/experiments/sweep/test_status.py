@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from experiments.commands import command
+from experiments.cli.commands import command
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
 from experiments.sweep.status import Watch, known_runs
@@ -104,8 +104,8 @@ def test_the_command_prints_counts_and_reasons(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "takes one folder"),
-        (["a", "b"], "takes one folder"),
+        ([], "required: FOLDER (command line); see python -m experiments status --help"),
+        (["a", "b"], "'b' is one argument too many"),
         (["{folder}/nothing"], "no such folder"),
         (["{folder}"], "no runs and no plan"),
         (["{folder}", "--wach"], "did you mean '--watch'"),

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from experiments.cli import main
-from experiments.commands import command
+from experiments.cli.commands import command
+from experiments.cli.main import main
 from tests.experiments.data.glue.glue_folders import write_hub, write_hub_cache
 from tests.experiments.data.images.test_torchvision import idx
 from tests.experiments.data.locations import REPOSITORY, bert_folder
@@ -164,7 +164,7 @@ def test_from_the_hubs_caches_and_without_a_network(tmp_path: Path) -> None:
 
 def test_help_names_the_command(capsys: Captured) -> None:
     assert command(["--help"]) == 0
-    assert "\n  prefetch  fetch and check" in capsys.readouterr().out
+    assert "prefetch fetch and check" in " ".join(capsys.readouterr().out.split())
     assert command(["prefetch", "nonsense", "-h"]) == 0
     assert capsys.readouterr().out.startswith("usage: python -m experiments prefetch")
 
@@ -172,7 +172,10 @@ def test_help_names_the_command(capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], "error: a command is missing (command line); known: "),
+        (
+            [],
+            "error: the following arguments are required: {prefetch,landscape,report,status} (comm",
+        ),
         (["prefetsch"], "unknown command; did you mean 'prefetch'?\n"),
         (["task=mnist"], "error: 'task=mnist' (command line): unknown command; known: "),
         (["prefetch", "--hlp"], "unknown flag; did you mean '--help'?\n"),

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from experiments.cli import main
+from experiments.cli.main import main
 from experiments.config.compose import load
 from experiments.config.schema import RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT, GROUPS, available
@@ -26,9 +26,9 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ["torch", "transformers", "matplotlib", "wandb", "numpy", "omegaconf", "pydantic"]
+    heavy = ["torch", "transformers", "matplotlib", "wandb", "numpy", "pandas"]
     code = (
-        "import sys; from experiments.cli import main; code = main(['--help']); "
+        "import sys; from experiments.cli.main import main; code = main(['--help']); "
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr); sys.exit(code)"
     )
     done = run_python("-c", code)
@@ -43,8 +43,20 @@ def test_help_lists_every_choice_and_exit_code(capsys: pytest.CaptureFixture[str
     assert not [word for word in [*names, "0", "1", "2", "130"] if word not in words]
 
 
+def test_help_lists_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    config = load([], environ={})
+    for section in ("trainer", "logger", "quirks"):
+        for key in config.model_dump()[section]:
+            assert f" {section}.{key}=" in text
+    assert "trainer.max_steps=null stop after n steps; null: all epochs (whole number or" in text
+    assert "logger.wandb=disabled (online, offline, disabled)" in text
+    assert "optimizer.* (sgd): lr= warmup=0.1" in text
+
+
 def test_help_wins_over_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["nonsense", "-h"]) == 0
+    assert main(["nonsense", "--flag", "-h"]) == 0
     assert capsys.readouterr().out.startswith("usage:")
 
 
@@ -65,6 +77,17 @@ def test_print_config_prints_the_config_alone(capsys: pytest.CaptureFixture[str]
     assert printed.err == ""
 
 
+def test_flags_and_keys_mix(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for words in (["--print-config", "seed=1", "model.width=4"],
+                  ["seed=1", "--print-config", "model.width=4"],
+                  ["seed=1", "model.width=4", "--print-config"]):  # fmt: skip
+        assert main(words) == 0
+        printed.append(capsys.readouterr().out)
+    assert yaml.safe_load(printed[0])["model"]["width"] == 4
+    assert printed[0] == printed[1] == printed[2]
+
+
 def test_main_py_prints_a_config() -> None:
     done = run_python("main.py", "seed=9", "--print-config")
     assert done.returncode == 0
@@ -79,6 +102,7 @@ def test_main_py_prints_a_config() -> None:
         ("seed=abc", "error: seed (command line): must be a whole number"),
         ("model=brt", "error: model='brt' (command line): no such file"),
         ("optimizer.cc=0.5", "error: optimizer.cc (command line): unknown key"),
+        ("--print-config=yes", "error: argument --print-config: ignored explicit argument 'yes'"),
         ("foo\nbar", "error: 'foo\\nbar' (command line): must be key=value"),
     ],
 )
@@ -104,7 +128,7 @@ def test_wrong_argument_leaves_no_folder(tmp_path: Path) -> None:
 
 def test_wrong_argument_is_told_before_torch_is_imported() -> None:
     code = (
-        "import sys; from experiments.cli import main; code = main(['seed=abc']); "
+        "import sys; from experiments.cli.main import main; code = main(['seed=abc']); "
         "sys.exit(code if 'torch' not in sys.modules else 99)"
     )
     assert run_python("-c", code).returncode == 2
