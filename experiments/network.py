@@ -1,4 +1,4 @@
-"""Whether a server answers, within seconds; the libraries that fetch try for minutes."""
+"""A quick test whether a server answers; the libraries that fetch try for minutes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Answer = TypeVar("Answer")
 
 
 def within(ask: Callable[[], Answer], seconds: float = 2 * SECONDS) -> Answer:
-    """What `ask` returns or raises; `TimeoutError` where it takes longer.
+    """The result or exception of `ask`; `TimeoutError` if it takes longer.
 
-    A library's own timeout counts for each address of a server, and for none of its name's look-up.
+    A library's own timeout counts for each address of a server, and never for the look-up of its
+    name.
     """
     answers: list[Answer] = []
     errors: list[Exception] = []
@@ -28,7 +29,7 @@ def within(ask: Callable[[], Answer], seconds: float = 2 * SECONDS) -> Answer:
         except Exception as error:
             errors.append(error)
 
-    # Nobody waits for it when the process ends.
+    # A daemon: the end of the process does not wait for it.
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -40,9 +41,9 @@ def within(ask: Callable[[], Answer], seconds: float = 2 * SECONDS) -> Answer:
 
 
 def require_answer(*urls: str) -> None:
-    """Raise `OSError` unless one of the URLs' servers answers, whatever it says.
+    """Raise `OSError` unless one of the URLs' servers answers, be it with an error.
 
-    Asked is as `urllib` asks, by the proxies of the environment.
+    Uses urllib, and therefore the environment's proxies.
     """
     failures = []
     for url in urls:
@@ -62,6 +63,6 @@ def _ask(url: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()
     except urllib.error.URLError as error:
-        # A certificate that is not trusted is an answer; whoever fetches will say what is wrong.
+        # A certificate that is not trusted is an answer; the fetch itself reports what is wrong.
         if not isinstance(error.reason, ssl.SSLError):
             raise

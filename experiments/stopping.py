@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: one line and an exit code, whenever they come. No libraries.
 
-Until there is anything to tidy up, as while libraries are imported, a signal ends the process on
-the spot: an exception in the middle of an import can surface as any other, or not at all. Within
-`unwinding` it is an exception. Training waits for the end of a step (`training.interrupt`).
+While libraries are imported there is nothing to clean up, and a signal ends the process at once:
+an exception in the middle of an import can surface as any other, or not at all. Within `unwinding`
+it is an exception. Training waits for the end of a step (`training.interrupt`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, NoReturn
 
 _LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
-# The signal that has raised `Stopped` somewhere, where whatever it met may have swallowed it.
+# The signals that raised `Stopped`: the code that they met may have swallowed the exception.
 _raised: list[int] = []
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM, which wants the same."""
+    """Ctrl-C or SIGTERM."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def install() -> None:
-    """From here on the signals end this process with one line, unless they are ignored."""
+    """Let the signals end this process with one line, unless they are ignored."""
     for number in _LINES:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _leave_at_once)
@@ -39,9 +39,9 @@ def install() -> None:
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Within, the signals raise `Stopped`, so that files, processes and terminals are left tidy.
+    """Let the signals raise `Stopped`, so that files, processes and terminals are left tidy.
 
-    Only the main thread can say what a signal does, so elsewhere nothing changes.
+    Only the main thread can set signal handlers; in other threads nothing changes.
     """
     _raised.clear()
     if threading.current_thread() is not threading.main_thread():
@@ -59,15 +59,15 @@ def unwinding() -> Iterator[None]:
 
 
 def raised_signal() -> int | None:
-    """The signal that has raised `Stopped` since `unwinding` began, wherever that has gone."""
+    """The signal that raised `Stopped` since `unwinding` began, even if that was swallowed."""
     return _raised[0] if _raised else None
 
 
 def signal_of(error: BaseException) -> int | None:
-    """The signal that an exception comes from; None for one that has another cause.
+    """The signal that caused an exception, or None.
 
-    After a signal every exception is taken to come from it: what it interrupts may turn it into
-    another.
+    After a signal every exception is attributed to it: the interrupted code may turn `Stopped`
+    into another.
     """
     if isinstance(error, Stopped):
         return error.number
@@ -75,24 +75,24 @@ def signal_of(error: BaseException) -> int | None:
 
 
 def exit_code_of(number: int) -> int:
-    """As shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The shells' convention: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number
 
 
 def line_of(number: int) -> str:
-    """What a process says that a signal ends."""
+    """The last line of a process that a signal ends."""
     return _LINES.get(signal.Signals(number), "stopped")
 
 
 def leave(main: Callable[[], int]) -> NoReturn:
-    """Run a program and leave with its exit code; what comes after that stays silent."""
+    """Run a program and exit with its code; signals after that are ignored."""
     code = main()
     for number in _LINES:
         if signal.getsignal(number) is _leave_at_once:
-            # The interpreter's end knows no `except`: a signal there would be a traceback.
+            # Nothing can catch exceptions at the interpreter's end: a signal would be a traceback.
             signal.signal(number, signal.SIG_IGN)
     if code in map(exit_code_of, _LINES):
-        # Libraries' threads are not waited for: downloads that nobody wants any more.
+        # Do not wait for the libraries' threads, such as downloads that nobody needs any more.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

@@ -1,4 +1,4 @@
-"""Standard output and error that never stop a program: what cannot be shown is left out."""
+"""Standard output and error that never stop a program: text that cannot be written is dropped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any, TextIO
 
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """Within, writing to standard output and error never raises.
+    """Let writing to standard output and error never raise.
 
-    Characters that the encoding has not are written as escapes. If nothing can be written any more
-    (the reader has gone, the disk is full), the rest is left out, and one warning on standard
-    error says so.
+    Characters outside the encoding are written as escapes. If nothing can be written any more (the
+    reader has gone, the disk is full), the rest is dropped, with one warning on standard error.
     """
     _claim_closed()
     before = sys.stdout, sys.stderr
@@ -32,7 +31,7 @@ def forgiving_streams() -> Iterator[None]:
 
 
 class _Forgiving:
-    """A text stream, otherwise as the one it writes to."""
+    """A text stream that writes to another without errors."""
 
     def __init__(self, stream: TextIO, name: str, warnings: _Forgiving | None = None) -> None:
         self._stream: Any = stream
@@ -44,7 +43,7 @@ class _Forgiving:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, escape what has no code, or leave it out."""
+        """Write the text, escaped where needed, or drop it."""
         try:
             self._stream.write(text)
         except UnicodeEncodeError as error:
@@ -60,7 +59,7 @@ class _Forgiving:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush, or leave out what is not written yet."""
+        """Flush, or drop the text that is not written yet."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
@@ -70,7 +69,7 @@ class _Forgiving:
         if self._is_lost:
             return
         self._is_lost = True
-        # What the stream still holds would fail again when the interpreter ends.
+        # The stream's buffer would fail again when the interpreter ends.
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), self._stream.fileno())
         if self._warnings is not None:
@@ -81,7 +80,7 @@ class _Forgiving:
 
 
 def _claim_closed() -> None:
-    """Open what is closed of the first three descriptors, lest a file of ours gets their number.
+    """Open the closed ones of the first three descriptors, so that no file gets their numbers.
 
     Libraries write warnings to number 2, whatever it is.
     """

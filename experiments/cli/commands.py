@@ -67,11 +67,7 @@ exit codes: 0 done, 2 wrong arguments, or something is missing or broken, 130 in
 
 
 def command(argv: Sequence[str] | None = None) -> int:
-    """Run a command of `python -m experiments`; `argv` is without the program's name.
-
-    Returns the exit code: 0 done, 1 failed, 2 the user can correct it (one line on stderr), 130
-    interrupted, 143 terminated. Every other exception is a bug and goes on.
-    """
+    """One command; returns the exit code, which `--help` explains. See `guarded`."""
     return guarded(_command, argv)
 
 

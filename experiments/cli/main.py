@@ -34,12 +34,7 @@ More commands: python -m experiments --help
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`main.py`: one run. `argv` is without the program's name.
-
-    Returns the exit code: 0 finished, 1 the run ended badly, 2 the user can correct it (one line
-    on stderr), 3 another process works in the run's folder, 130 interrupted, 143 terminated. Every
-    other exception is a bug and goes on.
-    """
+    """One run; returns the exit code, which `--help` explains. See `guarded`."""
     return guarded(_run, argv)
 
 

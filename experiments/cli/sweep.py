@@ -34,16 +34,12 @@ examples:
 
 
 def sweep_text(argv: Sequence[str] | None = None) -> int:
-    """`run_multiple.py`, a sweep of text tasks; `argv` is without the program's name.
-
-    Returns the exit code: 0 all runs finished, 1 some did not, 2 the user can correct it (one line
-    on stderr), 130 interrupted, 143 terminated. Every other exception is a bug and goes on.
-    """
+    """A sweep of text tasks; returns the exit code, which `--help` explains. See `guarded`."""
     return guarded(lambda words: _sweep("text", words), argv)
 
 
 def sweep_images(argv: Sequence[str] | None = None) -> int:
-    """`run_multiple_img.py`, a sweep of image tasks; otherwise as `sweep_text`."""
+    """A sweep of image tasks, otherwise as `sweep_text`."""
     return guarded(lambda words: _sweep("images", words), argv)
 
 

@@ -34,7 +34,7 @@ from experiments.config.yaml_files import CONFIG_ROOT
 
 NO_EXPERIMENT = "default"
 
-# What cannot change a result; `choices` only names files, and `profile` is written out in `quirks`.
+# Keys that cannot change a result; `choices` names files, and `profile` is written out in `quirks`.
 _NOT_HASHED: dict[str, Any] = {
     **dict.fromkeys(
         ("choices", "results_dir", "data_root", "cache_dir", "device", "logger", "profile"), True
@@ -42,7 +42,7 @@ _NOT_HASHED: dict[str, Any] = {
     "trainer": {"workers", "checkpoint_every_steps"},
     "task": {"download"},
 }
-# Optimizers' keys that came after runs were made. Null, they are not hashed: the runs keep names.
+# Keys that optimizers got later. Null, they are not hashed, so that older runs keep their names.
 _LATER = ("smoothing",)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -61,40 +61,31 @@ def short(value: Any) -> str:
 
 
 def check_plain(layer: Layer) -> None:
-    """Refuse values that are not plain data: no objects, no references, nothing deep or huge."""
-    for path, value in _walk(layer.values, ()):
-        key = ".".join(map(str, path))
-        if len(path) > 8:
-            raise fault(".".join(map(str, path[:3])), layer.source, "nested too deeply")
-        if isinstance(value, str):
-            _check_text(key, layer.source, value)
-        elif isinstance(value, dict):
-            for name in value:
+    """Refuse references, huge numbers, keys that are no text, and characters that no file can have.
+
+    Deep nesting and wrong types are left to the schema.
+    """
+
+    def check(value: Any, key: str) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
                 if not isinstance(name, str):
                     raise fault(key, layer.source, f"the key {short(name)} must be text")
+                check(name, key)
+                check(inner, f"{key}.{name}" if key else name)
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                check(inner, f"{key}.{number}")
         elif isinstance(value, int) and value.bit_length() > 64:
             raise fault(key, layer.source, "must be a number of at most 64 bits")
-        elif not isinstance(value, list | int | float | None):
-            raise fault(key, layer.source, f"must be plain data, not {type(value).__name__}")
+        elif isinstance(value, str):
+            if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise fault(key, layer.source, f"{short(value)} contains an invalid character")
+            if "${" in value:
+                text = f"{short(value)}: references (${{…}}) are not supported"
+                raise fault(key, layer.source, text)
 
-
-def _walk(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Every value with its path, containers before what they hold; keys are values too."""
-    yield path, value
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield path, key
-            yield from _walk(inner, (*path, key))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _walk(inner, (*path, number))
-
-
-def _check_text(key: str, source: str, text: str) -> None:
-    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise fault(key, source, f"{short(text)} contains an invalid character")
-    if "${" in text:
-        raise fault(key, source, f"{short(text)}: references (${{…}}) are not supported")
+    check(layer.values, "")
 
 
 def explain(error: ValidationError, layers: Sequence[Layer]) -> UserError:

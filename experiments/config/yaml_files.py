@@ -1,9 +1,9 @@
-"""The files below `config/`: which there are, and YAML read safely. No merging, no torch.
+"""The files below `config/`: their names, and YAML read safely. No torch.
 
-This YAML is plain data: no tags, no anchors, no aliases, no dates, and no key twice. It means what
-it looks like: `1e-3` is a number, which YAML 1.1 alone would read as text; `1:30:00`, `no` and
-`Null` are text, which YAML 1.1 alone would read as 5400, false and nothing. What people read in
-several ways is refused: `010` (8 in YAML 1.1), `~` (nothing, or the home folder), `1__0`.
+This YAML is plain data: no tags, anchors, aliases, dates or repeated keys. It means what it looks
+like: `1e-3` is a number, which YAML 1.1 would read as text; `1:30:00`, `no` and `Null` are text,
+which YAML 1.1 would read as 5400, false and null. Values that people read in several ways are
+refused: `010` (8 in YAML 1.1), `~` (null, or the home folder), `1__0`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _STRAY_UNDERSCORE = re.compile(r"_(?![0-9A-Fa-f])|(?<![0-9A-Fa-f])_")
 
 
 class BrokenYamlError(Exception):
-    """Text that is not the YAML of this module; `line` counts from 1, None where unknown.
+    """Text that is not the YAML of this module; `line` counts from 1, or is None if unknown.
 
-    `unclear`: it would be YAML, but is refused since it can be read in several ways.
+    `unclear`: it is YAML, but can be read in several ways.
     """
 
     def __init__(self, problem: str, line: int | None, *, unclear: bool = False) -> None:
@@ -47,13 +47,13 @@ class BrokenYamlError(Exception):
 
 
 class _UnclearError(yaml.MarkedYAMLError):
-    """A value that is YAML, but that people read in several ways."""
+    """A value that people read in several ways."""
 
 
-def _what_is_unclear(tag: str, text: str) -> str:
-    """Why a value that is not in quotes is refused; nothing where it is clear."""
+def _ambiguity(tag: str, text: str) -> str:
+    """Why a value without quotes is refused; empty if it is clear."""
     if tag == _NULL and text == "~":
-        return "~ may be nothing or the home folder: write null, or '~' in quotes"
+        return "~ may be null or the home folder: write null, or '~' in quotes"
     if tag not in (_INT, _FLOAT):
         return ""
     shown = text if len(text) <= 40 else f"{text[:20]}…{text[-10:]}"
@@ -63,12 +63,12 @@ def _what_is_unclear(tag: str, text: str) -> str:
         return f"{shown} has an underscore that is not between digits"
     digits = re.split("[eE]", text)[0]
     if tag == _FLOAT and re.search("[1-9]", digits) and float(text.replace("_", "")) == 0:
-        return f"{shown} is too small to be told from 0"
+        return f"{shown} is too small: it would be 0"
     return ""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with less of YAML."""
+    """The safe loader for the part of YAML described above."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as the base class has it)
         first: [
@@ -83,7 +83,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Refuse anchors, aliases and tags before anything is made of them."""
+        """Refuse anchors, aliases and tags before they take effect."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         special = getattr(event, "anchor", None) or getattr(event, "tag", None)
         if special is not None:
@@ -91,7 +91,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.ScalarNode) and node.style is None:
-            unclear = _what_is_unclear(node.tag, node.value)
+            unclear = _ambiguity(node.tag, node.value)
             if unclear:
                 raise _UnclearError(problem=unclear, problem_mark=node.start_mark)
         return node
@@ -108,7 +108,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` and the plain safe loader both read back: quotes the text '1e-3'."""
+    """The safe dumper, which also quotes the text '1e-3', so that every loader reads text."""
 
 
 for _kind in (_Loader, _Dumper):
@@ -132,11 +132,11 @@ def parse(text: str) -> Any:
 
 
 def has_comment(text: str) -> bool:
-    """Whether some of this YAML, which `parse` reads, is a comment."""
+    """Whether valid YAML has a `#` outside of its tokens."""
     tokens = yaml.scan(text, Loader=_Loader)
-    said = [(token.start_mark.index, token.end_mark.index) for token in tokens]
+    spans = [(token.start_mark.index, token.end_mark.index) for token in tokens]
     places = (place for place, letter in enumerate(text) if letter == "#")
-    return any(not any(start <= place < end for start, end in said) for place in places)
+    return any(not any(start <= place < end for start, end in spans) for place in places)
 
 
 def dump(values: dict[str, Any]) -> str:
@@ -152,14 +152,14 @@ def available(root: Path, group: str) -> list[str]:
 
 
 def label(root: Path, *name: str) -> str:
-    """How messages call the file `<root>/<name>.yaml`."""
+    """The name of the file `<root>/<name>.yaml` in messages."""
     return "/".join((root.name, *name)) + ".yaml"
 
 
 def read_choice(root: Path, group: str, name: str, source: str) -> dict[str, Any]:
-    """The mapping in `<root>/<group>/<name>.yaml`; `source` is where the name was written.
+    """The mapping in `<root>/<group>/<name>.yaml`; `source` is the file that chose the name.
 
-    Names come from a list of the folder, so that none can lead out of it.
+    Only names from a listing of the folder are accepted, so that none can lead out of it.
     """
     known = available(root, group)
     if name not in known:

@@ -212,7 +212,7 @@ ROWS = [
         ("", f"{_DIGITS}, line 1", "task_with_a_directive"),
         ("", _DIGITS, "task_with_a_bell"),
         ("", f"{_DIGITS} | nested too deeply", "task_nested_deeply"),
-        ("", f"{_DIGITS} | nested too deeply", "task_nested_nine_deep"),
+        ("", f"task.a ({_DIGITS}) | unknown key", "task_nested_nine_deep"),
         ("", _DIGITS, "task_with_a_number_of_5000_digits"),
         ("", f"{_DIGITS} | key 1", "task_with_a_number_as_key"),
         ("", f"{_DIGITS} | key None", "task_with_a_null_key"),

@@ -369,12 +369,11 @@ REFUSED = {
     "seed=1_": "seed (command line): 1_ has an underscore that is not between digits",
     "seed=yes": "seed (command line): must be a whole number, not 'yes'",
     "seed=1e3": "seed (command line): must be a whole number, not 1000.0",
-    "seed=~": "seed (command line): ~ may be nothing or the home folder: write null, or '~' in "
-    "quotes",
+    "seed=~": "seed (command line): ~ may be null or the home folder: write null, or '~' in quotes",
     "seed=Null": "seed (command line): must be a whole number, not 'Null'",
-    "optimizer.eps=1e-400": "optimizer.eps (command line): 1e-400 is too small to be told from 0",
+    "optimizer.eps=1e-400": "optimizer.eps (command line): 1e-400 is too small: it would be 0",
     "optimizer.eps=0." + "0" * 400 + "1": "optimizer.eps (command line): "
-    "0.000000000000000000…0000000001 is too small to be told from 0",
+    "0.000000000000000000…0000000001 is too small: it would be 0",
     "optimizer.eps=1,5": "optimizer.eps (command line): must be a number, not '1,5'",
     "optimizer.betas=[0.5, 010]": "optimizer.betas (command line): 010 begins with a zero: write "
     "it without, or in quotes where it is text",
@@ -407,7 +406,7 @@ IN_FILES = {
     "is text",
     "results_dir: 007": ", line 2: 007 begins with a zero: write it without, or in quotes where it "
     "is text",
-    "cache_dir: ~": ", line 2: ~ may be nothing or the home folder: write null, or '~' in quotes",
+    "cache_dir: ~": ", line 2: ~ may be null or the home folder: write null, or '~' in quotes",
     "seed: 1__0": ", line 2: 1__0 has an underscore that is not between digits",
     "results_dir: 1_000": "results_dir: must be text, not 1000",
     "seed: yes": "seed: must be a whole number, not 'yes'",

@@ -144,7 +144,8 @@ def test_the_command(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [([], "none was given"), (["a", "b"], "2 were given"), (["no"], "no such")]
+    ("words", "told"),
+    [([], "required: FOLDER"), (["a", "b"], "'b' is one argument too many"), (["no"], "no such")],
 )
 def test_wrong_arguments_are_one_line(
     words: list[str], told: str, capsys: pytest.CaptureFixture[str]

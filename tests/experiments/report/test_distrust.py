@@ -239,7 +239,8 @@ def test_a_report_elsewhere_leaves_the_results_alone(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--output"], "needs a folder"),
+        (["--output"], "--output: expected one argument"),
+        (["--output="], "--output: needs a folder"),
         (["--output=a", "--output=b"], "given twice"),
         (["--outptu=a"], "did you mean '--output'"),
     ],
