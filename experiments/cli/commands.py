@@ -78,15 +78,18 @@ def _command(words: list[str]) -> int:
     def add(name: str, answer: Callable[[Any], int], summary: str, text: str) -> Any:
         added = commands.add_parser(name, help=summary, description=text, epilog=_EXIT_CODES)
         added.set_defaults(answer=answer)
-        if name != "prefetch":
-            added.add_argument("folder", type=folder_path, metavar="FOLDER")
         return added
 
-    add("prefetch", _prefetch, "fetch and check what a run needs", _PREFETCH).add_pairs()
-    add("landscape", _landscape, "show the loss along a run's steps", _LANDSCAPE).add_pairs()
+    prefetch = add("prefetch", _prefetch, "fetch and check what a run needs", _PREFETCH)
+    prefetch.add_pairs()
+    landscape = add("landscape", _landscape, "show the loss along a run's steps", _LANDSCAPE)
+    landscape.add_folder()
+    landscape.add_pairs()
     report = add("report", _report, "tables, statistics and figures of runs", _REPORT)
+    report.add_folder()
     report.add_argument("--output", type=folder_path, action=Once, help="write into another folder")
     status = add("status", _status, "show how far the runs of a sweep are", _STATUS)
+    status.add_folder()
     status.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
 
     name = next((word for word in words if not word.startswith("-")), None)

@@ -60,6 +60,10 @@ class Parser(argparse.ArgumentParser):
         """Accept `key=value` words, as the list `pairs`."""
         self.add_argument("pairs", nargs="*", metavar="key=value", help="see below")
 
+    def add_folder(self) -> None:
+        """Require a folder, as the path `folder`."""
+        self.add_argument("folder", type=folder_path, metavar="FOLDER")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """The options; `key=value` words after a flag, which argparse leaves over, are added."""
         options, words = super().parse_known_args(args, namespace)

@@ -17,7 +17,6 @@ from experiments.config.schema import RunConfig, Section, holds_text
 from experiments.errors import UserError
 
 _KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
-_QUOTES_AND_BRACKETS = ("'", '"', "[", "{")
 
 
 def split_pairs(arguments: Iterable[str], example: str) -> dict[str, str]:
@@ -49,8 +48,7 @@ def value_of(key: str, text: str, sections: Sequence[type[Section]] = (RunConfig
     Raises:
         UserError: for YAML that is broken, unclear, or has a comment.
     """
-    as_typed = text not in ("", "null") and not text.startswith(_QUOTES_AND_BRACKETS)
-    if as_typed and holds_text(key.split("."), sections):
+    if _is_literal(key, text, sections):
         return text
     try:
         value = yaml_files.parse(text)
@@ -64,10 +62,8 @@ def value_of(key: str, text: str, sections: Sequence[type[Section]] = (RunConfig
 
 def argument_of(key: str, value: Any, sections: Sequence[type[Section]] = (RunConfig,)) -> str:
     """`key=value` that `value_of` reads back as `value`."""
-    if isinstance(value, str) and not value.startswith(_QUOTES_AND_BRACKETS):
-        written = value_of(key, value, sections) if holds_text(key.split("."), sections) else None
-        if written == value:
-            return f"{key}={value}"
+    if isinstance(value, str) and _is_literal(key, value, sections):
+        return f"{key}={value}"
     written = json.dumps(value, ensure_ascii=False)
     # YAML refuses some letters that JSON writes as they are, such as DEL, but reads their escapes.
     # Letters beyond U+FFFF have two escapes in JSON, which YAML takes for two letters.
@@ -76,6 +72,11 @@ def argument_of(key: str, value: Any, sections: Sequence[type[Section]] = (RunCo
         for letter in written
     )
     return f"{key}={''.join(readable)}"
+
+
+def _is_literal(key: str, text: str, sections: Sequence[type[Section]]) -> bool:
+    special = text in ("", "null") or text.startswith(("'", '"', "[", "{"))
+    return not special and holds_text(key.split("."), sections)
 
 
 def flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -26,11 +26,11 @@ from experiments.config.messages import (
     explain,
     fault,
     refuse_reserved,
-    short,
     unknown,
 )
 from experiments.config.schema import PROFILES, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
+from experiments.errors import UserError, did_you_mean
 
 NO_EXPERIMENT = "default"
 
@@ -158,7 +158,7 @@ def _layers(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list
     task = read_pick("task")
     default_model = task.values.pop("default_model", None)
     if "model" not in decided and default_model is not None:
-        picks["model"] = _choice("default_model", default_model, task.source)
+        picks["model"] = Choice(str(default_model), task.source)
     model, optimizer = read_pick("model"), read_pick("optimizer")
     known = yaml_files.available(root, "optimizer")
     advice = []
@@ -184,22 +184,18 @@ def _layers(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list
 
 def _read(root: Path, group: str, choice: Choice) -> Layer:
     """A chosen file, its values not yet below the group's key."""
-    values = yaml_files.read_choice(root, group, choice.name, choice.source)
+    known = yaml_files.available(root, group)
+    if choice.name not in known:  # which also keeps names from leading out of the folder
+        near = did_you_mean(choice.name, known)
+        raise UserError(f"{group}={choice.name!r} ({choice.source}): no such file{near}")
+    values = yaml_files.read(root, group, choice.name)
     return Layer(yaml_files.label(root, group, choice.name), values)
 
 
 def _take_defaults(layer: Layer) -> dict[str, Choice]:
     """Remove `defaults` from a file's values and return the choices that it makes."""
-    return {
-        group: _choice(f"defaults.{group}", name, layer.source)
-        for group, name in _take_mapping(layer, "defaults", SELECTABLE).items()
-    }
-
-
-def _choice(key: str, name: Any, source: str) -> Choice:
-    if not isinstance(name, str):
-        raise fault(key, source, f"must be the name of a file, not {short(name)}")
-    return Choice(name, source)
+    defaults = _take_mapping(layer, "defaults", SELECTABLE)
+    return {group: Choice(str(name), layer.source) for group, name in defaults.items()}
 
 
 def _take_mapping(

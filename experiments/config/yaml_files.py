@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from experiments.errors import UserError, did_you_mean
+from experiments.errors import UserError
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / "config"
 GROUPS = ("task", "model", "optimizer", "experiment")
@@ -154,17 +154,6 @@ def available(root: Path, group: str) -> list[str]:
 def label(root: Path, *name: str) -> str:
     """The name of the file `<root>/<name>.yaml` in messages."""
     return "/".join((root.name, *name)) + ".yaml"
-
-
-def read_choice(root: Path, group: str, name: str, source: str) -> dict[str, Any]:
-    """The mapping in `<root>/<group>/<name>.yaml`; `source` is the file that chose the name.
-
-    Only names from a listing of the folder are accepted, so that none can lead out of it.
-    """
-    known = available(root, group)
-    if name not in known:
-        raise UserError(f"{group}={name!r} ({source}): no such file{did_you_mean(name, known)}")
-    return read(root, group, name)
 
 
 def read(root: Path, *name: str) -> dict[str, Any]:
