@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.config.home import with_home
 from experiments.errors import OK, UserError, did_you_mean
 from experiments.stopping import exit_code_of, line_of, signal_of
 from experiments.streams import forgiving_streams
@@ -94,4 +93,7 @@ def folder_path(text: str) -> Path:
     """The folder that an argument names, `~` included."""
     if not text:
         raise argparse.ArgumentTypeError("needs a folder")
+
+    from experiments.config.home import with_home
+
     return Path(with_home(text, "command line"))
