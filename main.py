@@ -6,7 +6,7 @@ from experiments import stopping
 
 if __name__ == "__main__":
     stopping.install()
-    # Only now: all that is imported from here on may be interrupted.
+    # Imported only now, so that a signal during the import ends in one line too.
     from experiments.cli.main import main
 
     stopping.leave(main)

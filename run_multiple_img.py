@@ -1,4 +1,4 @@
-"""Run the sweeps of pictures, the papers' by default: `python run_multiple_img.py --help`."""
+"""Run a sweep of image tasks, by default the papers': `python run_multiple_img.py --help`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from experiments import stopping
 
 if __name__ == "__main__":
     stopping.install()
-    # Only now: all that is imported from here on may be interrupted.
+    # Imported only now, so that a signal during the import ends in one line too.
     from experiments.cli.sweep import sweep_images
 
     stopping.leave(sweep_images)

@@ -1,4 +1,4 @@
-"""What else there is to do than one run: `python -m experiments --help`."""
+"""Commands besides a single run: `python -m experiments --help`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from experiments import stopping
 
 if __name__ == "__main__":
     stopping.install()
-    # Only now: all that is imported from here on may be interrupted.
+    # Imported only now, so that a signal during the import ends in one line too.
     from experiments.cli.commands import command
 
     stopping.leave(command)
