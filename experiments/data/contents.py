@@ -1,4 +1,4 @@
-"""A short digest of data, to see whether they are still those that a run began with."""
+"""A short digest of data, to see whether they have changed since a run began."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.data.base import Source
 from experiments.errors import UserError
 
 Part = bytes | Tensor | NDArray[Any]
@@ -20,21 +18,21 @@ Part = bytes | Tensor | NDArray[Any]
 READ_WHOLE = 256 * 1024**2
 """Bytes up to which all of a source is read for its digest, which takes some tenths of a second."""
 SAMPLES = 256
-"""Evenly spaced parts that are read of a source that is larger."""
+"""The number of evenly spaced parts that are read of a larger source."""
 
 
 def digest(parts: Iterable[Part]) -> str:
     """16 hexadecimal digits of the parts' bytes and lengths, the same on every machine."""
-    found = hashlib.blake2b(digest_size=8)
+    state = hashlib.blake2b(digest_size=8)
     for part in parts:
         if isinstance(part, bytes):
-            found.update(f"{len(part)}\n".encode())
-            found.update(part)
+            state.update(f"{len(part)}\n".encode())
+            state.update(part)
         else:
             array = part.numpy() if isinstance(part, Tensor) else part
-            found.update(f"{array.dtype.name} {array.nbytes}\n".encode())
-            found.update(np.ascontiguousarray(array).reshape(-1).data)
-    return found.hexdigest()
+            state.update(f"{array.dtype.name} {array.nbytes}\n".encode())
+            state.update(np.ascontiguousarray(array).reshape(-1).data)
+    return state.hexdigest()
 
 
 def evenly_spaced(count: int, wanted: int = SAMPLES) -> range:
@@ -43,10 +41,10 @@ def evenly_spaced(count: int, wanted: int = SAMPLES) -> range:
 
 
 def contents_of_files(paths: Sequence[str]) -> Iterator[bytes]:
-    """The files' places below the folder above theirs, their sizes, and their bytes.
+    """Each file's last folder, name and size; then the bytes of all files, or of some of many.
 
-    Of many bytes only those of some files, so that a picture that is exchanged for one of the same
-    size may be missed among many. Raises `UserError` for a file that cannot be read.
+    Among many, a file that was replaced by one of the same size may be missed. Raises `UserError`
+    for a file that cannot be read.
     """
     try:
         sizes = [Path(path).stat().st_size for path in paths]
@@ -60,7 +58,7 @@ def contents_of_files(paths: Sequence[str]) -> Iterator[bytes]:
 
 
 def contents_of_array(array: NDArray[Any]) -> Iterator[Part]:
-    """The array's first axis whole, or evenly spaced stretches of it where that would take long."""
+    """The whole array, or evenly spaced stretches of its first axis where that would take long."""
     if array.nbytes <= READ_WHOLE:
         yield array
         return
@@ -68,13 +66,3 @@ def contents_of_array(array: NDArray[Any]) -> Iterator[Part]:
     for start in evenly_spaced(len(array)):
         yield array[start : start + stretch]
     yield array[-stretch:]
-
-
-def contents_of(source: Source) -> Iterable[Part]:
-    """What `source.contents()` gives, else evenly spaced examples of it."""
-    contents = getattr(source, "contents", None)
-    if contents is not None:
-        found: Iterable[Part] = contents()
-        return found
-    batch = source.batch(torch.tensor(evenly_spaced(len(source))), None)
-    return [batch[key] for key in sorted(batch)]

@@ -1,15 +1,22 @@
 """Tables as batches: covertype and sets of OpenML, from scikit-learn's cache.
 
-Every fifth example is validation. A column of the features is standardised by the training part's
-mean and deviation, unless it holds only 0 and 1 there; a missing value becomes the mean.
-Categories become a column each, all 0 where the category is missing.
+Every fifth example is validation. A feature's column is standardised by the training part's mean
+and deviation, unless it holds only 0 and 1 there; a missing value becomes the mean. Categories
+become one column each, all 0 where the category is missing.
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
+import warnings
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -20,7 +27,6 @@ from torch import Tensor
 from experiments.data.array_file import read_array
 from experiments.data.base import Batch, Source
 from experiments.data.contents import Part, digest
-from experiments.data.openml_cache import require_cached
 from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import require_answer
 
@@ -42,14 +48,14 @@ class Table:
     features: Tensor
     labels: Tensor
     digest: str
-    """Of the features before they were standardised, which rounds otherwise on other machines."""
+    """Of the features before standardising, which rounds differently on other machines."""
 
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """Nothing is augmented."""
+        """The examples' features and labels; nothing is augmented."""
         return {"features": self.features[indices], "labels": self.labels[indices]}
 
     def contents(self) -> Iterable[Part]:
@@ -60,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TableData:
-    """Both splits of a table, and what a model has to know of them."""
+    """Both splits of a table, and the sizes that a model needs."""
 
     train: Source
     validation: Source
@@ -71,21 +77,32 @@ class TableData:
 def covertype(root: Path, *, download: bool) -> TableData:
     """Forest covertype: 581,012 examples, 54 features, 7 classes; `root` is scikit-learn's cache.
 
-    Raises `UserError` if it is not there and `download` is false, or cannot be fetched.
+    Raises `UserError` if it is not there and `download` is false, or could not be fetched.
     """
     folder = root / "covertype"
     if not download and not folder.is_dir():
         raise MissingError(f"covertype: no such folder: {folder}; {_ADVICE}")
-    # Under these names `fetch_covtype` keeps them; it would read them as joblib does, which runs
-    # code, and is called only where it fetches.
+    # `fetch_covtype` keeps its arrays under these names. It is called only to fetch them: it would
+    # read them as joblib does, which runs code.
     samples, targets = folder / "samples_py3", folder / "targets_py3"
     if download and not (samples.exists() and targets.exists()):
-        found = _fetched_covertype(root, folder)
-        return _split(found[0], found[1])
+        try:
+            require_answer(_COVERTYPE_URL)
+            fetched = fetch_covtype(data_home=root)
+        except Exception as error:
+            raise MissingError(
+                f"covertype: could not be downloaded to {folder}: {reason_of(error)}"
+            ) from error
+        return _split(fetched.data, np.asarray(fetched.target))
     try:
         features, labels = read_array(samples), read_array(targets)
-        _require_covertype(features, labels)
-    # A torn file ends early, or is no pickle, in one of many ways.
+        numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")
+        if features.shape != (len(labels), _COVERTYPE_FEATURES) or labels.ndim != 1 or not numbers:
+            raise ValueError(
+                f"arrays of {features.shape} and {labels.shape} numbers, not of "
+                f"(n, {_COVERTYPE_FEATURES}) and (n,)"
+            )
+    # The kind of exception depends on where a file is torn.
     except Exception as error:
         raise MissingError(
             f"covertype: missing or broken in {folder}: {reason_of(error)}; "
@@ -94,63 +111,77 @@ def covertype(root: Path, *, download: bool) -> TableData:
     return _split(features, labels)
 
 
-def _fetched_covertype(root: Path, folder: Path) -> tuple[Floats, NDArray[np.generic]]:
-    try:
-        require_answer(_COVERTYPE_URL)
-        found = fetch_covtype(data_home=root)
-    except Exception as error:
-        raise MissingError(
-            f"covertype: could not be downloaded to {folder}: {reason_of(error)}"
-        ) from error
-    return found.data, np.asarray(found.target)
-
-
-def _require_covertype(features: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
-    """Raise `ValueError` for arrays that are not covertype's."""
-    numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")
-    if features.shape != (len(labels), _COVERTYPE_FEATURES) or labels.ndim != 1 or not numbers:
-        raise ValueError(
-            f"arrays of {features.shape} and {labels.shape} numbers, not of "
-            f"(n, {_COVERTYPE_FEATURES}) and (n,)"
-        )
-
-
 def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
     """Version `version` of OpenML's set `name`, with its default target, which must be classes.
 
     `root` is scikit-learn's cache. Raises `UserError` if it is not there and `download` is false,
-    cannot be fetched or read, or has no classes to predict.
+    could not be fetched or read, or has no classes to predict.
     """
-    title = f"openml '{name}', version {version}"
+    title, cache = f"openml '{name}', version {version}", root / "openml"
     try:
-        require_cached(root / "openml", name, version, f"{title}: {{}}; {_ADVICE}")
-    except MissingError:
+        _require_cached(cache / "openml.org", name, version)
+    except UserError as missing:
         if not download:
-            raise
-        _require_openml(title, root / "openml")
+            raise MissingError(f"{title}: {missing}; {_ADVICE}") from missing
+        try:
+            require_answer(_OPENML_URL)
+        except OSError as error:
+            raise MissingError(f"{title}: could not be downloaded to {cache}: {error}") from error
     try:
         # This parser, unlike the other, needs no pandas and numbers the categories.
-        found = fetch_openml(
+        table = fetch_openml(
             name, version=version, data_home=root, as_frame=False, parser="liac-arff"
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{title}: cannot be had from {root / 'openml'}: {error}") from error
-    targets = found.target_names
-    if len(targets) != 1 or found.target.dtype != object:
+        raise UserError(f"{title}: could not be loaded from {cache}: {error}") from error
+    targets = table.target_names
+    if len(targets) != 1 or table.target.dtype != object:
         raise UserError(f"{title}: must have one column of classes to predict, not {targets}")
-    columns = found.data if isinstance(found.data, np.ndarray) else found.data.toarray()
-    return _split(_one_hot(columns, found.feature_names, found.categories), found.target)
+    columns = table.data if isinstance(table.data, np.ndarray) else table.data.toarray()
+    return _split(_one_hot(columns, table.feature_names, table.categories), table.target)
 
 
-def _require_openml(title: str, folder: Path) -> None:
+def _require_cached(cache: Path, name: str, version: int) -> None:
+    """Raise `UserError` unless all files of the set are in scikit-learn's cache and whole.
+
+    `fetch_openml` cannot be kept off the network, and deletes files that it cannot read, so
+    everything that it would read is checked first.
+    """
+    api = cache / "api/v1/json/data"
     try:
-        require_answer(_OPENML_URL)
-    except OSError as error:
-        raise MissingError(f"{title}: could not be downloaded to {folder}: {error}") from error
+        # OpenML does not mind capitals in a name; the cache has them small.
+        sets = _json(api / f"list/data_name/{name.lower()}/limit/2/data_version/{version}.gz")
+        number = sets["data"]["dataset"][0]["did"]
+        description = _json(api / f"{number}.gz")["data_set_description"]
+        sparse = description["format"].lower() == "sparse_arff"
+        for part in ("features",) if sparse else ("features", "qualities"):
+            _json(api / f"{part}/{number}.gz")
+        data = cache / f"{urlparse(description['url']).path.lstrip('/')}.gz"
+        checksum = hashlib.md5(_unzipped(data), usedforsecurity=False).hexdigest()
+        if checksum != description["md5_checksum"]:
+            raise UserError(f"{data} does not have the MD5 sum of OpenML's description")
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError(f"the cache {cache.parent} is broken: no {error}") from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_unzipped(path))
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _unzipped(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def _one_hot(columns: Floats, names: list[str], categories: dict[str, list[str]]) -> Floats:
-    """Each column of numbered categories as one column for each of them."""
+    """The table with one column for each category in place of a column of their numbers."""
     parts = []
     for name, column in zip(names, columns.T, strict=True):
         if name in categories:
@@ -167,17 +198,15 @@ def _split(features: Floats, targets: NDArray[np.generic]) -> TableData:
     scaled = torch.from_numpy(_standardised(features, features[~held_out.numpy()])).float()
     numbers = torch.from_numpy(labels).long()
     raw = digest([features])
-    train = Table(scaled[~held_out], numbers[~held_out], raw)
-    validation = Table(scaled[held_out], numbers[held_out], raw)
+    train, validation = (Table(scaled[p], numbers[p], raw) for p in (~held_out, held_out))
     return TableData(train, validation, features=scaled.shape[1], classes=len(names))
 
 
 def _standardised(features: Floats, train: Floats) -> Floats:
     """Columns with mean 0 and deviation 1 over `train`; columns of 0 and 1 as they are."""
-    known = ~np.isnan(train)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, train, 0).sum(0) / count
-    std = np.sqrt((np.where(known, train - mean, 0) ** 2).sum(0) / count)
+    # numpy warns of columns without values.
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        mean, std = np.nanmean(train, 0), np.nanstd(train, 0)
     plain = np.isin(train, (0, 1)).all(0)
     mean, std = np.where(plain, 0, mean), np.where(plain | (std == 0), 1, std)
     scaled = (features - mean) / std

@@ -1,4 +1,4 @@
-"""EfficientNets for pictures of any size and any number of channels."""
+"""EfficientNets for images of any size and any number of channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Variant = Literal["b0", "b1", "b2", "b3", "b4"]
 class EfficientNet(nn.Module):
     """torchvision's EfficientNet, from scratch. Tan & Le, arXiv 1905.11946.
 
-    It halves the picture five times. With the stem `cifar` the first convolution keeps the size,
+    It halves the image five times. With the stem `cifar` the first convolution keeps the size,
     which is one halving less. Dropout and stochastic depth draw from torch's global generator.
     """
 

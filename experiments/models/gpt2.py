@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from experiments.errors import UserError
-from experiments.models.pretrained import (
-    from_pretrained,
-    keep_layers,
-    load_config,
-    load_model,
-    quiet,
-)
-from experiments.models.sizes import require_divisible
+from experiments.models.families import new_config, pretrained_config
+from experiments.models.pretrained import from_pretrained, load_model, quiet
 
 BYTES = 256
 GPT2_VOCABULARY = 50257
-LAYERS_FROM_SCRATCH = 12
 
 
 class GPT2(nn.Module):
     """A `GPT2LMHeadModel` that gives logits."""
 
     def __init__(self, language_model: nn.Module) -> None:
-        """Wraps the model."""
         super().__init__()
         self.language_model = language_model
 
@@ -35,23 +29,12 @@ class GPT2(nn.Module):
         return logits
 
 
-def new_gpt2(
-    *, vocabulary: int, block: int, width: int, layers: int | None, heads: int, dropout: float
-) -> GPT2:
-    """GPT-2 from scratch with `vocabulary` tokens and `block` positions; null `layers`: 12."""
-    require_divisible(width, heads)
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=block,
-        n_embd=width,
-        n_layer=LAYERS_FROM_SCRATCH if layers is None else layers,
-        n_head=heads,
-        use_cache=False,
-        # For generating text only; GPT-2's own ids lie outside a small vocabulary.
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    _set_dropout(config, dropout)
+def new_gpt2(*, block: int, **sizes: Any) -> GPT2:
+    """GPT-2 from scratch with `block` positions; `sizes` are those of `new_config`."""
+    config = new_config("gpt2", positions=block, padding_id=None, **sizes)
+    config.use_cache = False
+    # For generating text only; GPT-2's own ids lie outside a small vocabulary.
+    config.bos_token_id = config.eos_token_id = None
     with quiet():
         return GPT2(GPT2LMHeadModel(config))
 
@@ -60,31 +43,22 @@ def new_gpt2(
 def pretrained_gpt2(
     name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float
 ) -> GPT2:
-    """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; null: all.
+    """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; None: all.
 
     `vocabulary` is the number of the data's tokens. If they are bytes and the model's are byte
     pairs, only the embeddings of the 256 single bytes are kept.
     """
-    config = load_config(name, "gpt2")
-    config.n_layer = keep_layers(config.n_layer, layers, name)
-    if block > config.n_positions:
-        raise UserError(
-            f"task.block is {block}, but '{name}' has only {config.n_positions} positions"
-        )
-    if vocabulary == BYTES and config.vocab_size not in (BYTES, GPT2_VOCABULARY):
+    positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
+    config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)
+    cut = vocabulary == BYTES != config.vocab_size
+    if cut and config.vocab_size != GPT2_VOCABULARY:
         raise UserError(
             f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
             f"own, {GPT2_VOCABULARY}, or {BYTES}"
         )
-    if vocabulary > config.vocab_size:
-        raise UserError(
-            f"task.tokenizer has a vocabulary of {vocabulary}, but '{name}' knows only "
-            f"{config.vocab_size} tokens"
-        )
     config.use_cache = False
-    _set_dropout(config, dropout)
     model = load_model(GPT2LMHeadModel, name, config)
-    if vocabulary == BYTES and config.vocab_size == GPT2_VOCABULARY:
+    if cut:
         _keep_bytes(model)
     return GPT2(model).train()
 
@@ -101,7 +75,7 @@ def byte_token_ids() -> list[int]:
 
 
 def _keep_bytes(model: GPT2LMHeadModel) -> None:
-    """Cuts the embeddings to the single bytes, in the order of the bytes."""
+    """Cut the embeddings to the single bytes, in the order of the bytes."""
     weight = model.get_input_embeddings().weight
     kept = weight.detach()[byte_token_ids()].clone()
     model.resize_token_embeddings(BYTES)
@@ -109,7 +83,3 @@ def _keep_bytes(model: GPT2LMHeadModel) -> None:
         # The output layer shares this tensor.
         model.get_input_embeddings().weight.copy_(kept)
     model.config.bos_token_id = model.config.eos_token_id = None
-
-
-def _set_dropout(config: GPT2Config, dropout: float) -> None:
-    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = dropout

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron for tables and pictures."""
+"""A multi-layer perceptron for tables and images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MLP(nn.Module):
 
 
 class PictureMLP(MLP):
-    """The same on pictures, whose pixels are the features."""
+    """The same on images, whose pixels are the features."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Float N×C×H×W with C·H·W = inputs → logits N×classes."""

@@ -1,4 +1,4 @@
-"""Pretrained parts from a local folder or the hub, loaded quietly, with one clear error."""
+"""Pretrained models and tokenizers from a local folder or the hub, with errors on one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from experiments.network import SECONDS, within
 Loaded = TypeVar("Loaded")
 P = ParamSpec("P")
 
-
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken")
 """Files, one of which every tokenizer of a folder has; without, transformers makes an empty one."""
 
@@ -43,37 +42,30 @@ def load_config(name: str, model_type: str) -> PretrainedConfig:
 
 
 def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of `name`; `key` is the config's key that named it, for the message.
+    """The tokenizer of `name`; `key` is the config's key that named it, for messages.
 
-    A folder of `vocab.json` and `merges.txt` alone, as OpenAI gave them out, is GPT-2's.
+    A folder of `vocab.json` and `merges.txt` alone, as OpenAI published them, is GPT-2's.
     """
     folder = Path(name)
     bare = (folder / "merges.txt").is_file() and not any(folder.glob("*config.json"))
     cls = GPT2Tokenizer if bare else AutoTokenizer
-
-    if folder.is_dir() and not any(
-        file for pattern in _VOCABULARIES for file in folder.glob(pattern)
-    ):
+    if folder.is_dir() and not any(list(folder.glob(pattern)) for pattern in _VOCABULARIES):
         raise UserError(
             f"{key}: the folder '{name}' has no tokenizer: none of {', '.join(_VOCABULARIES)}"
         )
 
     def load(**place: bool) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = cls.from_pretrained(name, **place)
-        _try(tokenizer)
+        # A tokenizer whose files do not fit together fails here, before the data are read.
+        if not isinstance(tokenizer.model_max_length, int | float):
+            raise TypeError(f"model_max_length is {tokenizer.model_max_length!r}, not a number")
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            # Not by the tokenizer's own call, which changes settings that its identity is made of.
+            backend.encode("a text, with a letter that is in few vocabularies: 🙂⠿")
         return tokenizer
 
     return _load(name, key, load)
-
-
-def _try(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let a tokenizer whose files do not go together fail before the data are read."""
-    if not isinstance(tokenizer.model_max_length, int | float):
-        raise TypeError(f"model_max_length is {tokenizer.model_max_length!r}, not a number")
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        # Not by the tokenizer's own call, which changes settings that its identity is made of.
-        backend.encode("a text, with a letter that is in few vocabularies: 🙂⠿")
 
 
 def load_model(
@@ -86,9 +78,8 @@ def load_model(
 ) -> nn.Module:
     """The model of class `cls` with the weights of `name`, in float32.
 
-    Weights that `config` has no place for (left-out layers, heads) are ignored; missing ones are
-    a `UserError`, since they would silently be random, but for those whose names begin with one
-    of `may_be_new`.
+    Weights that `config` has no place for (left-out layers, heads) are ignored. Missing ones, which
+    would silently be random, raise `UserError`, unless their names begin with one of `may_be_new`.
     """
 
     def load(**place: bool) -> tuple[nn.Module, dict[str, Any]]:
@@ -114,24 +105,15 @@ def load_model(
     return model
 
 
-def keep_layers(available: int, wanted: int | None, name: str) -> int:
-    """How many layers to keep of the `available` ones; null keeps all."""
-    if wanted is None:
-        return available
-    if wanted > available:
-        raise UserError(f"model.layers is {wanted}, but '{name}' has only {available} layers")
-    return wanted
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Turns transformers' progress bars and warnings off, and torch's of files; then on again."""
+    """Turn off transformers' progress bars and warnings, and torch's about files, within."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # Said before the file is refused, which one line of ours tells.
+            # Comes before the error for the file, which our one line reports.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             yield
     finally:
@@ -141,14 +123,14 @@ def quiet() -> Iterator[None]:
 
 
 def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
-    """What `load` gives: from the folder or the cache first, from the hub where that fails.
+    """The result of `load` from the folder or the cache, or from the hub where that fails.
 
-    Asking the cache first keeps the network out of every later run.
+    The cache comes first, which keeps the network out of every later run.
     """
     with quiet():
         try:
             return load(trust_remote_code=False, local_files_only=True)
-        # What transformers raises for a broken file depends on where it is broken.
+        # The kind of exception depends on where a file is broken.
         except Exception as error:
             if Path(name).is_dir():
                 raise _broken(name, key, error) from error
@@ -160,10 +142,9 @@ def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
 
 
 def from_pretrained(build: Callable[Concatenate[str, P], Loaded]) -> Callable[..., Loaded]:
-    """Decorates what builds a model from the pretrained folder that its first argument names.
+    """Decorator for a function that builds a model from the pretrained folder `name`.
 
-    Sizes that the folder's files say and that nothing can be built with fail in any way; here they
-    are a `UserError` that names the folder.
+    Impossible sizes in the folder's files fail in many ways, which become a `UserError` here.
     """
 
     @functools.wraps(build)
@@ -179,22 +160,19 @@ def from_pretrained(build: Callable[Concatenate[str, P], Loaded]) -> Callable[..
 
 
 def _broken(name: str, key: str, error: Exception) -> UserError:
-    what = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
-    return UserError(f"{key}: {what} does not load: {_one_line(error)}")
+    place = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
+    return UserError(f"{key}: {place} does not load: {type(error).__name__}: {reason_of(error)}")
 
 
 def _require_on_hub(name: str, key: str) -> None:
-    """Raises `MissingError` within seconds where transformers would retry for a minute."""
+    """Raise `MissingError` within seconds where transformers would retry for a minute."""
     try:
         within(lambda: HfApi().model_info(name, timeout=SECONDS))
-    # The errors of a network are those of the HTTP library that the hub's client happens to use.
+    # Network errors are those of whichever HTTP library the hub's client uses.
     except Exception as error:
         raise MissingError(
-            f"{key}: '{name}' is no folder (looked in {Path.cwd()}), is not in the hub's cache "
-            f"{constants.HF_HUB_CACHE}, and huggingface.co did not give it ({_one_line(error)}); "
-            f"set {key} to a local folder or to a name on the hub, with a network"
+            f"{key}: '{name}' is not a folder (looked in {Path.cwd()}), is not in the hub's cache "
+            f"{constants.HF_HUB_CACHE}, and could not be loaded from huggingface.co "
+            f"({type(error).__name__}: {reason_of(error)}); set {key} to a local folder or to a "
+            "name on the hub, with a network"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {reason_of(error)}"

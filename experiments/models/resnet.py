@@ -1,4 +1,4 @@
-"""ResNets with the stem for small pictures (CIFAR) or the standard one (ImageNet)."""
+"""ResNets with the stem for small images (CIFAR) or the standard one (ImageNet)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKS: dict[int, tuple[Block, tuple[int, ...]]] = {
 
 
 class ResNet(nn.Module):
-    """Stem, stages of torchvision's blocks, mean over the picture, one linear layer.
+    """Stem, stages of torchvision's blocks, mean over the image, one linear layer.
 
     The first stage has `width` channels (times the block's expansion, 4 for depth 50); each
     further one has twice as many on half the pixels. He et al., arXiv 1512.03385.

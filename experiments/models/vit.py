@@ -1,4 +1,4 @@
-"""A Vision Transformer for pictures of any size and any number of channels."""
+"""A Vision Transformer for images of any size and any number of channels."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 from experiments.errors import UserError
-from experiments.models.sizes import require_divisible
+from experiments.models.layers import require_divisible
 
 
 def usual_patch(size: int) -> int:
-    """Pixels of a patch's side: 16 for pictures from 128 pixels, 8 from 64, else 4."""
+    """Pixels of a patch's side: 16 for images from 128 pixels, 8 from 64, else 4."""
     return 16 if size >= 128 else 8 if size >= 64 else 4
 
 
 class ViT(nn.Module):
-    """torchvision's `VisionTransformer`, with as many input channels as the pictures have.
+    """torchvision's `VisionTransformer`, with as many input channels as the images have.
 
     The MLPs are four times as wide as the stream. Dosovitskiy et al., arXiv 2010.11929.
     """
@@ -42,7 +42,7 @@ class ViT(nn.Module):
         if patch is None:
             patch = usual_patch(size)
         if size % patch:
-            raise UserError(f"model.patch is {patch}; it must divide the pictures' size, {size}")
+            raise UserError(f"model.patch is {patch}; it must divide the images' size, {size}")
         require_divisible(width, heads)
         self.transformer = VisionTransformer(
             image_size=size,

@@ -11,13 +11,9 @@ from experiments.config import schema
 from experiments.data.glue.tasks import DATASETS, Examples, Split
 from experiments.data.text.classified import TextSource, marked_for_causal, read_as_bytes
 from experiments.errors import UserError
+from experiments.models.families import Kind
 from experiments.models.pretrained import load_tokenizer
-from experiments.models.text_classifier import (
-    Kind,
-    Wanted,
-    new_classifier,
-    pretrained_classifier,
-)
+from experiments.models.text_classifier import Wanted, new_classifier, pretrained_classifier
 from experiments.tasks.classification import Classification, Metric
 from experiments.tasks.places import folder_of, root_of
 from experiments.tasks.regression import Regression

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from experiments.data.subset import Subset
+from experiments.data.base import Subset
 from experiments.errors import UserError
 from experiments.tasks.base import Task
 

@@ -10,8 +10,13 @@ from torch import nn
 
 from experiments.config import schema
 from experiments.data.text.blocks import CausalBlocks, MaskedBlocks, Tokens, mask_token
-from experiments.data.text.byte_text import byte_text
-from experiments.data.text.corpus import HubText, file_identity, file_pieces, token_chunks
+from experiments.data.text.corpus import (
+    HubText,
+    byte_text,
+    file_identity,
+    file_pieces,
+    token_chunks,
+)
 from experiments.data.text.corpus_cache import cached_tokens, file_bytes
 from experiments.data.text.vocabulary import (
     BYTES,

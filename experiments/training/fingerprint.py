@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from experiments.data.base import Source
-from experiments.data.contents import contents_of, digest
+from experiments.data.base import Source, contents_of
+from experiments.data.contents import digest
 from experiments.tasks.base import Task
 
 Fingerprint = dict[str, Any]

@@ -1,23 +1,21 @@
 """GLUE's nine tasks: columns, labels and splits, numbered and named as on the Hugging Face hub.
 
-Reference: Wang et al., *GLUE* (ICLR 2019). The readers of the three sources, `glue_tsv`, `glue_hub`
-and `glue_tfds`, give the same texts and labels, in the same order, for the same split.
+Reference: Wang et al., *GLUE* (ICLR 2019). The readers of the three sources, `tsv`, `hub` and
+`tfds`, give the same texts and labels, in the same order, for the same split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from experiments.data.rows import require_text
+from experiments.data.base import require_text
 from experiments.errors import UserError, did_you_mean
 
 Split = Literal["train", "validation", "mismatched"]
 """`validation` is the matched one where there are two (MNLI); `mismatched` is the other."""
-
-LOWEST_SCORE, HIGHEST_SCORE = 0.0, 5.0
-"""What a score, the label of STS-B, lies between."""
 
 
 class Examples(NamedTuple):
@@ -32,7 +30,7 @@ class Dataset:
     """A task of GLUE.
 
     `texts` are the columns of hub and tfds. `labels` are the names of the classes in the order of
-    the hub's numbers; none where the label is a score.
+    the hub's numbers; empty where the label is a score from 0 to 5.
     """
 
     texts: tuple[str, ...]
@@ -42,16 +40,13 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """The numbers that a model gives for an example: one a class, or the score."""
+        """The size of a model's output: one number per class, or the score."""
         return len(self.labels) or 1
 
     def split_name(self, split: Split) -> str:
         """The name of a split on the hub and in tfds."""
         name = {"train": "train", "validation": self.validation, "mismatched": self.mismatched}
-        found = name[split]
-        if found is None:
-            raise ValueError(f"there is no split '{split}'")
-        return found
+        return name[split] or split
 
 
 SENTENCES = ("sentence1", "sentence2")
@@ -88,10 +83,10 @@ def from_columns(
     label_names: Sequence[str] | None,
     where: str,
 ) -> Examples:
-    """The examples that a table of hub or tfds holds, its labels mapped by name to the hub's.
+    """The examples of a table of hub or tfds, with the hub's numbers as labels.
 
-    `label_names` are the names of the table's own numbers; None: they are the hub's. `where` is the
-    table, for messages. Raises `UserError` for missing columns, no rows and unknown labels.
+    `label_names` are the names of the table's own numbers; None: they are the hub's. `where` names
+    the table in messages. Raises `UserError` for missing columns, no rows and unknown labels.
     """
     for name in (*dataset.texts, "label"):
         if name not in columns:
@@ -102,35 +97,30 @@ def from_columns(
     for row, text in enumerate(texts):
         for part in text:
             require_text(part, where, row)
-    if dataset.labels:
-        return Examples(texts, _classes(dataset, columns["label"], label_names, where))
-    return Examples(texts, _scores(columns["label"], where))
-
-
-def _classes(
-    dataset: Dataset, labels: Sequence[Any], names: Sequence[str] | None, where: str
-) -> list[int]:
     ours = dataset.labels
-    theirs = ours if names is None else names
+    theirs = ours if label_names is None or not ours else label_names
     if sorted(theirs) != sorted(ours):
         raise UserError(f"{where}: its labels are {', '.join(theirs)}, not {', '.join(ours)}")
-    number = {theirs.index(name): ours.index(name) for name in ours}
-    for row, label in enumerate(labels):
-        if not isinstance(label, Hashable) or label not in number:
-            raise UserError(f"{where}: row {row} has the label {label!r}, which has no name")
-    return [number[label] for label in labels]
+    known = {number: ours.index(name) for number, name in enumerate(theirs)}
+    labels = []
+    for row, label in enumerate(columns["label"]):
+        try:
+            labels.append(label_of(label, known))
+        except ValueError as error:
+            raise UserError(f"{where}: row {row} has the label {error}") from error
+    return Examples(texts, labels)
 
 
-def _scores(labels: Sequence[Any], where: str) -> list[float]:
-    for row, label in enumerate(labels):
-        if not is_score(label):
-            raise UserError(f"{where}: row {row} has the label {label!r}, not a number from 0 to 5")
-    return [float(label) for label in labels]
+def label_of(label: Any, known: Mapping[Any, int]) -> int | float:
+    """The number of a class that is a key of `known`; where `known` is empty, the score.
 
-
-def is_score(label: Any) -> bool:
-    """True for a number between the lowest and the highest score."""
-    try:
-        return LOWEST_SCORE <= float(label) <= HIGHEST_SCORE
-    except (TypeError, ValueError):
-        return False
+    Raises `ValueError` with the label and what it should be.
+    """
+    if isinstance(label, Hashable) and label in known:
+        return known[label]
+    if not known:
+        with suppress(TypeError, ValueError):
+            if 0 <= float(label) <= 5:
+                return float(label)
+    wanted = " or ".join(map(str, known)) or "a number from 0 to 5"
+    raise ValueError(f"{label!r}, not {wanted}")

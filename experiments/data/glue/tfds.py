@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from experiments.data.glue.tasks import Examples, Split, dataset_named, from_columns
 from experiments.errors import MissingError, UserError
-from experiments.network import SECONDS, within
+from experiments.network import require_answer
 
 _SERVER = "https://dl.fbaipublicfiles.com"
+_ADVICE = "set task.tfds_dir to a folder that tensorflow-datasets wrote as array_record"
 
 
 def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
     """The examples of `glue/<name>` in the data folder `folder` of tensorflow-datasets.
 
-    Null `folder`: its own default, TFDS_DATA_DIR or ~/tensorflow_datasets. What is not there yet is
-    downloaded by it. It stores examples in a shuffled order and bytes for text; here they come in
-    the order of their `idx`, which is GLUE's, as text. Raises `UserError`.
+    `folder` None: its own default, TFDS_DATA_DIR or ~/tensorflow_datasets. Missing data are
+    downloaded by it. It stores examples in a shuffled order and text as bytes; here they come as
+    text in the order of their `idx`, which is GLUE's. Raises `UserError`.
     """
     dataset = dataset_named(name)
     tfds = _import_tfds()
     split_name = dataset.split_name(split)
-    where = f"tensorflow-datasets, glue/{name}"
-    where += f" in {tfds_folder(folder)}"
+    where = f"tensorflow-datasets, glue/{name} in {tfds_folder(folder)}"
+    # It warns of a folder that is not there yet.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        with _quiet():
-            builder = tfds.builder(f"glue/{name}", data_dir=folder, file_format="array_record")
+        builder = tfds.builder(f"glue/{name}", data_dir=folder, file_format="array_record")
         if not builder.is_prepared():
             _require_server(where)
             # The copies on Google's storage are records of TensorFlow, which need it.
@@ -39,32 +39,18 @@ def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
         rows = list(builder.as_data_source(split_name, file_format="array_record"))
     except UserError:
         raise
-    # Downloading, parsing and missing splits raise what their libraries happen to raise.
+    # The exceptions of downloads, parsers and missing splits are those of many libraries.
     except Exception as error:
-        raise UserError(
-            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())}; set "
-            "task.tfds_dir to a folder that tensorflow-datasets wrote as array_record"
-        ) from error
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"{where}: does not load: {message}; {_ADVICE}") from error
     rows.sort(key=lambda row: row["idx"])
     columns = {column: [_text(row[column]) for row in rows] for column in builder.info.features}
     names = getattr(builder.info.features["label"], "names", None)
     return from_columns(dataset, columns, names, f"{where}, {split_name}")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warning that a folder is not there yet."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def tfds_folder(folder: Path | None) -> Path:
-    """The data folder; null: the default of tensorflow-datasets."""
+    """The data folder; None: the default of tensorflow-datasets."""
     return folder or Path(_import_tfds().core.constants.DATA_DIR).expanduser()
 
 
@@ -83,20 +69,18 @@ def _import_tfds() -> Any:
 
 
 def _require_server(where: str) -> None:
-    """Raises `MissingError` within seconds where tensorflow-datasets would try for minutes."""
-    requests = importlib.import_module("requests")
+    """Raise `MissingError` within seconds where tensorflow-datasets would try for minutes."""
     try:
-        within(lambda: requests.head(_SERVER, timeout=SECONDS))
+        require_answer(_SERVER)
     except OSError as error:
         raise MissingError(
-            f"{where}: is not there, and {_SERVER} does not answer "
-            f"({type(error).__name__}); set task.tfds_dir to a "
-            "folder that tensorflow-datasets wrote as array_record, or task.source to tsv"
+            f"{where}: is not there and could not be downloaded: {error}; {_ADVICE}, "
+            "or task.source to tsv"
         ) from error
 
 
 def _text(value: Any) -> Any:
-    """Bytes as text; what is not UTF-8 stays bytes, and is refused as a row without text."""
+    """Bytes as text; bytes that are not UTF-8 stay bytes, which `from_columns` refuses."""
     with suppress(UnicodeDecodeError):
         return value.decode("utf-8") if isinstance(value, bytes) else value
     return value

@@ -1,4 +1,4 @@
-"""GLUE's TSV files as GLUE wrote them: a byte-order mark or none, a header or none, no quoting."""
+"""GLUE's original TSV files: with or without byte-order mark and header, without quoting."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.data.glue.tasks import Dataset, Examples, Split, dataset_named, is_score
+from experiments.data.glue.tasks import Examples, Split, dataset_named, label_of
 from experiments.errors import UserError
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set is written: its folder, its columns, the ones that are read.
+    """The format of a data set: its folder, the columns of its texts and its label.
 
-    `columns` is None where the file has a header; else the columns, in order. `words`: labels are
-    the names of the classes, not numbers. `broken_lines`: GLUE's own file has lines that lack
-    fields, which are no examples.
+    `columns` are all columns in order, or None where the file has a header. `words`: labels are
+    names of classes, not numbers. `broken_lines`: GLUE's own file has lines that lack fields, which
+    are skipped.
     """
 
     folder: str
@@ -50,25 +50,27 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
     """
     dataset = dataset_named(name)
     layout = LAYOUTS[name]
-    path = root / layout.folder / f"{_file_name(dataset, split)}.tsv"
+    # The split that hub and tfds call `validation` is GLUE's `dev`.
+    file_name = dataset.split_name(split).replace("validation", "dev")
+    path = root / layout.folder / f"{file_name}.tsv"
     if not path.is_file():
         raise UserError(
             f"no such file: {path}; set data_root=… (or the environment variable SLS_DATA_ROOT) "
             f"to the folder that holds glue/{layout.folder}/{path.name}, or task.source=hub, "
             "which python -m experiments prefetch … task.source=hub fetches"
         )
-    return _parse(path, _lines(path), layout, dataset)
-
-
-def _file_name(dataset: Dataset, split: Split) -> str:
-    """GLUE's `dev` is what hub and tfds call `validation`."""
-    return dataset.split_name(split).replace("validation", "dev")
+    names = enumerate(dataset.labels)
+    known = {label if layout.words else str(number): number for number, label in names}
+    examples = _parse(path, _lines(path), layout, known)
+    if not examples.texts:
+        raise UserError(f"{path}: the file holds no examples")
+    return examples
 
 
 def _lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file, without LF or CRLF.
 
-    Not `splitlines`, which would also split at U+2028 and other characters of the texts.
+    Not by `splitlines`, which would also split at U+2028 and other characters of the texts.
     """
     data = path.read_bytes()
     try:
@@ -82,17 +84,17 @@ def _lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _parse(path: Path, lines: list[str], layout: Layout, dataset: Dataset) -> Examples:
-    first = 1 if layout.columns is not None else 2
-    columns = layout.columns if layout.columns is not None else _header(path, lines, layout)
+def _parse(path: Path, lines: list[str], layout: Layout, known: dict[str, int]) -> Examples:
+    """The examples of the lines; `known` are the classes as they are written, none for scores."""
+    columns = layout.columns or _header(path, lines, layout)
+    first = 1 if layout.columns else 2
     text_positions = [columns.index(name) for name in layout.texts]
     label_position = columns.index(layout.label)
-    known = _known_labels(layout, dataset)
     texts: list[tuple[str, ...]] = []
     labels: list[Any] = []
     for number, line in enumerate(lines[first - 1 :], start=first):
         fields = line.split("\t")
-        # The last line is not passed over: it is where a truncated copy ends.
+        # The last line is not skipped: a truncated copy ends there.
         if layout.broken_lines and len(fields) < len(columns) and number < len(lines):
             continue
         if len(fields) != len(columns):
@@ -100,25 +102,12 @@ def _parse(path: Path, lines: list[str], layout: Layout, dataset: Dataset) -> Ex
                 f"{path}:{number}: {len(fields)} fields between tabs, not {len(columns)} "
                 f"({', '.join(columns)})"
             )
-        text = fields[label_position]
-        if text in known:
-            labels.append(known[text])
-        elif not known and is_score(text):
-            labels.append(float(text))
-        else:
-            wanted = " or ".join(known) if known else "a number from 0 to 5"
-            raise UserError(f"{path}:{number}: {layout.label} is {text!r}, not {wanted}")
+        try:
+            labels.append(label_of(fields[label_position], known))
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {layout.label} is {error}") from error
         texts.append(tuple(fields[position] for position in text_positions))
-    if not texts:
-        raise UserError(f"{path}: the file holds no examples")
     return Examples(texts, labels)
-
-
-def _known_labels(layout: Layout, dataset: Dataset) -> dict[str, int]:
-    """The hub's number for each label as it is written; empty where the label is a score."""
-    return {
-        name if layout.words else str(number): number for number, name in enumerate(dataset.labels)
-    }
 
 
 def _header(path: Path, lines: list[str], layout: Layout) -> tuple[str, ...]:

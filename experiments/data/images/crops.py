@@ -1,6 +1,7 @@
-"""ImageNet's views of a picture: a random part of it in training, its middle in evaluation.
+"""ImageNet's views of an image: a random part of it in training, its middle in evaluation.
 
-Szegedy et al., arXiv 1409.4842; the numbers are torchvision's `RandomResizedCrop`'s.
+Szegedy et al., arXiv 1409.4842; the numbers are those of torchvision's `RandomResizedCrop`, which
+itself draws from torch's global generator and as many numbers as an image happens to need.
 """
 
 from __future__ import annotations
@@ -10,23 +11,20 @@ from typing import NamedTuple
 
 import torch
 from PIL import Image
+from torchvision.transforms import functional
 
 AREA = (0.08, 1.0)
-"""The part's share of the picture's area, drawn evenly."""
-
+"""Range of the part's share of the image's area, drawn evenly."""
 PROPORTIONS = (3 / 4, 4 / 3)
-"""Its width by its height, drawn evenly on the logarithm's scale."""
-
+"""Range of its width by its height, drawn evenly on a logarithmic scale."""
 TRIES = 10
-"""Areas and proportions that are drawn; the first that fits into the picture is taken."""
-
-
+"""Number of areas and proportions drawn; the first pair that fits into the image is taken."""
 LONGEST = 8
-"""Times its shorter side: what a picture is cut to before its middle is resized."""
+"""Limit of an image's longer side, in shorter sides, before its middle is resized."""
 
 
 class Draws(NamedTuple):
-    """The random numbers for one picture, before its size is known; places are 0 to 1."""
+    """The random numbers for one image, before its size is known; places are 0 to 1."""
 
     areas: list[float]
     proportions: list[float]
@@ -35,19 +33,16 @@ class Draws(NamedTuple):
 
 
 def random_draws(n: int, generator: torch.Generator) -> list[Draws]:
-    """The draws for n pictures: as many numbers whatever the pictures are."""
+    """The draws for n images: as many numbers whatever the images are."""
     areas = torch.empty(n, TRIES, dtype=torch.float64).uniform_(*AREA, generator=generator)
-    low, high = map(math.log, PROPORTIONS)
-    proportions = torch.empty(n, TRIES, dtype=torch.float64).uniform_(
-        low, high, generator=generator
-    )
+    logs = torch.empty_like(areas).uniform_(*map(math.log, PROPORTIONS), generator=generator)
     places = torch.rand(n, 2, dtype=torch.float64, generator=generator)
-    rows = zip(areas.tolist(), proportions.exp().tolist(), places.tolist(), strict=True)
+    rows = zip(areas.tolist(), logs.exp().tolist(), places.tolist(), strict=True)
     return [Draws(area, shape, left, top) for area, shape, (left, top) in rows]
 
 
 def box_of(draws: Draws, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the part in a picture of width × height pixels.
+    """Left, top, right, bottom of the part in an image of width × height pixels.
 
     Where no draw fits, it is the largest middle part whose proportions are allowed.
     """
@@ -65,27 +60,22 @@ def box_of(draws: Draws, width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, left + w, top + h
 
 
-def resized_part(picture: Image.Image, draws: Draws, size: int) -> Image.Image:
-    """The part that `draws` say, resized to size × size pixels."""
-    part = picture.crop(box_of(draws, picture.width, picture.height))
+def resized_part(image: Image.Image, draws: Draws, size: int) -> Image.Image:
+    """The drawn part of the image, resized to size × size pixels."""
+    part = image.crop(box_of(draws, image.width, image.height))
     return part.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def middle(picture: Image.Image, size: int) -> Image.Image:
-    """The middle size × size pixels, after resizing the shorter side to size·8/7 (256 for 224)."""
-    shorter = round(size * 8 / 7)
-    picture = _without_far_ends(picture)
-    width, height = (int(shorter * side / min(picture.size)) for side in picture.size)
-    resized = picture.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return resized.crop((left, top, left + size, top + size))
+def middle(image: Image.Image, size: int) -> Image.Image:
+    """The middle size × size pixels, after resizing the shorter side to size·8/7 (256 for 224).
 
-
-def _without_far_ends(picture: Image.Image) -> Image.Image:
-    """Long pictures cut around their middle: resized whole, one of 3,000 × 1 takes a gigabyte."""
-    limit = LONGEST * min(picture.size)
+    Long images are first cut around their middle: resized whole, 3,000 × 1 pixels take a gigabyte.
+    """
+    limit = LONGEST * min(image.size)
     # An even number of pixels goes, so that the middle stays where it is.
-    left, top = (max(0, (side - limit) // 2) for side in picture.size)
-    if left == top == 0:
-        return picture
-    return picture.crop((left, top, picture.width - left, picture.height - top))
+    left, top = (max(0, (side - limit) // 2) for side in image.size)
+    image = image.crop((left, top, image.width - left, image.height - top))
+    middle_part: Image.Image = functional.center_crop(
+        functional.resize(image, [round(size * 8 / 7)]), [size]
+    )
+    return middle_part

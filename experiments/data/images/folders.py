@@ -1,46 +1,63 @@
-"""Folders of class folders as sources: decoded once, or batch by batch.
+"""Folders of training images as sources: decoded once, or batch by batch.
 
-With `workers` it is they who decode, since they make the batches.
+Batch by batch, the workers decode, where there are any, since they make the batches.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+import os
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from experiments.data.base import Batch
 from experiments.data.contents import Part
 from experiments.data.images.class_folders import ImageFiles, list_images, validation_folder
 from experiments.data.images.crops import middle, random_draws, resized_part
-from experiments.data.images.files import as_pixels, decode_all, open_rgb
 from experiments.data.images.sources import ImageData, InMemory, Normalisation, crop_and_flip
 from experiments.errors import UserError
 
+Crop = Literal["padded", "resized"]
+"""`padded`: squeezed to size × size, then `crop_and_flip`; `resized`: ImageNet's views."""
+
 MEMORY_LIMIT = 2 * 1024**3
-"""Bytes of decoded pictures in a split up to which all are decoded once, into memory."""
+"""Bytes of decoded images in a split up to which all are decoded once, into memory."""
 
 STATISTICS_SAMPLE = 10_000
-"""Pictures, evenly spaced, that stand for a training part too large for the memory."""
+"""The number of evenly spaced images that represent a training part too large for the memory."""
+
+# Pillow's modes that it converts to RGB without loss of range. Transparency is ignored, as
+# torchvision does: a pixel has the colour that it has below it.
+_EIGHT_BITS = (
+    *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"),
+    *("CMYK", "YCbCr", "HSV"),
+)
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_MEANING = {"I": "whole numbers of 32 bits", "F": "floats", "LAB": "CIE L*a*b*"}
+_WHITE_IS_ZERO = 0
 
 
 @dataclass(frozen=True)
-class _Decoded(ABC):
-    """Pictures that are decoded batch by batch; how is the subclass's."""
+class Decoded:
+    """Images that are decoded when their batch is made. Batch keys: images, labels."""
 
     files: ImageFiles
     size: int
     normalise: Normalisation
     augment: bool
+    crop: Crop
 
     def __len__(self) -> int:
-        """The number of pictures."""
-        return len(self.files.labels)
+        return len(self.labels)
 
     @property
     def labels(self) -> Tensor:
@@ -49,47 +66,14 @@ class _Decoded(ABC):
 
     def contents(self) -> Iterable[Part]:
         """Labels, and the files' contents."""
-        yield self.files.labels
+        yield self.labels
         yield from self.files.contents()
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """As `InMemory.batch`."""
+        """`images` is float32 N×3×size×size; augmented if the source augments with a generator."""
         paths = [self.files.paths[index] for index in indices.tolist()]
-        pixels = self._pixels(paths, generator if self.augment else None)
-        return {"images": self.normalise(pixels), "labels": self.files.labels[indices]}
-
-    @abstractmethod
-    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
-        """uint8 N×3×size×size, augmented if there is a generator."""
-
-
-class Squeezed(_Decoded):
-    """Pictures squeezed to size × size, since together they do not fit in memory."""
-
-    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
-        pixels = decode_all(paths, self.size)
-        return pixels if generator is None else crop_and_flip(pixels, generator)
-
-
-class Resized(_Decoded):
-    """ImageNet's pictures: a random part of each, perhaps flipped, or the middle."""
-
-    def _pixels(self, paths: list[str], generator: torch.Generator | None) -> Tensor:
-        if generator is None:
-            return torch.stack([decode_middle(path, self.size) for path in paths])
-        draws = random_draws(len(paths), generator)
-        flips = torch.rand(len(paths), generator=generator) < 0.5
-        pictures = [
-            as_pixels(resized_part(open_rgb(path), draw, self.size))
-            for path, draw in zip(paths, draws, strict=True)
-        ]
-        pixels = torch.stack(pictures)
-        return torch.where(flips[:, None, None, None], pixels.flip(3), pixels)
-
-
-def decode_middle(path: str, size: int) -> Tensor:
-    """The middle of the picture, as evaluation sees it: uint8 3×size×size."""
-    return as_pixels(middle(open_rgb(path), size))
+        pixels = decode(paths, self.size, self.crop, generator if self.augment else None)
+        return {"images": self.normalise(pixels), "labels": self.labels[indices]}
 
 
 def image_folder(
@@ -97,58 +81,112 @@ def image_folder(
     size: int,
     augment: bool,
     *,
-    crop: Literal["padded", "resized"] = "padded",
+    crop: Crop = "padded",
     validation: str | None = None,
     normalise: Normalisation | None = None,
 ) -> ImageData:
-    """The pictures below `folder`, 3×size×size: `train/<class>/*` and `test/` or `val/`.
+    """The images below `folder`, 3×size×size: `train/<class>/*` and `test/` or `val/`.
 
-    `augment` is for training. Without `normalise` it is the training part's mean and standard
-    deviation. Raises `UserError` for a missing folder, classes that differ, a picture that does
-    not decode (for those that are not kept in memory: when their batch is made).
+    `augment` is for training. `normalise` None: by the training part's mean and standard
+    deviation. Raises `UserError` for a missing folder, classes that differ, an image that does
+    not decode (for images that are not kept in memory: when their batch is made).
     """
-    train_files = list_images(folder / "train")
-    validation_files = list_images(validation_folder(folder, validation))
-    _require_same_classes(folder, train_files.classes, validation_files.classes)
-    source = _resized if crop == "resized" else _squeezed
-    train = source(train_files, size, augment, normalise)
-    held_out = source(validation_files, size, False, train.normalise)
-    return ImageData(train, held_out, channels=3, size=size, classes=len(train_files.classes))
-
-
-def _squeezed(
-    files: ImageFiles, size: int, augment: bool, normalise: Normalisation | None
-) -> InMemory | Squeezed:
-    """The source for these files; without a normalisation, by their own statistics."""
-    if len(files.paths) * 3 * size * size <= MEMORY_LIMIT:
-        pixels = decode_all(files.paths, size)
-        normalise = Normalisation.of(pixels) if normalise is None else normalise
-        return InMemory(pixels, files.labels, normalise, augment, origin=files.contents)
-    if normalise is None:
-        normalise = Normalisation.of(decode_all(_sample(files, size), size))
-    return Squeezed(files, size, normalise, augment)
-
-
-def _resized(
-    files: ImageFiles, size: int, augment: bool, normalise: Normalisation | None
-) -> Resized:
-    if normalise is None:
-        pixels = [decode_middle(path, size) for path in _sample(files, size)]
-        normalise = Normalisation.of(torch.stack(pixels))
-    return Resized(files, size, normalise, augment)
-
-
-def _sample(files: ImageFiles, size: int) -> list[str]:
-    """Evenly spaced pictures, as many as fit, since they are decoded into memory."""
-    fitting = max(1, MEMORY_LIMIT // (3 * size * size))
-    every = -(-len(files.paths) // min(STATISTICS_SAMPLE, fitting))
-    return files.paths[::every]
-
-
-def _require_same_classes(folder: Path, train: list[str], validation: list[str]) -> None:
-    if train != validation:
-        odd = sorted(set(train) ^ set(validation))
+    files = list_images(folder / "train")
+    held_out_files = list_images(validation_folder(folder, validation))
+    if files.classes != held_out_files.classes:
+        odd = sorted(set(files.classes) ^ set(held_out_files.classes))
         raise UserError(
             f"{folder}: the classes for training and validation differ; "
             f"in one of the two only: {', '.join(odd)}"
         )
+    train = _source(files, size, normalise, augment, crop)
+    held_out = _source(held_out_files, size, train.normalise, False, crop)
+    return ImageData(train, held_out, channels=3, size=size, classes=len(files.classes))
+
+
+def _source(
+    files: ImageFiles, size: int, normalise: Normalisation | None, augment: bool, crop: Crop
+) -> InMemory | Decoded:
+    """The source for these files; `normalise` None: by their own statistics."""
+    image_bytes = 3 * size * size
+    if crop == "padded" and len(files.paths) * image_bytes <= MEMORY_LIMIT:
+        pixels = decode(files.paths, size, crop)
+        normalise = normalise or Normalisation.of(pixels)
+        return InMemory(pixels, files.labels, normalise, augment, origin=files.contents)
+    if normalise is None:
+        # As many as fit, since they are decoded into memory.
+        wanted = min(STATISTICS_SAMPLE, max(1, MEMORY_LIMIT // image_bytes))
+        sample = files.paths[:: -(-len(files.paths) // wanted)]
+        normalise = Normalisation.of(decode(sample, size, crop))
+    return Decoded(files, size, normalise, augment, crop)
+
+
+def decode(
+    paths: Sequence[str], size: int, crop: Crop, generator: torch.Generator | None = None
+) -> Tensor:
+    """The images as uint8 N×3×size×size; augmented if there is a generator."""
+    images: Iterable[Image.Image] = map(open_rgb, paths)
+    if crop == "padded":
+        images = (image.resize((size, size), Image.Resampling.BILINEAR) for image in images)
+    elif generator is None:
+        images = (middle(image, size) for image in images)
+    else:
+        draws = random_draws(len(paths), generator)
+        flips = torch.rand(len(paths), generator=generator) < 0.5
+        images = (resized_part(*pair, size) for pair in zip(images, draws, strict=True))
+    pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
+    for row, image in enumerate(images):
+        pixels[row] = pil_to_tensor(image)
+    if generator is None:
+        return pixels
+    if crop == "padded":
+        return crop_and_flip(pixels, generator)
+    return torch.where(flips[:, None, None, None], pixels.flip(3), pixels)
+
+
+def open_rgb(path: str) -> Image.Image:
+    """The image, decoded, as RGB and in its own size.
+
+    Grey of 16 bits (of 12 in TIFF) keeps its upper eight, as colours of 16 bits do. Raises
+    `UserError` with the file's name for an image that does not decode, for whole numbers of 32
+    bits and floats, whose white is unknown, and for more pixels than Pillow's limit.
+    """
+    # A pipe would be waited for.
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: not a file that can be read")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns above `MAX_IMAGE_PIXELS`, where an image takes a gigabyte.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return _as_rgb(image, path)
+    except UserError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path}: this image is too large to decode, above {Image.MAX_IMAGE_PIXELS:,} "
+            f"pixels; make it smaller ({error})"
+        ) from error
+    # The kind of exception for a broken file depends on its decoder.
+    except Exception as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"{path}: this image does not decode: {reason or type(error).__name__}"
+        ) from error
+
+
+def _as_rgb(image: Image.Image, path: str) -> Image.Image:
+    if image.mode in _EIGHT_BITS:
+        return image.convert("RGB")
+    # Pillow spreads a PGM's own range over 16 bits, and calls the result "I".
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PPM"):
+        tags = getattr(image, "tag_v2", {})
+        bits = tags.get(BITSPERSAMPLE, (16,))[0]
+        grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+        if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+            grey = 255 - grey
+        return Image.fromarray(grey).convert("RGB")
+    raise UserError(
+        f"{path}: this image has the mode '{image.mode}' ({_MEANING.get(image.mode, '?')}), "
+        "which has no known white; save it with 8 or 16 bits a channel"
+    )

@@ -1,4 +1,4 @@
-"""Pictures as batches: normalised, augmented, in memory; scikit-learn's digits."""
+"""Sources of images: normalisation, augmentation, images in memory; scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.data.contents import Part, contents_of_array
 
 @dataclass(frozen=True)
 class ImageData:
-    """Both splits of a data set of pictures, and what a model has to know of them."""
+    """Both splits of a data set of images, and the sizes that a model needs."""
 
     train: Source
     validation: Source
@@ -38,7 +38,7 @@ class Normalisation:
 
     @classmethod
     def of(cls, pixels: Tensor) -> Normalisation:
-        """The mean and standard deviation of uint8 pictures N×C×H×W, from their histograms."""
+        """The mean and standard deviation of uint8 images N×C×H×W, from their histograms."""
         values = torch.arange(256, dtype=torch.float64)
         shares = torch.stack(
             [torch.bincount(channel.flatten(), minlength=256) for channel in pixels.unbind(1)]
@@ -55,9 +55,9 @@ class Normalisation:
 
 
 def crop_and_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """A random crop of the size of the picture, after zero padding by size/8, and a random flip.
+    """A random crop of the image's own size, after zero padding by size/8, and a random flip.
 
-    `pixels` is N×C×S×S; each picture is moved and flipped on its own.
+    `pixels` is N×C×S×S; each image is moved and flipped on its own.
     """
     n, channels, size, _ = pixels.shape
     padding = size // 8
@@ -68,7 +68,7 @@ def crop_and_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     position = torch.arange(size)
     rows = top + position
     columns = left + torch.where(flipped, position.flip(0), position)
-    # One gather from flattened pictures is several times faster than indexing rows and columns.
+    # One gather from flattened images is several times faster than indexing rows and columns.
     where = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, size * size)
     picked = padded.view(n, channels, width * width).gather(2, where.expand(n, channels, -1))
     return picked.view(n, channels, size, size)
@@ -76,27 +76,24 @@ def crop_and_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class InMemory:
-    """Decoded pictures, uint8 N×C×H×W, and their labels, int64 N. Batch keys: images, labels."""
+    """Decoded images, uint8 N×C×H×W, and their labels, int64 N. Batch keys: images, labels."""
 
     pixels: Tensor
     labels: Tensor
     normalise: Normalisation
     augment: bool
     origin: Callable[[], Iterable[Part]] | None = None
-    """The contents of what the pictures were decoded from; None: the pixels themselves."""
+    """The contents of the files that were decoded; None: the pixels themselves."""
 
     def __len__(self) -> int:
-        """The number of pictures."""
+        """The number of images."""
         return len(self.labels)
 
     def contents(self) -> Iterable[Part]:
-        """Labels, and the pixels or what they were decoded from."""
+        """Labels, and the pixels or the files that they were decoded from."""
         yield self.labels
-        if self.origin is not None:
-            # Another version of the decoder rounds otherwise, and the data are the same.
-            yield from self.origin()
-        else:
-            yield from contents_of_array(self.pixels.numpy())
+        # Files rather than pixels: another version of the decoder may round differently.
+        yield from self.origin() if self.origin else contents_of_array(self.pixels.numpy())
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """`images` is float32 N×C×H×W; augmented if the source augments and has a generator."""
@@ -107,12 +104,14 @@ class InMemory:
 
 
 def digits() -> ImageData:
-    """scikit-learn's 1,797 pictures of digits, 1×8×8; every fifth picture is validation."""
+    """scikit-learn's 1,797 images of digits, 1×8×8; every fifth image is validation."""
     data = load_digits()
     pixels = torch.from_numpy(data.images).to(torch.uint8)[:, None]
     labels = torch.from_numpy(data.target).long()
     held_out = torch.arange(len(labels)) % 5 == 0
     normalise = Normalisation.of(pixels[~held_out])
-    train = InMemory(pixels[~held_out], labels[~held_out], normalise, augment=False)
-    validation = InMemory(pixels[held_out], labels[held_out], normalise, augment=False)
+    train, validation = (
+        InMemory(pixels[part], labels[part], normalise, augment=False)
+        for part in (~held_out, held_out)
+    )
     return ImageData(train, validation, channels=1, size=8, classes=10)

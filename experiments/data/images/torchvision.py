@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torchvision import datasets
 
 from experiments.data.images.sources import ImageData, InMemory, Normalisation
 from experiments.errors import MissingError
 from experiments.network import require_answer
 
-
-@dataclass(frozen=True)
-class _Kind:
-    """How torchvision calls a data set, its folder below the root, and its pictures."""
-
-    cls: type[datasets.CIFAR10] | type[datasets.MNIST]
-    folder: str
-    channels: int
-    size: int
-    classes: int
-
-    @property
-    def urls(self) -> list[str]:
-        """Where torchvision fetches it from: any of these."""
-        return self.cls.mirrors if issubclass(self.cls, datasets.MNIST) else [self.cls.url]
-
-
-_KINDS = {
-    "cifar10": _Kind(datasets.CIFAR10, "cifar-10-batches-py", 3, 32, 10),
-    "cifar100": _Kind(datasets.CIFAR100, "cifar-100-python", 3, 32, 100),
-    "mnist": _Kind(datasets.MNIST, "MNIST/raw", 1, 28, 10),
-    "fashion_mnist": _Kind(datasets.FashionMNIST, "FashionMNIST/raw", 1, 28, 10),
+_CLASSES: dict[str, type[datasets.CIFAR10] | type[datasets.MNIST]] = {
+    "cifar10": datasets.CIFAR10,
+    "cifar100": datasets.CIFAR100,
+    "mnist": datasets.MNIST,
+    "fashion_mnist": datasets.FashionMNIST,
 }
-
-_ADVICE = "set data_root to where it lies, or task.download=true to fetch it"
-_MENDING = "delete what is broken there and set task.download=true to fetch it"
 
 # What torchvision raises: for missing files and checksums, without network, for torn files (its
 # reader of idx files asserts).
@@ -49,49 +29,53 @@ def torchvision_set(root: Path, name: str, *, augment: bool, download: bool) -> 
     """The data set `name` in its own folder below `root`; torchvision's test part is validation.
 
     Normalised by the training part's mean and standard deviation; `augment` is for training.
-    Files are fetched only where `download` is true. Raises `UserError` for what is missing.
+    Files are fetched only where `download` is true. Raises `UserError` for missing files.
     """
-    kind = _KINDS[name]
-    train, validation = (_read(root, name, part, download) for part in (True, False))
-    normalise = Normalisation.of(train[0])
+    (pixels, labels), validation = (_read(root, name, train, download) for train in (True, False))
+    normalise = Normalisation.of(pixels)
     return ImageData(
-        InMemory(*train, normalise, augment),
+        InMemory(pixels, labels, normalise, augment),
         InMemory(*validation, normalise, augment=False),
-        channels=kind.channels,
-        size=kind.size,
-        classes=kind.classes,
+        channels=pixels.shape[1],
+        size=pixels.shape[2],
+        classes=100 if name == "cifar100" else 10,
     )
 
 
 def torchvision_folder(root: Path, name: str) -> Path:
-    """Where the data set `name` lies below `root`."""
-    return root / _KINDS[name].folder
+    """The folder of the data set `name` below `root`."""
+    cls = _CLASSES[name]
+    return root / (f"{cls.__name__}/raw" if issubclass(cls, datasets.MNIST) else cls.base_folder)
 
 
-def _read(root: Path, name: str, train: bool, download: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pictures, uint8 N×C×H×W, and their labels, int64 N."""
-    kind = _KINDS[name]
+def _read(root: Path, name: str, train: bool, download: bool) -> tuple[Tensor, Tensor]:
+    """The images, uint8 N×C×H×W, and their labels, int64 N."""
     folder = torchvision_folder(root, name)
     if not download and not folder.is_dir():
-        raise MissingError(f"{name}: no such folder: {folder}; {_ADVICE}")
+        raise MissingError(
+            f"{name}: no such folder: {folder}; set data_root to where it lies, "
+            "or task.download=true to fetch it"
+        )
     try:
-        part = _part(kind, root, train, download)
+        part = _part(_CLASSES[name], root, train, download)
     except _FAILURES as error:
         if download:
             raise MissingError(f"{name}: could not be downloaded to {folder}: {error}") from error
-        reason = f"{error or 'torn file'}; {_MENDING}"
-        raise MissingError(f"{name}: missing or broken in {folder}: {reason}") from error
+        raise MissingError(
+            f"{name}: missing or broken in {folder}: {error or 'torn file'}; "
+            "delete what is broken there and set task.download=true to fetch it"
+        ) from error
     pixels = torch.as_tensor(part.data)
-    pixels = pixels.permute(0, 3, 1, 2) if kind.channels == 3 else pixels[:, None]
+    pixels = pixels[:, None] if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
     return pixels.contiguous(), torch.as_tensor(part.targets).long()
 
 
-def _part(kind: _Kind, root: Path, train: bool, download: bool) -> Any:
-    """The object of torchvision; the network is asked for only what is not there."""
+def _part(cls: Any, root: Path, train: bool, download: bool) -> Any:
+    """The object of torchvision; the network is used only for missing files."""
     try:
-        return kind.cls(root, train=train)
+        return cls(root, train=train)
     except _FAILURES:
         if not download:
             raise
-    require_answer(*kind.urls)
-    return kind.cls(root, train=train, download=True)
+    require_answer(*(cls.mirrors if issubclass(cls, datasets.MNIST) else [cls.url]))
+    return cls(root, train=train, download=True)

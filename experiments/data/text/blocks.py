@@ -19,17 +19,16 @@ from experiments.data.contents import Part, contents_of_array
 from experiments.data.text.vocabulary import Vocabulary
 from experiments.errors import UserError
 
+# BERT's shares: of a block's tokens that are predicted, and of these the shares that are shown as
+# the mask token and as a token drawn from the whole vocabulary; the rest is shown unchanged.
 MASKED_SHARE = 0.15
-"""BERT's: the share of a block's tokens that is to be predicted …"""
 SHOWN_AS_MASK = 0.8
-"""… of which this share is shown as the mask token …"""
 SHOWN_AS_RANDOM = 0.1
-"""… and this share as a token drawn from the whole vocabulary; the rest is shown as it is."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens `start` … `stop-1` of the array that `open` gives.
+    """The tokens `start` … `stop-1` of the array that `open` returns.
 
     The array is opened for every batch, which costs microseconds: an object that held a memory
     map would send the whole of it to a worker process.
@@ -54,23 +53,21 @@ class Tokens:
         return torch.from_numpy(self.open()[places].astype(np.int64))
 
     def contents(self) -> Iterator[Part]:
-        """The tokens, or some of very many."""
+        """The tokens, or evenly spaced stretches of very many."""
         return contents_of_array(self.open()[self.start : self.stop])
 
 
-class CausalBlocks:
-    """Block i is the tokens i·block … (i+1)·block-1; each predicts the token after it.
+class _Blocks:
+    """`count` blocks of some tokens; raises `UserError` where there is not one."""
 
-    So every token but the very first is predicted once, and an incomplete block at the end is
-    dropped. Batch keys, both int64 N×block: `input_ids`; `labels`, the tokens one place further on.
-    """
-
-    def __init__(self, tokens: Tokens, block: int) -> None:
-        """The blocks of `tokens`; raises `UserError` where there is not one."""
+    def __init__(self, tokens: Tokens, block: int, count: int) -> None:
+        if count < 1:
+            raise UserError(
+                f"task.block is {block}, too large: "
+                f"a part of the text has only {len(tokens)} tokens"
+            )
         self._tokens = tokens
-        self._block = block
-        self._count = (len(tokens) - 1) // block
-        _require_one(self._count, block, tokens)
+        self._count = count
 
     def __len__(self) -> int:
         """The number of blocks."""
@@ -80,14 +77,25 @@ class CausalBlocks:
         """The tokens that the blocks are cut from."""
         return self._tokens.contents()
 
+
+class CausalBlocks(_Blocks):
+    """Block i is the tokens i·block … (i+1)·block-1; each predicts the token after it.
+
+    So every token but the very first is predicted once, and an incomplete block at the end is
+    dropped. Batch keys, both int64 N×block: `input_ids`; `labels`, the tokens one place further on.
+    """
+
+    def __init__(self, tokens: Tokens, block: int) -> None:
+        self._block = block
+        super().__init__(tokens, block, (len(tokens) - 1) // block)
+
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The blocks `indices`; nothing is random, `generator` is not used."""
-        del generator
         rows = self._tokens.rows(indices * self._block, self._block + 1)
         return {"input_ids": rows[:, :-1], "labels": rows[:, 1:]}
 
 
-class MaskedBlocks:
+class MaskedBlocks(_Blocks):
     """Blocks of which some tokens are hidden and predicted, as BERT was trained.
 
     A block of T tokens holds those that the vocabulary puts around a text ([CLS] and [SEP]) and,
@@ -98,7 +106,6 @@ class MaskedBlocks:
     """
 
     def __init__(self, tokens: Tokens, block: int, vocabulary: Vocabulary) -> None:
-        """Blocks of `block` tokens each; raises `UserError` where there is not one."""
         self._mask = mask_token(vocabulary)
         self._size = vocabulary.size
         self._before = torch.tensor(vocabulary.before, dtype=torch.int64)
@@ -106,18 +113,8 @@ class MaskedBlocks:
         self._text = block - len(vocabulary.before) - len(vocabulary.after)
         if self._text < 1:
             raise UserError(f"task.block is {block}, which leaves no place for text")
-        self._tokens = tokens
-        self._count = len(tokens) // self._text
         self._predicted = max(1, round(MASKED_SHARE * self._text))
-        _require_one(self._count, block, tokens)
-
-    def __len__(self) -> int:
-        """The number of blocks."""
-        return self._count
-
-    def contents(self) -> Iterator[Part]:
-        """The tokens that the blocks are cut from."""
-        return self._tokens.contents()
+        super().__init__(tokens, block, len(tokens) // self._text)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The blocks `indices`; without a generator, what is hidden depends on the index alone."""
@@ -131,14 +128,9 @@ class MaskedBlocks:
         labels = text.gather(1, chosen)
         shown = torch.where(how < SHOWN_AS_MASK + SHOWN_AS_RANDOM, instead, labels)
         shown = shown.masked_fill(how < SHOWN_AS_MASK, self._mask)
-        rows = len(indices)
-        inputs = [
-            self._before.expand(rows, -1),
-            text.scatter(1, chosen, shown),
-            self._after.expand(rows, -1),
-        ]
+        before, after = (mark.expand(len(text), -1) for mark in (self._before, self._after))
         return {
-            "input_ids": torch.cat(inputs, dim=1),
+            "input_ids": torch.cat([before, text.scatter(1, chosen, shown), after], dim=1),
             "positions": chosen + len(self._before),
             "labels": labels,
         }
@@ -153,14 +145,7 @@ class MaskedBlocks:
 
 
 def mask_token(vocabulary: Vocabulary) -> int:
-    """What stands for a hidden token; raises `UserError` where the vocabulary has nothing."""
+    """The token shown in place of a hidden one; `UserError` where the vocabulary has none."""
     if vocabulary.mask is None:
         raise UserError("task.tokenizer has no mask token, which masked language modelling needs")
     return vocabulary.mask
-
-
-def _require_one(count: int, block: int, tokens: Tokens) -> None:
-    if count < 1:
-        raise UserError(
-            f"task.block is {block}, too large: a part of the text has only {len(tokens)} tokens"
-        )

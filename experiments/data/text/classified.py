@@ -1,4 +1,4 @@
-"""Tokenised texts as padded batches."""
+"""Sources of tokenised texts with labels, in padded batches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TextSource:
     ) -> None:
         """Tokenises `texts`, all singles or all pairs; longer ones are cut to `max_tokens`.
 
-        `cache` is a folder in which the tokens are kept and found again.
+        `cache` is the folder in which the tokens are kept.
         """
         self.labels = torch.tensor(labels)  # int64 of ints, float32 of floats
         tokens = {
@@ -56,7 +56,6 @@ class TextSource:
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
-        del generator
         lengths = self.lengths[indices]
         position = torch.arange(int(lengths.max()))
         mask = position < lengths[:, None]

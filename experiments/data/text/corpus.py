@@ -1,24 +1,25 @@
-"""Long texts in pieces: a file, or a data set of the hub row by row; never all in memory."""
+"""Long texts in pieces, never all in memory: a file, the hub's rows; and Python's manual."""
 
 from __future__ import annotations
 
 import codecs
+import functools
 import hashlib
-import logging
+import pydoc_data.topics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.data.rows import require_text
+from experiments.data.base import require_text
+from experiments.data.hub import import_datasets, require_on_hub, root_cause
+from experiments.data.text.blocks import CausalBlocks, Tokens
 from experiments.data.text.vocabulary import Vocabulary, token_dtype
 from experiments.errors import MissingError, UserError
-from experiments.network import SECONDS, within
 
 PIECE_BYTES = 1 << 16
 LONGEST_PIECE = 1 << 20
@@ -26,13 +27,12 @@ CHARACTERS_AT_ONCE = 1 << 20
 
 
 def file_pieces(path: Path, size: int = PIECE_BYTES, longest: int = LONGEST_PIECE) -> Iterator[str]:
-    """The text of a UTF-8 file, about `size` bytes at a time, each piece but the first from a space
-    or a line's end on.
+    """Pieces of a UTF-8 file of about `size` bytes, each but the first begun by a space or newline.
 
     Joined, the pieces are the text; so are their tokens, for tokenizers that never join a space to
-    what stands before it, as GPT-2's and BERT's. Where `longest` characters have no such place they
-    are a piece of their own, and the tokens at its ends may be others than the whole text's. Raises
-    `UserError` for other encodings.
+    the character before it, as GPT-2's and BERT's. Where `longest` characters have no such place
+    they are a piece of their own, and the tokens at its ends may differ from the whole text's.
+    Raises `UserError` for other encodings.
     """
     kept: list[str] = []
     length = 0
@@ -69,22 +69,22 @@ class HubText:
     column: str
 
     def identity(self) -> dict[str, object]:
-        """What the texts depend on: for the hub, names; for a folder, its files, sizes, times."""
+        """The cache's key of the texts: names on the hub; a folder's files, sizes and times."""
         names = {"config": self.config, "revision": self.revision, "column": self.column}
         folder = self._folder()
         if folder is None:
             return {"hub_name": self.name, **names}
         files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-        # What begins with a dot is no data; a cache may be among it.
+        # A hidden file is no data; a cache may be among them.
         shown = [file for file in files if not any(part.startswith(".") for part in file.parts)]
         states = [(str(file), (folder / file).stat()) for file in shown]
         files_key = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
         return {"files": files_key, **names}
 
     def texts(self, split: str, limit: int | None = None) -> Iterator[str]:
-        """The texts of a split, streamed; the first `limit` of them, null: all.
+        """The texts of a split, streamed; the first `limit` of them, None: all.
 
-        Raises `UserError` for what does not load, and for the first row without text.
+        Raises `UserError` for data that do not load, and for the first row without text.
         """
         try:
             for number, row in enumerate(islice(self._rows(split), limit)):
@@ -97,49 +97,40 @@ class HubText:
                 yield row[self.column]
         except UserError:
             raise
-        # What a broken file, network or hub raises depends on the libraries below `datasets`.
+        # The exceptions of files, network and hub are those of the libraries below `datasets`.
         except Exception as error:
-            message = " ".join(str(error).split())
             error_class = UserError if Path(self.name).is_dir() else MissingError
             raise error_class(
                 f"task.hub_name: split '{split}' of '{self.name}' does not load "
-                f"({type(error).__name__}: {message}); "
+                f"({root_cause(error)}); "
                 "set it to a folder in the hub's layout or to a name on the hub, with a network"
             ) from error
 
     def _rows(self, split: str) -> Iterable[dict[str, Any]]:
-        datasets = _datasets()
+        datasets = import_datasets("task.hub_name")
         folder = self._folder()
         if folder is not None:
-            return self._loaded(datasets, str(folder), None, split=split, streaming=True)
-        # Offline, what earlier downloads left in the cache of `datasets` is read.
-        online = not datasets.config.HF_HUB_OFFLINE
-        if online:
-            _require_on_hub(self.name, self.revision)
-        return self._loaded(
-            datasets,
-            self.name,
-            self.config,
-            split=split,
-            streaming=online,
-            revision=self.revision,
-        )
-
-    def _loaded(self, datasets: ModuleType, *place: str | None, **how: Any) -> Iterable[Any]:
-        rows: Any = datasets.load_dataset(*place, **how)
+            rows = datasets.load_dataset(str(folder), split=split, streaming=True)
+        else:
+            # Offline, the cache of `datasets` is read, where earlier downloads lie.
+            online = not datasets.config.HF_HUB_OFFLINE
+            if online:
+                require_on_hub(self.name, self.revision)
+            rows = datasets.load_dataset(
+                self.name, self.config, split=split, streaming=online, revision=self.revision
+            )
         # Known from the files' own schema or not at all; reading no other column saves time.
-        known = rows.column_names
-        if known is not None and self.column in known:
+        if self.column in (rows.column_names or ()):
             rows = rows.select_columns([self.column])
-        loaded: Iterable[Any] = rows
+        loaded: Iterable[dict[str, Any]] = rows
         return loaded
 
     def _folder(self) -> Path | None:
-        """The folder of the files, where `name` is a folder; its part for the config if it has."""
+        """The folder of the files, where `name` is one: its subfolder for the config, if given."""
         folder = Path(self.name)
         if not folder.is_dir():
             return None
-        part = folder if self.config is None else folder / self.config
+        part = folder / (self.config or "")
         if not part.is_dir():
             raise UserError(f"task.hub_config: no such folder: {part}")
         return part
@@ -158,7 +149,7 @@ def token_chunks(
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in lists of about a million characters, for a tokenizer to share out."""
+    """The texts in lists of about a million characters, which a tokenizer works on in parallel."""
     group: list[str] = []
     characters = 0
     for text in texts:
@@ -173,25 +164,13 @@ def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _decoded_parts(path: Path, size: int) -> Iterator[str]:
     """The text of the file in parts of about `size` bytes, none of them empty."""
-    decode = codecs.getincrementaldecoder("utf-8")().decode
-    read = 0
     with path.open("rb") as file:
-        while data := file.read(size):
-            read += len(data)
-            if text := _decoded(decode, data, path, read):
-                yield text
-    if text := _decoded(decode, b"", path, read):
-        yield text
-
-
-def _decoded(decode: Any, data: bytes, path: Path, read: int) -> str:
-    try:
-        text: str = decode(data, not data)
-    except UnicodeDecodeError as error:
-        # `error.object` begins with what the decoder kept of the piece before.
-        place = read - len(error.object) + error.start
-        raise UserError(f"{path}: byte {place} is not UTF-8: {error.reason}") from error
-    return text
+        try:
+            yield from codecs.iterdecode(iter(functools.partial(file.read, size), b""), "utf-8")
+        except UnicodeDecodeError as error:
+            # `error.object` begins with what the decoder kept of the part before.
+            place = file.tell() - len(error.object) + error.start
+            raise UserError(f"{path}: byte {place} is not UTF-8: {error.reason}") from error
 
 
 def _last_start_of_space(text: str) -> int:
@@ -202,22 +181,18 @@ def _last_start_of_space(text: str) -> int:
     return 0
 
 
-def _datasets() -> ModuleType:
-    try:
-        import datasets
-    except ImportError as error:
-        raise UserError(
-            "task.hub_name needs the package 'datasets': pip install 'sls-torch[harness]'"
-        ) from error
-    datasets.disable_progress_bars()
-    # What it logs of a broken file, the exception says too, and that is told.
-    datasets.logging.set_verbosity(logging.CRITICAL)
-    module: ModuleType = datasets
-    return module
+def byte_text(block: int) -> tuple[CausalBlocks, CausalBlocks]:
+    """Blocks of bytes of Python's manual; the last tenth of the text is validation."""
+    train, validation = Tokens(_manual_bytes, 0, len(_manual_bytes())).split(0.1)
+    return CausalBlocks(train, block), CausalBlocks(validation, block)
 
 
-def _require_on_hub(name: str, revision: str | None) -> None:
-    """Raises at once where `datasets` would retry for minutes."""
-    from huggingface_hub import HfApi
+def manual_text() -> bytes:
+    """`pydoc_data.topics`, sorted by the topics' names; it differs between versions of Python."""
+    topics = pydoc_data.topics.topics
+    return "\n".join(topics[name] for name in sorted(topics)).encode()
 
-    within(lambda: HfApi().dataset_info(name, revision=revision, timeout=SECONDS))
+
+@functools.cache
+def _manual_bytes() -> NDArray[np.uint8]:
+    return np.frombuffer(manual_text(), np.uint8)

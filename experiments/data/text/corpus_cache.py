@@ -1,4 +1,4 @@
-"""Token arrays on disk: written once, atomically, by one process; read by memory map."""
+"""Token arrays of long texts on disk: written once, by one process; read by memory map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,10 +17,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from experiments.data.text.blocks import Tokens
 from experiments.errors import UserError
-from experiments.files.atomic import DiskError, atomic_file
+from experiments.files.atomic import DiskError, atomic_file, disk
 
 FORMAT = 1
-"""Counted up when tokens come to be made or written otherwise."""
+"""Increased when tokens are made or written differently."""
 
 
 def cached_tokens(
@@ -30,24 +30,34 @@ def cached_tokens(
     dtype: DTypeLike,
     chunks: Callable[[], Iterable[NDArray[Any]]],
 ) -> Tokens:
-    """The tokens that `chunks` gives one after another, from a file if they are on disk already.
+    """The tokens of all `chunks`, read from a file if they are on disk already.
 
-    The file is `<name>-<hash of key>.npy` in `folder`; `key` must hold all that the tokens
+    The file is `<name>-<hash of key>.npy` in `folder`; `key` must hold everything that the tokens
     depend on. Of several processes that want the same tokens one writes and the others wait. A
     process that is killed leaves a temporary file, which the next one that writes these tokens
     deletes.
     """
     text = json.dumps({"format": FORMAT, "dtype": np.dtype(dtype).name, **key}, sort_keys=True)
-    file_name = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
-    path = folder / file_name
-    if path.is_file():
-        return _opened(path)
-    _make(folder)
-    with _alone(path):
-        # Another process may have written it while this one waited.
+    path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
+    try:
         if not path.is_file():
-            _write(path, dtype, chunks())
-    return _opened(path)
+            with disk(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            with _locked(path.with_name(f".{path.name}.lock")):
+                # Another process may have written it while this one waited.
+                if not path.is_file():
+                    with atomic_file(path) as file:
+                        _write(file, dtype, chunks())
+    except DiskError as error:
+        raise UserError(
+            f"cache_dir: tokens cannot be kept in {folder} ({error.reason}); "
+            "set it to a folder that can be written"
+        ) from error
+    open_file = partial(np.load, path, mmap_mode="r", allow_pickle=False)
+    try:
+        return Tokens(open_file, 0, len(open_file()))
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is broken ({error}); delete it to make it anew") from error
 
 
 def file_bytes(path: Path) -> Tokens:
@@ -58,55 +68,25 @@ def file_bytes(path: Path) -> Tokens:
     return Tokens(partial(np.memmap, path, dtype=np.uint8, mode="r"), 0, size)
 
 
-def _opened(path: Path) -> Tokens:
-    open_file = partial(np.load, path, mmap_mode="r", allow_pickle=False)
-    try:
-        return Tokens(open_file, 0, len(open_file()))
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path} is broken ({error}); delete it to make it anew") from error
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        raise UserError(
-            f"cache_dir: tokens cannot be kept in {folder}; set it to a folder that can be written"
-        )
-
-
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits until no other process writes `path`; a process that dies gives the lock back."""
-    with open(path.with_name(f".{path.name}.lock"), "ab", opener=_unlinked) as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError:
-            # No locks on this file system: at worst several processes do the same work, since each
-            # has a temporary file of its own.
-            yield
-            return
-        yield
-
-
-def _unlinked(path: str, flags: int) -> int:
-    """The lock's name can be guessed: a link there, which may lead anywhere, is refused."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-
-
-def _write(path: Path, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:
-    """Writes the chunks as one array that becomes `path` only when all of it is on the disk."""
+def _locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds `path`; a process that dies gives the lock back."""
+    with disk(path):
+        # The lock's name can be guessed: a link there, which may lead anywhere, is refused.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        file = os.open(path, flags, 0o666)
     try:
-        with atomic_file(path) as file:
-            _write_array(file, dtype, chunks)
-    except DiskError as error:
-        raise UserError(f"cache_dir: cannot write {path}: {error.reason}") from error
+        # Without locks on this file system several processes do the same work at worst, since each
+        # has a temporary file of its own.
+        with suppress(OSError):
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
-def _write_array(file: BinaryIO, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:
+def _write(file: BinaryIO, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:
+    """One array of all chunks in numpy's format, whose length is known only at the end."""
     count = 0
     _write_header(file, dtype, count)
     for chunk in chunks:

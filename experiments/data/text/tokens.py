@@ -1,4 +1,4 @@
-"""Texts as arrays of token ids, computed once and kept on disk by their content."""
+"""Texts as arrays of token ids, computed once and kept on disk by a hash of their content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from experiments.files.atomic import DiskError, atomic_file, disk
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Tokens = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 """`lengths`, int32 N, and for each key of the tokenizer's answer the rows of all texts one after
 the other, int32. Flat, since a list for each text is slow to save and to send to a process."""
 
@@ -27,9 +27,6 @@ FORMAT = "1"
 
 TEXTS_AT_ONCE = 10_000
 """The tokenizer's own answer takes a hundred times the memory of the arrays."""
-
-BROKEN_FILE_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile)
-"""What numpy raises for a file that is missing, cut short or of something else."""
 
 log = logging.getLogger(__name__)
 
@@ -39,26 +36,30 @@ def tokens_of(
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
     cache: Path | None = None,
-) -> Tokens:
+) -> Arrays:
     """The tokens of `texts`, all singles or all pairs; longer ones are cut to `max_tokens`.
 
-    They are read from the folder `cache` if they were computed before, else computed and left
-    there, in a file named after the texts, the tokenizer and `max_tokens`. None, or a folder that
-    cannot be written (which a warning tells), is no cache. A broken file is computed anew.
+    They are read from the folder `cache`, or computed and kept there, in a file named after the
+    texts, the tokenizer and `max_tokens`. With None, or a folder that cannot be written (which a
+    warning reports), nothing is kept. A broken file is replaced.
     """
     identity = None if cache is None else _identity(tokenizer, max_tokens)
     if cache is None or identity is None:
         return _tokenise(texts, tokenizer, max_tokens)
     path = cache / f"tokens-{_digest(identity, texts)}.npz"
+    # numpy's errors for a missing, a torn and a foreign file.
     with (
-        suppress(*BROKEN_FILE_ERRORS),
+        suppress(OSError, ValueError, EOFError, zipfile.BadZipFile),
         path.open("rb") as file,
         np.load(file, allow_pickle=False) as stored,
     ):
         return dict(stored)
     tokens = _tokenise(texts, tokenizer, max_tokens)
     try:
-        _save(path, tokens)
+        with disk(cache):
+            cache.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as new:
+            np.savez(new, **tokens)  # type: ignore[arg-type]
     except DiskError as error:
         log.warning(
             "the tokens are not kept for the next run: %s (%s); set cache_dir to a folder that "
@@ -71,33 +72,23 @@ def tokens_of(
 
 def _tokenise(
     texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_tokens: int
-) -> Tokens:
-    parts = [
-        _tokenise_part(texts[start : start + TEXTS_AT_ONCE], tokenizer, max_tokens)
-        for start in range(0, len(texts), TEXTS_AT_ONCE)
-    ]
+) -> Arrays:
+    parts: list[Arrays] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        encoded = tokenizer(
+            *map(list, zip(*texts[start : start + TEXTS_AT_ONCE], strict=True)),
+            truncation=True,
+            max_length=max_tokens,
+            return_attention_mask=False,
+        )
+        parts.append({"lengths": np.array([len(ids) for ids in encoded["input_ids"]], np.int32)})
+        for key, rows in encoded.items():
+            parts[-1][key] = np.fromiter(chain.from_iterable(rows), np.int32)
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _tokenise_part(
-    texts: Sequence[tuple[str, ...]], tokenizer: PreTrainedTokenizerBase, max_tokens: int
-) -> Tokens:
-    encoded = tokenizer(
-        *(list(column) for column in zip(*texts, strict=True)),
-        truncation=True,
-        max_length=max_tokens,
-        return_attention_mask=False,
-    )
-    lengths = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int32)
-    flat = {
-        key: np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lengths.sum()))
-        for key, rows in encoded.items()
-    }
-    return {"lengths": lengths, **flat}
-
-
 def _identity(tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> str | None:
-    """All that decides what the tokenizer makes of a text; None where that cannot be read off."""
+    """All settings that decide a text's tokens; None for a tokenizer that does not show them."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
@@ -105,7 +96,7 @@ def _identity(tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> str | None
     import transformers
 
     state = json.loads(backend.to_str())
-    # Left behind by the last call and set again by the next one.
+    # Leftovers of the last call, which the next one sets again.
     state["truncation"] = state["padding"] = None
     return json.dumps(
         {
@@ -130,10 +121,3 @@ def _digest(identity: str, texts: Iterable[tuple[str, ...]]) -> str:
         digest.update(f"\n{[len(text) for text in encoded]}".encode())
         digest.update(b"".join(encoded))
     return digest.hexdigest()
-
-
-def _save(path: Path, tokens: Tokens) -> None:
-    with disk(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as file:
-        np.savez(file, **tokens)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""From texts to tokens: by a tokenizer of Hugging Face's, or byte by byte."""
+"""Vocabularies: texts as tokens, by a tokenizer of Hugging Face or byte by byte."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ BYTES = 256
 
 
 class Vocabulary(Protocol):
-    """What the data need to know of a tokenizer. Tokens are 0 … size-1."""
+    """A tokenizer's tokens, 0 … size-1, and its marks."""
 
     size: int
     identity: str
     """Equal for equal tokenizers, in hexadecimal digits."""
-    end: int | None
-    """What is written after a document."""
-    mask: int | None
-    """What stands for a hidden token."""
-    padding: int | None
-    """What stands for no token; null: nothing does."""
-    before: tuple[int, ...]
-    """What a text for BERT begins with …"""
-    after: tuple[int, ...]
-    """… and what it ends with."""
+    end: int | None = None
+    """The mark after a document."""
+    mask: int | None = None
+    """The token shown in place of a hidden one."""
+    padding: int | None = None
+    before: tuple[int, ...] = ()
+    """The marks before a text for BERT …"""
+    after: tuple[int, ...] = ()
+    """… and after it."""
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
         """The tokens of each text, without any marks."""
@@ -45,42 +44,37 @@ def token_dtype(size: int) -> DTypeLike:
     return np.min_scalar_type(size - 1)
 
 
-class ByteVocabulary:
+class ByteVocabulary(Vocabulary):
     """UTF-8's bytes. The marks are bytes that UTF-8 never has."""
 
     size = BYTES
     identity = "bytes"
-    end: int | None = 0xFF
-    mask: int | None = 0xFE
-    padding: int | None = None
-    before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
+    end = 0xFF
+    mask = 0xFE
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
-        """The bytes of each text."""
         return [np.frombuffer(text.encode(), np.uint8) for text in texts]
 
 
-class TokenizerVocabulary:
+class TokenizerVocabulary(Vocabulary):
     """A fast tokenizer. The names of marks within a text are text, as in GPT-2's training."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-        """`name` is for messages; raises `UserError` for a tokenizer that is not a fast one."""
+        """`name` is for messages; raises `UserError` for a tokenizer without `tokenizer.json`."""
         if not tokenizer.is_fast:
             raise UserError(f"tokenizer '{name}' is not a fast one (tokenizer.json)")
         self._tokenizer = tokenizer
         self.size = len(tokenizer)
         description = tokenizer.backend_tokenizer.to_str()
         self.identity = hashlib.sha256(description.encode()).hexdigest()
-        self.mask: int | None = tokenizer.mask_token_id
-        self.padding: int | None = tokenizer.pad_token_id
+        self.mask = tokenizer.mask_token_id
+        self.padding = tokenizer.pad_token_id
         first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-        self.before: tuple[int, ...] = () if first is None else (first,)
-        self.after: tuple[int, ...] = () if last is None else (last,)
-        self.end: int | None = last if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        self.before = () if first is None else (first,)
+        self.after = () if last is None else (last,)
+        self.end = last if tokenizer.eos_token_id is None else tokenizer.eos_token_id
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
-        """The tokens of each text; several texts are tokenised at a time."""
         encoded = self._tokenizer(
             list(texts),
             add_special_tokens=False,

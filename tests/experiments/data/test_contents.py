@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from experiments.data import contents
-from experiments.data.contents import contents_of, digest
+from experiments.data.base import Subset, contents_of
+from experiments.data.contents import digest
 from experiments.data.images.sources import InMemory, Normalisation
-from experiments.data.subset import Subset
 from experiments.data.tables import _split
 from experiments.data.text.blocks import CausalBlocks, Tokens
 

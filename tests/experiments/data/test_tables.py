@@ -1,7 +1,7 @@
 """Tables from scikit-learn's cache; no network.
 
 The OpenML sets are real: scikit-learn's own tests carry iris (numbers only) and anneal (categories
-and missing values) as openml.org sent them. Covertype, 11 MB, cannot be had without network, so its
+and missing values) as openml.org sent them. Covertype, 11 MB, cannot be fetched without network, so its
 files are written here as `fetch_covtype` writes them, with made-up numbers.
 """
 

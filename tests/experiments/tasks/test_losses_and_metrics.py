@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.data.base import Batch
-from experiments.data.text.byte_text import byte_text
+from experiments.data.text.corpus import byte_text
 from experiments.tasks.classification import Classification
 from experiments.tasks.losses import LanguageModelling
 from experiments.tasks.regression import Regression

@@ -17,8 +17,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from experiments.data.base import Batch
 from experiments.data.images.crops import box_of, middle, random_draws
-from experiments.data.images.files import open_rgb
-from experiments.data.images.folders import Resized, image_folder
+from experiments.data.images.folders import Decoded, image_folder, open_rgb
 from experiments.data.images.sources import ImageData, Normalisation
 from experiments.errors import UserError
 from experiments.training.batches import evaluation_batches, training_batches
@@ -75,10 +74,10 @@ def test_tiny_imagenet_is_read_as_it_is_packed(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("val_3.JPEG n02\n", "line 11: must be a picture's name, a tab and its class"),
-        ("../val_3.JPEG\tn02\n", "line 11: must be a picture's name"),
-        ("\tn02\n", "line 11: must be a picture's name"),
-        ("val_77.JPEG\tn02\n", "line 11: no such picture: images/val_77.JPEG"),
+        ("val_3.JPEG n02\n", "line 11: must be an image's name, a tab and its class"),
+        ("../val_3.JPEG\tn02\n", "line 11: must be an image's name"),
+        ("\tn02\n", "line 11: must be an image's name"),
+        ("val_77.JPEG\tn02\n", "line 11: no such image: images/val_77.JPEG"),
         ("val_3.JPEG\tn0\udcff3\n", "cannot be read: 'utf-8' codec can't decode byte 0xff"),
         ("val_3.JPEG\tn03\n", "in one of the two only: n03"),
     ],
@@ -93,7 +92,7 @@ def test_a_wrong_line_of_the_annotations_is_named(tiny: Path, line: str, message
 
 def test_annotations_without_a_picture_are_refused(tiny: Path) -> None:
     (tiny / "val" / "val_annotations.txt").write_text("")
-    with pytest.raises(UserError, match=r"val_annotations\.txt: no pictures in it"):
+    with pytest.raises(UserError, match=r"val_annotations\.txt: has no images"):
         read_tiny(tiny)
 
 
@@ -309,7 +308,7 @@ def test_without_a_known_normalisation_it_is_the_training_parts(imagenet: Path) 
     torch.testing.assert_close(everything.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
 
 
-class WhereDecoded(Resized):
+class WhereDecoded(Decoded):
     """Says in the labels which worker made the batch."""
 
     def batch(self, indices: torch.Tensor, generator: torch.Generator | None) -> Batch:
@@ -319,8 +318,8 @@ class WhereDecoded(Resized):
 
 def test_workers_decode(imagenet: Path) -> None:
     train = read_imagenet(imagenet).train
-    assert isinstance(train, Resized)
-    source = WhereDecoded(train.files, train.size, train.normalise, train.augment)
+    assert isinstance(train, Decoded)
+    source = WhereDecoded(train.files, train.size, train.normalise, train.augment, train.crop)
     batches = evaluation_batches(source, batch_size=4, workers=2)
     assert {int(batch["labels"]) for batch in batches} == {0, 1}
 

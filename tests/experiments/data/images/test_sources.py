@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from experiments.data.images import folders
-from experiments.data.images.folders import Squeezed, image_folder
+from experiments.data.images.folders import Decoded, image_folder
 from experiments.data.images.sources import InMemory, crop_and_flip, digits
 from experiments.errors import UserError
 from tests.experiments.data.locations import data_root
@@ -137,9 +138,9 @@ def test_pictures_too_many_for_the_memory_give_the_same_batches(
     in_memory = image_folder(cifar, 32, augment=True)
     monkeypatch.setattr(folders, "MEMORY_LIMIT", 1000)
     decoding = image_folder(cifar, 32, augment=True)
-    assert isinstance(decoding.train, Squeezed)
+    assert isinstance(decoding.train, Decoded)
     assert isinstance(in_memory.train, InMemory)
-    same = Squeezed(decoding.train.files, 32, in_memory.train.normalise, augment=True)
+    same = replace(decoding.train, normalise=in_memory.train.normalise)
     indices = torch.tensor([5, 50])
     expected = in_memory.train.batch(indices, seeded(3))
     batch = same.batch(indices, seeded(3))

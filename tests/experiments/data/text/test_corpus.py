@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.data.text import corpus
-from experiments.data.text.corpus import HubText, file_identity, file_pieces, token_chunks
+from experiments.data.text.corpus import (
+    HubText,
+    byte_text,
+    file_identity,
+    file_pieces,
+    manual_text,
+    token_chunks,
+)
 from experiments.data.text.vocabulary import ByteVocabulary, TokenizerVocabulary, token_dtype
 from experiments.errors import UserError
 from experiments.models.pretrained import load_tokenizer
@@ -268,3 +277,37 @@ def test_a_name_that_the_hub_does_not_give_is_named(monkeypatch: pytest.MonkeyPa
     text = HubText("Salesforce/wikitext", CONFIG, None, "text")
     with pytest.raises(UserError, match=r"'Salesforce/wikitext' does not load \(OSError: no route"):
         next(text.texts("train"))
+
+
+# ------------------------------------------------------------------------------ Python's manual
+
+
+def test_validation_is_the_last_tenth_of_the_manual() -> None:
+    text = manual_text()
+    train, validation = byte_text(block=64)
+    cut = len(text) - len(text) // 10
+    assert len(train) == (cut - 1) // 64
+    assert len(validation) == (len(text) - cut - 1) // 64
+    assert bytes(train.batch(torch.tensor([0]), None)["input_ids"][0].tolist()) == text[:64]
+    first = validation.batch(torch.tensor([0]), None)["input_ids"][0].tolist()
+    assert bytes(first) == text[cut : cut + 64]
+
+
+def test_a_worker_is_sent_no_text() -> None:
+    train, _ = byte_text(block=64)
+    sent = pickle.dumps(train)
+    assert len(sent) < 1000
+    indices = torch.tensor([5, 2])
+    received = pickle.loads(sent).batch(indices, None)
+    assert torch.equal(received["labels"], train.batch(indices, None)["labels"])
+
+
+def test_the_manual_begins_with_its_first_topic() -> None:
+    text = manual_text()
+    assert text.startswith(b'The "assert" statement')
+    assert len(text) > 300_000
+
+
+def test_a_block_longer_than_the_text_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"task\.block is 1000000"):
+        byte_text(block=1_000_000)

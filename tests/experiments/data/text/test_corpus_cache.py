@@ -144,6 +144,6 @@ def test_a_lock_is_no_link_to_somebody_elses_file(tmp_path: Path) -> None:
         array.unlink()
         lock.unlink()
         lock.symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(UserError, match="symbolic links"):
         cached(tmp_path)
     assert (tmp_path / "victim").read_text() == "of somebody"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.data.images.files import open_rgb
+from experiments.data.images.folders import open_rgb
 from experiments.errors import UserError
 
 LEVELS = np.array([[0, 12_000, 45_000, 65_535]], dtype=np.uint16)
@@ -111,6 +111,6 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("a note")
-    assert refusal(path) == f"{path}: this picture does not decode: not a picture"
+    assert refusal(path) == f"{path}: this image does not decode: not an image"
     os.mkfifo(tmp_path / "pipe.png")
-    assert "is no file that can be read" in refusal(tmp_path / "pipe.png")
+    assert "not a file that can be read" in refusal(tmp_path / "pipe.png")
