@@ -1,8 +1,8 @@
 """Tables from scikit-learn's cache; no network.
 
 The OpenML sets are real: scikit-learn's own tests carry iris (numbers only) and anneal (categories
-and missing values) as openml.org sent them. Covertype, 11 MB, cannot be fetched without network, so its
-files are written here as `fetch_covtype` writes them, with made-up numbers.
+and missing values) as openml.org sent them. Covertype, 11 MB, would need a network, so its files
+are written here as `fetch_covtype` writes them, with made-up numbers.
 """
 
 from __future__ import annotations

@@ -132,7 +132,9 @@ def test_no_tokens_at_all_are_an_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cache_dir: .*file/cache; set it to a folder"):
+    with pytest.raises(
+        UserError, match=r"cache_dir: .*file/cache \(Not a directory\); set it to a folder"
+    ):
         cached(tmp_path / "file" / "cache")
 
 
