@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from experiments.errors import UserError
 from experiments.models.families import new_config, pretrained_config
-from experiments.models.pretrained import from_pretrained, load_model, quiet
+from experiments.models.pretrained import load_model, loading_errors, quiet
 
 BYTES = 256
 GPT2_VOCABULARY = 50257
@@ -39,7 +40,6 @@ def new_gpt2(*, block: int, **sizes: Any) -> GPT2:
         return GPT2(GPT2LMHeadModel(config))
 
 
-@from_pretrained
 def pretrained_gpt2(
     name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float
 ) -> GPT2:
@@ -48,29 +48,25 @@ def pretrained_gpt2(
     `vocabulary` is the number of the data's tokens. If they are bytes and the model's are byte
     pairs, only the embeddings of the 256 single bytes are kept.
     """
-    positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
-    config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)
-    cut = vocabulary == BYTES != config.vocab_size
-    if cut and config.vocab_size != GPT2_VOCABULARY:
-        raise UserError(
-            f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
-            f"own, {GPT2_VOCABULARY}, or {BYTES}"
-        )
-    config.use_cache = False
-    model = load_model(GPT2LMHeadModel, name, config)
-    if cut:
-        _keep_bytes(model)
-    return GPT2(model).train()
+    with loading_errors(name):
+        positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
+        config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)
+        cut = vocabulary == BYTES != config.vocab_size
+        if cut and config.vocab_size != GPT2_VOCABULARY:
+            raise UserError(
+                f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
+                f"own, {GPT2_VOCABULARY}, or {BYTES}"
+            )
+        config.use_cache = False
+        model = load_model(GPT2LMHeadModel, name, config)
+        if cut:
+            _keep_bytes(model)
+        return GPT2(model).train()
 
 
 def byte_token_ids() -> list[int]:
-    """GPT-2's token for each byte 0…255.
-
-    Its first 256 tokens are the single bytes: first those that Latin-1 prints, then the others.
-    """
-    printed = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = sorted(set(range(BYTES)) - set(printed))
-    token_of = {byte: token for token, byte in enumerate([*printed, *others])}
+    """GPT-2's token for each byte 0…255; its first 256 tokens are the single bytes."""
+    token_of = {byte: token for token, byte in enumerate(bytes_to_unicode())}
     return [token_of[byte] for byte in range(BYTES)]
 
 

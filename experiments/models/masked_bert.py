@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM
 
 from experiments.models.families import new_config, pretrained_config
-from experiments.models.pretrained import from_pretrained, load_model, quiet
+from experiments.models.pretrained import load_model, loading_errors, quiet
 
 
 class MaskedBert(nn.Module):
@@ -35,7 +35,6 @@ def new_masked_bert(*, block: int, **sizes: Any) -> MaskedBert:
         return MaskedBert(BertForMaskedLM(config))
 
 
-@from_pretrained
 def pretrained_masked_bert(
     name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float | None
 ) -> MaskedBert:
@@ -44,6 +43,7 @@ def pretrained_masked_bert(
     `vocabulary` is the tokenizer's. `layers` None: all; `dropout` None: as in the pretrained
     config.
     """
-    positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
-    config = pretrained_config(name, "bert", positions, tokens, layers, dropout)
-    return MaskedBert(load_model(BertForMaskedLM, name, config)).train()
+    with loading_errors(name):
+        positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
+        config = pretrained_config(name, "bert", positions, tokens, layers, dropout)
+        return MaskedBert(load_model(BertForMaskedLM, name, config)).train()

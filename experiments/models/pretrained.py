@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import HfApi, constants
@@ -25,7 +24,6 @@ from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import SECONDS, within
 
 Loaded = TypeVar("Loaded")
-P = ParamSpec("P")
 
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken")
 """Files, one of which every tokenizer of a folder has; without, transformers makes an empty one."""
@@ -127,41 +125,32 @@ def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
 
     The cache comes first, which keeps the network out of every later run.
     """
-    with quiet():
+    with quiet(), loading_errors(name, key):
         try:
             return load(trust_remote_code=False, local_files_only=True)
         # The kind of exception depends on where a file is broken.
-        except Exception as error:
+        except Exception:
             if Path(name).is_dir():
-                raise _broken(name, key, error) from error
+                raise
         _require_on_hub(name, key)
-        try:
-            return load(trust_remote_code=False)
-        except Exception as error:
-            raise _broken(name, key, error) from error
+        return load(trust_remote_code=False)
 
 
-def from_pretrained(build: Callable[Concatenate[str, P], Loaded]) -> Callable[..., Loaded]:
-    """Decorator for a function that builds a model from the pretrained folder `name`.
+@contextmanager
+def loading_errors(name: str, key: str = "model.name") -> Iterator[None]:
+    """Within, every error becomes a `UserError` that names the pretrained folder `name`.
 
-    Impossible sizes in the folder's files fail in many ways, which become a `UserError` here.
+    Impossible sizes in its files fail in many ways, also when the model is built.
     """
-
-    @functools.wraps(build)
-    def guarded(name: str, *args: P.args, **kwargs: P.kwargs) -> Loaded:
-        try:
-            return build(name, *args, **kwargs)
-        except UserError:
-            raise
-        except Exception as error:
-            raise _broken(name, "model.name", error) from error
-
-    return guarded
-
-
-def _broken(name: str, key: str, error: Exception) -> UserError:
-    place = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
-    return UserError(f"{key}: {place} does not load: {type(error).__name__}: {reason_of(error)}")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        place = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
+        raise UserError(
+            f"{key}: {place} does not load: {type(error).__name__}: {reason_of(error)}"
+        ) from error
 
 
 def _require_on_hub(name: str, key: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from experiments.models.families import FAMILIES, Family, Kind, new_config, pretrained_config
-from experiments.models.pretrained import from_pretrained, load_model, quiet
+from experiments.models.pretrained import load_model, loading_errors, quiet
 
 Head = Literal["linear", "own"]
 
@@ -44,20 +44,23 @@ class _Classifier(nn.Module):
         self._family = family
         self._padding_id: int = config.pad_token_id
 
-    def _inputs(
-        self, input_ids: Tensor, attention_mask: Tensor, types: Tensor | None
-    ) -> dict[str, Tensor | None]:
-        """The keywords of the transformers model's `forward`."""
-        inputs: dict[str, Tensor | None] = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-        }
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """int64 N×T each → logits N×classes; positions with attention_mask 0 have no effect.
+
+        For GPT-2's own head these must hold the padding token.
+        """
+        inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self._family.offset_positions:
             # From the mask, not from the ids as the model would: padding is what the mask says.
             inputs["position_ids"] = attention_mask.cumsum(1) * attention_mask + self._padding_id
         if self._family.takes_types:
-            inputs["token_type_ids"] = types
-        return inputs
+            inputs["token_type_ids"] = token_type_ids
+        return self._logits(inputs)
+
+    def _logits(self, inputs: dict[str, Any]) -> Tensor:
+        raise NotImplementedError
 
 
 class LinearClassifier(_Classifier):
@@ -73,18 +76,13 @@ class LinearClassifier(_Classifier):
         nn.init.normal_(self.head.weight, std=config.initializer_range)
         nn.init.zeros_(self.head.bias)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """int64 N×T each → logits N×classes; positions with attention_mask 0 have no effect."""
-        inputs = self._inputs(input_ids, attention_mask, token_type_ids)
+    def _logits(self, inputs: dict[str, Any]) -> Tensor:
         hidden = self.encoder(**inputs).last_hidden_state
+        read = hidden[:, 0]
         if self._family.reads_last:
             places = torch.arange(hidden.shape[1], device=hidden.device)
-            last = (places * attention_mask).argmax(dim=1)
+            last = (places * inputs["attention_mask"]).argmax(dim=1)
             read = hidden[torch.arange(len(hidden), device=hidden.device), last]
-        else:
-            read = hidden[:, 0]
         logits: Tensor = self.head(read)
         return logits
 
@@ -96,33 +94,25 @@ class OwnClassifier(_Classifier):
         super().__init__(family, config)
         self.classifier = classifier
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """int64 N×T each → logits N×classes.
-
-        Positions with attention_mask 0 have no effect if they hold the padding token.
-        """
-        inputs = self._inputs(input_ids, attention_mask, token_type_ids)
+    def _logits(self, inputs: dict[str, Any]) -> Tensor:
         logits: Tensor = self.classifier(**inputs).logits
         return logits
 
 
-@from_pretrained
 def pretrained_classifier(name: str, wanted: Wanted) -> nn.Module:
     """The first layers of the model `name` (hub or folder) in float32, in training mode.
 
     The linear head is new; the model's own is taken from `name` if it has one of that size.
     """
-    positions, tokens = (
-        ("task.max_tokens", wanted.max_tokens),
-        ("model.tokenizer", wanted.vocabulary),
-    )
-    config = pretrained_config(name, wanted.kind, positions, tokens, wanted.layers, wanted.dropout)
-    own_head = FAMILIES[wanted.kind].own_head
-    load = partial(load_model, name=name, config=config, may_be_new=own_head)
-    # from_pretrained leaves the model in evaluation mode, which a new head is not in.
-    return _with_head(load, config, wanted).train()
+    positions = ("task.max_tokens", wanted.max_tokens)
+    tokens = ("model.tokenizer", wanted.vocabulary)
+    sizes = positions, tokens, wanted.layers, wanted.dropout
+    with loading_errors(name):
+        config = pretrained_config(name, wanted.kind, *sizes)
+        own_head = FAMILIES[wanted.kind].own_head
+        load = partial(load_model, name=name, config=config, may_be_new=own_head)
+        # from_pretrained leaves the model in evaluation mode, which a new head is not in.
+        return _with_head(load, config, wanted).train()
 
 
 def new_classifier(width: int, heads: int, wanted: Wanted) -> nn.Module:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from experiments.data.glue.tasks import Examples, Split, dataset_named, from_columns
+from experiments.data.glue.tasks import DATASETS, Examples, Split, from_columns
 from experiments.data.hub import import_datasets, require_on_hub, root_cause
 from experiments.errors import MissingError, UserError
 
@@ -18,7 +18,7 @@ def read_hub(hub_name: str, name: str, split: Split) -> Examples:
     A folder holds `<name>/<split>-00000-of-00001.parquet`, as the repository does. No code of a
     repository is run: `datasets` no longer supports scripts. Raises `UserError`.
     """
-    dataset = dataset_named(name)
+    dataset = DATASETS[name]
     datasets = import_datasets("task.source=hub")
     split_name = dataset.split_name(split)
     folder = Path(hub_name)

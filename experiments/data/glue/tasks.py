@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from experiments.data.base import require_text
-from experiments.errors import UserError, did_you_mean
+from experiments.errors import UserError
 
 Split = Literal["train", "validation", "mismatched"]
 """`validation` is the matched one where there are two (MNLI); `mismatched` is the other."""
@@ -68,13 +68,6 @@ DATASETS = {
     "rte": Dataset(SENTENCES, ENTAILED),
     "wnli": Dataset(SENTENCES, ENTAILED[::-1]),
 }
-
-
-def dataset_named(name: str) -> Dataset:
-    """The task `name`; `UserError` with the nearest name if there is none."""
-    if name not in DATASETS:
-        raise UserError(f"unknown GLUE data set '{name}'{did_you_mean(name, DATASETS)}")
-    return DATASETS[name]
 
 
 def from_columns(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from experiments.data.glue.tasks import Examples, Split, dataset_named, from_columns
+from experiments.data.glue.tasks import DATASETS, Examples, Split, from_columns
 from experiments.errors import MissingError, UserError
 from experiments.network import require_answer
 
@@ -23,7 +23,7 @@ def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
     downloaded by it. It stores examples in a shuffled order and text as bytes; here they come as
     text in the order of their `idx`, which is GLUE's. Raises `UserError`.
     """
-    dataset = dataset_named(name)
+    dataset = DATASETS[name]
     tfds = _import_tfds()
     split_name = dataset.split_name(split)
     where = f"tensorflow-datasets, glue/{name} in {tfds_folder(folder)}"

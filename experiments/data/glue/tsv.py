@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.data.glue.tasks import Examples, Split, dataset_named, label_of
+from experiments.data.glue.tasks import DATASETS, Examples, Split, label_of
 from experiments.errors import UserError
 
 
@@ -48,7 +48,7 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
 
     Raises `UserError` for a missing file, and with `path:line` for a malformed line.
     """
-    dataset = dataset_named(name)
+    dataset = DATASETS[name]
     layout = LAYOUTS[name]
     # The split that hub and tfds call `validation` is GLUE's `dev`.
     file_name = dataset.split_name(split).replace("validation", "dev")

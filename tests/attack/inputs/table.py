@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from tests.attack.inputs import config_files, data, main_keys, results, sweeps
+from tests.attack.inputs import (
+    commands,
+    config_files,
+    glue,
+    images,
+    main_keys,
+    models,
+    results,
+    sweeps,
+    tables,
+    texts,
+)
 from tests.attack.inputs.row import Row
 
 ROWS: list[Row] = [
     *main_keys.ROWS,
     *config_files.ROWS,
     *sweeps.ROWS,
-    *data.ROWS,
+    *images.ROWS,
+    *tables.ROWS,
+    *glue.ROWS,
+    *texts.ROWS,
+    *models.ROWS,
     *results.ROWS,
+    *commands.ROWS,
 ]

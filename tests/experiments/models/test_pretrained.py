@@ -16,10 +16,10 @@ from experiments.errors import UserError
 from experiments.models.gpt2 import pretrained_gpt2
 from experiments.models.masked_bert import pretrained_masked_bert
 from experiments.models.pretrained import (
-    from_pretrained,
     load_config,
     load_model,
     load_tokenizer,
+    loading_errors,
     quiet,
 )
 from experiments.models.text_classifier import Wanted, pretrained_classifier
@@ -118,11 +118,11 @@ def test_language_models_that_cannot_be_built_name_the_folder(
 
 
 def test_what_fails_beyond_loading_names_the_folder(tmp_path: Path) -> None:
-    @from_pretrained
-    def build(name: str) -> None:
-        raise KeyError("hidden")
+    def build() -> None:
+        with loading_errors(str(tmp_path)):
+            raise KeyError("hidden")
 
-    message = assert_named(tmp_path, "model.name", lambda: build(str(tmp_path)))
+    message = assert_named(tmp_path, "model.name", build)
     assert message.endswith("KeyError: 'hidden'")
 
 

@@ -152,11 +152,6 @@ def test_lines_that_glues_own_qqp_broke_are_left_out(tmp_path: Path) -> None:
     assert examples.labels == [1, 0]
 
 
-def test_a_data_set_that_glue_does_not_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="unknown GLUE data set 'qnl'; did you mean 'qnli'"):
-        read_tsv(tmp_path, "qnl", "train")
-
-
 def test_a_missing_file_is_named_with_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         read_tsv(tmp_path, "mrpc", "validation")
