@@ -9,7 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 
 from experiments.errors import UserError
 from experiments.models.layers import require_divisible
-from experiments.models.pretrained import load_config
+from experiments.models.pretrained import load_config, quiet
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
 
@@ -77,16 +77,18 @@ def new_config(
     family = FAMILIES[kind]
     if family.offset_positions:
         positions += (padding_id or 0) + 1
-    config = AutoConfig.for_model(
-        kind,
-        vocab_size=vocabulary,
-        pad_token_id=padding_id,
-        hidden_size=width,
-        num_hidden_layers=LAYERS_FROM_SCRATCH if layers is None else layers,
-        num_attention_heads=heads,
-        max_position_embeddings=positions,
-        **{family.hidden_width: 4 * width},
-    )
+    # GPT-2's ids for generating text lie outside a small vocabulary, which transformers logs.
+    with quiet():
+        config = AutoConfig.for_model(
+            kind,
+            vocab_size=vocabulary,
+            pad_token_id=padding_id,
+            hidden_size=width,
+            num_hidden_layers=LAYERS_FROM_SCRATCH if layers is None else layers,
+            num_attention_heads=heads,
+            max_position_embeddings=positions,
+            **{family.hidden_width: 4 * width},
+        )
     _set_dropout(config, family, DROPOUT_FROM_SCRATCH if dropout is None else dropout)
     return config
 

@@ -34,7 +34,7 @@ def new_gpt2(*, block: int, **sizes: Any) -> GPT2:
     """GPT-2 from scratch with `block` positions; `sizes` are those of `new_config`."""
     config = new_config("gpt2", positions=block, padding_id=None, **sizes)
     config.use_cache = False
-    # For generating text only; GPT-2's own ids lie outside a small vocabulary.
+    # For generating text only.
     config.bos_token_id = config.eos_token_id = None
     with quiet():
         return GPT2(GPT2LMHeadModel(config))

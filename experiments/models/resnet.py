@@ -18,7 +18,7 @@ BLOCKS: dict[int, tuple[Block, tuple[int, ...]]] = {
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),
 }
-"""The block and how many a stage, for each depth; 8 has the three stages of the CIFAR ResNets."""
+"""For each depth the block and the blocks per stage; 8 has the three stages of CIFAR ResNets."""
 
 
 class ResNet(nn.Module):

@@ -34,7 +34,7 @@ class ViT(nn.Module):
         in_channels: int,
         classes: int,
     ) -> None:
-        """Pictures are `size × size` pixels; raises `UserError` for sizes that do not divide.
+        """Images are `size × size` pixels; raises `UserError` for sizes that do not divide.
 
         `patch` None: by the size, `usual_patch`.
         """

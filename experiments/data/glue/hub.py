@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.glue.tasks import DATASETS, Examples, Split, from_columns
-from experiments.data.hub import import_datasets, require_on_hub, root_cause
+from experiments.data.packages import import_datasets, require_on_hub, root_cause
 from experiments.errors import MissingError, UserError
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from experiments.data.glue.tasks import DATASETS, Examples, Split, from_columns
+from experiments.data.packages import import_optional, root_cause
 from experiments.errors import MissingError, UserError
 from experiments.network import require_answer
 
@@ -41,8 +41,7 @@ def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
         raise
     # The exceptions of downloads, parsers and missing splits are those of many libraries.
     except Exception as error:
-        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"{where}: does not load: {message}; {_ADVICE}") from error
+        raise UserError(f"{where}: does not load: {root_cause(error)}; {_ADVICE}") from error
     rows.sort(key=lambda row: row["idx"])
     columns = {column: [_text(row[column]) for row in rows] for column in builder.info.features}
     names = getattr(builder.info.features["label"], "names", None)
@@ -55,17 +54,9 @@ def tfds_folder(folder: Path | None) -> Path:
 
 
 def _import_tfds() -> Any:
-    try:
-        # Without TensorFlow the package finds its text data sets only once they were imported.
-        importlib.import_module("tensorflow_datasets.text")
-        importlib.import_module("array_record")
-        return importlib.import_module("tensorflow_datasets")
-    except ImportError as error:
-        raise UserError(
-            "task.source=tfds needs the packages 'tensorflow-datasets', 'array_record' and "
-            f"'importlib_resources' ({error}); install this project's extra: "
-            "pip install '.[harness]'"
-        ) from error
+    # Without TensorFlow the package finds its text data sets only once they were imported.
+    modules = ("array_record", "tensorflow_datasets.text", "tensorflow_datasets")
+    return import_optional("task.source=tfds", *modules)
 
 
 def _require_server(where: str) -> None:

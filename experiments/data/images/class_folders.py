@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from experiments.data.contents import contents_of_files
 from experiments.errors import UserError, reason_of
 
 log = logging.getLogger(__name__)
@@ -22,26 +20,21 @@ ANNOTATIONS = "val_annotations.txt"
 """Tiny-ImageNet's file of the classes of `val/images/`."""
 
 
-@dataclass(frozen=True)
-class ImageFiles:
+class ImageFiles(NamedTuple):
     """The images of a split: their paths, their labels (int64 N), the names of the classes."""
 
     paths: list[str]
     labels: Tensor
     classes: list[str]
 
-    def contents(self) -> Iterator[bytes]:
-        """Names, sizes and bytes of the files; see `contents_of_files`."""
-        return contents_of_files(self.paths)
-
 
 def validation_folder(folder: Path, name: str | None = None) -> Path:
     """`<name>/` below `folder`; without a name `test/`, or `val/` where there is no `test/`."""
-    names = ("test", "val") if name is None else (name,)
-    for name in names:
-        if (folder / name).is_dir():
-            return folder / name
-    raise _missing(folder / names[0], *(f"(nor {folder / name})" for name in names[1:]))
+    folders = [folder / part for part in ([name] if name else ["test", "val"])]
+    for candidate in folders:
+        if candidate.is_dir():
+            return candidate
+    raise _missing(*folders)
 
 
 def list_images(folder: Path) -> ImageFiles:
@@ -140,9 +133,9 @@ def _annotated_images(folder: Path) -> ImageFiles:
     return ImageFiles(paths, torch.tensor([numbers[label] for label in labels]), classes)
 
 
-def _missing(*places: object) -> UserError:
+def _missing(*folders: Path) -> UserError:
     return UserError(
-        f"no such folder: {' '.join(map(str, places))}; task.folder is an absolute path or lies "
-        "below data_root (data_root=… or SLS_DATA_ROOT), and holds train/<class>/* and "
+        f"no such folder: {' nor '.join(map(str, folders))}; task.folder is an absolute path or "
+        "lies below data_root (data_root=… or SLS_DATA_ROOT), and holds train/<class>/* and "
         "test/<class>/* or val/"
     )

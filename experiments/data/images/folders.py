@@ -20,7 +20,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from experiments.data.base import Batch
-from experiments.data.contents import Part
+from experiments.data.contents import Part, contents_of_files
 from experiments.data.images.class_folders import ImageFiles, list_images, validation_folder
 from experiments.data.images.crops import middle, random_draws, resized_part
 from experiments.data.images.sources import ImageData, InMemory, Normalisation, crop_and_flip
@@ -67,7 +67,7 @@ class Decoded:
     def contents(self) -> Iterable[Part]:
         """Labels, and the files' contents."""
         yield self.labels
-        yield from self.files.contents()
+        yield from contents_of_files(self.files.paths)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """`images` is float32 N×3×size×size; augmented if the source augments with a generator."""
@@ -112,7 +112,7 @@ def _source(
     if crop == "padded" and len(files.paths) * image_bytes <= MEMORY_LIMIT:
         pixels = decode(files.paths, size, crop)
         normalise = normalise or Normalisation.of(pixels)
-        return InMemory(pixels, files.labels, normalise, augment, origin=files.contents)
+        return InMemory(pixels, files.labels, normalise, augment, files.paths)
     if normalise is None:
         # As many as fit, since they are decoded into memory.
         wanted = min(STATISTICS_SAMPLE, max(1, MEMORY_LIMIT // image_bytes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from experiments.data.base import Batch, Source
-from experiments.data.contents import Part, contents_of_array
+from experiments.data.contents import Part, contents_of_array, contents_of_files
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,21 @@ class InMemory:
     labels: Tensor
     normalise: Normalisation
     augment: bool
-    origin: Callable[[], Iterable[Part]] | None = None
-    """The contents of the files that were decoded; None: the pixels themselves."""
+    paths: Sequence[str] | None = None
+    """The files that were decoded, if there are any."""
 
     def __len__(self) -> int:
         """The number of images."""
         return len(self.labels)
 
     def contents(self) -> Iterable[Part]:
-        """Labels, and the pixels or the files that they were decoded from."""
+        """Labels, and the files' contents or else the pixels."""
         yield self.labels
         # Files rather than pixels: another version of the decoder may round differently.
-        yield from self.origin() if self.origin else contents_of_array(self.pixels.numpy())
+        if self.paths is not None:
+            yield from contents_of_files(self.paths)
+        else:
+            yield from contents_of_array(self.pixels.numpy())
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """`images` is float32 N×C×H×W; augmented if the source augments and has a generator."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.base import require_text
-from experiments.data.hub import import_datasets, require_on_hub, root_cause
+from experiments.data.packages import import_datasets, require_on_hub, root_cause
 from experiments.data.text.blocks import CausalBlocks, Tokens
 from experiments.data.text.vocabulary import Vocabulary, token_dtype
 from experiments.errors import MissingError, UserError
@@ -34,23 +34,19 @@ def file_pieces(path: Path, size: int = PIECE_BYTES, longest: int = LONGEST_PIEC
     they are a piece of their own, and the tokens at its ends may differ from the whole text's.
     Raises `UserError` for other encodings.
     """
-    kept: list[str] = []
-    length = 0
-    for text in _decoded_parts(path, size):
-        before = kept[-1][-1:] if kept else ""
-        place = _last_start_of_space(before + text)
-        if place:
-            cut = place - len(before)
-            yield "".join([*kept, text[:cut]])
-            kept, length = [text[cut:]], len(text) - cut
-        else:
-            kept.append(text)
-            length += len(text)
-        if length >= longest:
-            yield "".join(kept)
-            kept, length = [], 0
+    kept = ""
+    for part in _decoded_parts(path, size):
+        # Only the new part is searched, or the time would grow with the square of the text.
+        new, kept = max(1, len(kept)), kept + part
+        cut = _last_start_of_space(kept, new)
+        if cut:
+            yield kept[:cut]
+            kept = kept[cut:]
+        if len(kept) >= longest:
+            yield kept
+            kept = ""
     if kept:
-        yield "".join(kept)
+        yield kept
 
 
 def file_identity(path: Path) -> str:
@@ -75,11 +71,10 @@ class HubText:
         if folder is None:
             return {"hub_name": self.name, **names}
         files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-        # A hidden file is no data; a cache may be among them.
+        # Hidden files are no data; a cache may be among them.
         shown = [file for file in files if not any(part.startswith(".") for part in file.parts)]
         states = [(str(file), (folder / file).stat()) for file in shown]
-        files_key = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
-        return {"files": files_key, **names}
+        return {"files": [(name, s.st_size, s.st_mtime_ns) for name, s in states], **names}
 
     def texts(self, split: str, limit: int | None = None) -> Iterator[str]:
         """The texts of a split, streamed; the first `limit` of them, None: all.
@@ -173,9 +168,9 @@ def _decoded_parts(path: Path, size: int) -> Iterator[str]:
             raise UserError(f"{path}: byte {place} is not UTF-8: {error.reason}") from error
 
 
-def _last_start_of_space(text: str) -> int:
-    """The last place of a space or line end with something else before it; 0 if there is none."""
-    for place in range(len(text) - 1, 0, -1):
+def _last_start_of_space(text: str, first: int) -> int:
+    """The last place, from `first` on, of a space or newline after another character; 0: none."""
+    for place in range(len(text) - 1, first - 1, -1):
         if text[place] in " \n" and not text[place - 1].isspace():
             return place
     return 0

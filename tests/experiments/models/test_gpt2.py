@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import logging
 
 from experiments.errors import UserError
 from experiments.models.gpt2 import byte_token_ids, new_gpt2, pretrained_gpt2
@@ -48,6 +49,15 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], byte_pair_folder:
         model(torch.randint(0, 256, (2, 16))).sum().backward()
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_small_vocabulary_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[Any] = []
+    logger = logging.get_logger("transformers.configuration_utils")
+    monkeypatch.setattr(logger, "handle", records.append)
+    logging.warning_once.cache_clear()
+    new_gpt2(vocabulary=7, block=16, width=16, layers=1, heads=2, dropout=0.1)
+    assert not records
 
 
 def test_bytes_are_gpt2s_own_tokens() -> None:

@@ -156,9 +156,9 @@ def test_no_text_is_looked_at_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     looked: list[int] = []
     last = corpus._last_start_of_space
 
-    def counted(text: str) -> int:
-        looked.append(len(text))
-        return last(text)
+    def counted(text: str, first: int) -> int:
+        looked.append(len(text) - first)
+        return last(text, first)
 
     monkeypatch.setattr(corpus, "_last_start_of_space", counted)
     path = tmp_path / "dna.txt"

@@ -1,4 +1,4 @@
-"""The package `datasets` of the Hugging Face hub, quiet, and errors on one line."""
+"""Optional packages for data, above all the Hugging Face hub's `datasets`, and their errors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from experiments.errors import UserError
 from experiments.network import SECONDS, within
 
 
-def import_datasets(key: str) -> Any:
-    """The package `datasets`; a `UserError` that names the config's `key` if it is missing."""
+def import_optional(key: str, *names: str) -> Any:
+    """The last of the modules `names`; a `UserError` for the config's `key` if one is missing."""
     try:
-        datasets = importlib.import_module("datasets")
+        return [importlib.import_module(name) for name in names][-1]
     except ImportError as error:
         raise UserError(
-            f"{key} needs the package 'datasets' ({error}); "
+            f"{key} needs the package '{names[-1].replace('_', '-')}' ({error}); "
             "install this project's extra: pip install '.[harness]'"
         ) from error
+
+
+def import_datasets(key: str) -> Any:
+    """The package `datasets`, without its progress bars and its log of broken files."""
+    datasets = import_optional(key, "datasets")
     datasets.disable_progress_bars()
-    # It logs errors of broken files, which the exception reports too.
+    # The exceptions report the same.
     datasets.logging.set_verbosity(CRITICAL)
     return datasets
 
