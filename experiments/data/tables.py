@@ -51,7 +51,6 @@ class Table:
     """Of the features before standardising, which rounds differently on other machines."""
 
     def __len__(self) -> int:
-        """The number of examples."""
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
@@ -59,7 +58,6 @@ class Table:
         return {"features": self.features[indices], "labels": self.labels[indices]}
 
     def contents(self) -> Iterable[Part]:
-        """The labels, and the digest of the features."""
         yield self.labels
         yield self.digest.encode()
 

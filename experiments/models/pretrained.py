@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ _VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktok
 
 def load_config(name: str, model_type: str) -> PretrainedConfig:
     """The config of the pretrained model `name`, which must be of the given type."""
-    config = _load(name, "model.name", lambda **place: AutoConfig.from_pretrained(name, **place))
+    config = _load(name, "model.name", partial(AutoConfig.from_pretrained, name))
     if config.model_type != model_type:
         raise UserError(
             f"model.name: '{name}' is a model of type '{config.model_type}', not '{model_type}'"
@@ -79,20 +80,16 @@ def load_model(
     Weights that `config` has no place for (left-out layers, heads) are ignored. Missing ones, which
     would silently be random, raise `UserError`, unless their names begin with one of `may_be_new`.
     """
-
-    def load(**place: bool) -> tuple[nn.Module, dict[str, Any]]:
-        # transformers would otherwise take the dtype of the file.
-        loaded: tuple[nn.Module, dict[str, Any]] = cls.from_pretrained(
-            name,
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            weights_only=True,
-            **constructor_arguments,
-            **place,
-        )
-        return loaded
-
+    load = partial(
+        cls.from_pretrained,
+        name,
+        config=config,
+        dtype=torch.float32,  # transformers would otherwise take the dtype of the file
+        output_loading_info=True,
+        weights_only=True,
+        **constructor_arguments,
+    )
+    model: nn.Module
     model, info = _load(name, "model.name", load)
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_be_new))
     if missing:

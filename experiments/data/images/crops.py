@@ -60,12 +60,6 @@ def box_of(draws: Draws, width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, left + w, top + h
 
 
-def resized_part(image: Image.Image, draws: Draws, size: int) -> Image.Image:
-    """The drawn part of the image, resized to size × size pixels."""
-    part = image.crop(box_of(draws, image.width, image.height))
-    return part.resize((size, size), Image.Resampling.BILINEAR)
-
-
 def middle(image: Image.Image, size: int) -> Image.Image:
     """The middle size × size pixels, after resizing the shorter side to size·8/7 (256 for 224).
 

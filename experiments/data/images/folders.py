@@ -20,9 +20,9 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from experiments.data.base import Batch
-from experiments.data.contents import Part, contents_of_files
+from experiments.data.contents import Part, contents_of_files, evenly_spaced
 from experiments.data.images.class_folders import ImageFiles, list_images, validation_folder
-from experiments.data.images.crops import middle, random_draws, resized_part
+from experiments.data.images.crops import box_of, middle, random_draws
 from experiments.data.images.sources import ImageData, InMemory, Normalisation, crop_and_flip
 from experiments.errors import UserError
 
@@ -65,7 +65,6 @@ class Decoded:
         return self.files.labels
 
     def contents(self) -> Iterable[Part]:
-        """Labels, and the files' contents."""
         yield self.labels
         yield from contents_of_files(self.files.paths)
 
@@ -116,7 +115,7 @@ def _source(
     if normalise is None:
         # As many as fit, since they are decoded into memory.
         wanted = min(STATISTICS_SAMPLE, max(1, MEMORY_LIMIT // image_bytes))
-        sample = files.paths[:: -(-len(files.paths) // wanted)]
+        sample = [files.paths[index] for index in evenly_spaced(len(files.paths), wanted)]
         normalise = Normalisation.of(decode(sample, size, crop))
     return Decoded(files, size, normalise, augment, crop)
 
@@ -125,18 +124,17 @@ def decode(
     paths: Sequence[str], size: int, crop: Crop, generator: torch.Generator | None = None
 ) -> Tensor:
     """The images as uint8 N×3×size×size; augmented if there is a generator."""
-    images: Iterable[Image.Image] = map(open_rgb, paths)
-    if crop == "padded":
-        images = (image.resize((size, size), Image.Resampling.BILINEAR) for image in images)
-    elif generator is None:
-        images = (middle(image, size) for image in images)
-    else:
+    if crop == "resized" and generator is not None:
         draws = random_draws(len(paths), generator)
         flips = torch.rand(len(paths), generator=generator) < 0.5
-        images = (resized_part(*pair, size) for pair in zip(images, draws, strict=True))
     pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-    for row, image in enumerate(images):
-        pixels[row] = pil_to_tensor(image)
+    for row, path in enumerate(paths):
+        image = open_rgb(path)
+        if crop == "resized" and generator is None:
+            image = middle(image, size)
+        elif crop == "resized":
+            image = image.crop(box_of(draws[row], *image.size))
+        pixels[row] = pil_to_tensor(image.resize((size, size), Image.Resampling.BILINEAR))
     if generator is None:
         return pixels
     if crop == "padded":

@@ -86,7 +86,6 @@ class InMemory:
     """The files that were decoded, if there are any."""
 
     def __len__(self) -> int:
-        """The number of images."""
         return len(self.labels)
 
     def contents(self) -> Iterable[Part]:

@@ -39,7 +39,6 @@ class Tokens:
     stop: int
 
     def __len__(self) -> int:
-        """The number of tokens."""
         return self.stop - self.start
 
     def split(self, share: float) -> tuple[Tokens, Tokens]:
@@ -70,7 +69,6 @@ class _Blocks:
         self._count = count
 
     def __len__(self) -> int:
-        """The number of blocks."""
         return self._count
 
     def contents(self) -> Iterator[Part]:

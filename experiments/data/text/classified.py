@@ -51,7 +51,6 @@ class TextSource:
         }
 
     def __len__(self) -> int:
-        """The number of examples."""
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
@@ -67,7 +66,6 @@ class TextSource:
         return batch | {"attention_mask": mask.long(), "labels": self.labels[indices]}
 
     def contents(self) -> Iterable[Part]:
-        """Labels, lengths and tokens."""
         yield self.labels
         yield self.lengths
         for tokens in self._tokens.values():

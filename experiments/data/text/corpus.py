@@ -178,16 +178,12 @@ def _last_start_of_space(text: str, first: int) -> int:
 
 def byte_text(block: int) -> tuple[CausalBlocks, CausalBlocks]:
     """Blocks of bytes of Python's manual; the last tenth of the text is validation."""
-    train, validation = Tokens(_manual_bytes, 0, len(_manual_bytes())).split(0.1)
+    train, validation = Tokens(manual_bytes, 0, len(manual_bytes())).split(0.1)
     return CausalBlocks(train, block), CausalBlocks(validation, block)
 
 
-def manual_text() -> bytes:
+@functools.cache
+def manual_bytes() -> NDArray[np.uint8]:
     """`pydoc_data.topics`, sorted by the topics' names; it differs between versions of Python."""
     topics = pydoc_data.topics.topics
-    return "\n".join(topics[name] for name in sorted(topics)).encode()
-
-
-@functools.cache
-def _manual_bytes() -> NDArray[np.uint8]:
-    return np.frombuffer(manual_text(), np.uint8)
+    return np.frombuffer("\n".join(topics[name] for name in sorted(topics)).encode(), np.uint8)

@@ -140,7 +140,7 @@ def test_what_is_hidden_is_no_picture_and_no_class(
     assert not caplog.messages
 
 
-def test_files_that_are_left_out_are_told_in_one_line(
+def test_files_that_are_left_out_are_reported_in_one_line(
     classes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("dark/a.gif", "dark/b.gif", "light/notes.txt", "beside.png"):

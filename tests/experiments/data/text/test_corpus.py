@@ -20,7 +20,7 @@ from experiments.data.text.corpus import (
     byte_text,
     file_identity,
     file_pieces,
-    manual_text,
+    manual_bytes,
     token_chunks,
 )
 from experiments.data.text.vocabulary import ByteVocabulary, TokenizerVocabulary, token_dtype
@@ -283,7 +283,7 @@ def test_a_name_that_the_hub_does_not_give_is_named(monkeypatch: pytest.MonkeyPa
 
 
 def test_validation_is_the_last_tenth_of_the_manual() -> None:
-    text = manual_text()
+    text = manual_bytes().tobytes()
     train, validation = byte_text(block=64)
     cut = len(text) - len(text) // 10
     assert len(train) == (cut - 1) // 64
@@ -303,7 +303,7 @@ def test_a_worker_is_sent_no_text() -> None:
 
 
 def test_the_manual_begins_with_its_first_topic() -> None:
-    text = manual_text()
+    text = manual_bytes().tobytes()
     assert text.startswith(b'The "assert" statement')
     assert len(text) > 300_000
 

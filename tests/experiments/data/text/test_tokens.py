@@ -135,7 +135,7 @@ def test_a_damaged_byte_is_noticed(tokenizer: Any, tmp_path: Path) -> None:
     assert same(tokens_of(PAIRS, tokenizer, 64, tmp_path), expected)
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(
     tokenizer: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A file where the folder should be: permissions do not stop the superuser."""
