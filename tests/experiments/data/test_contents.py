@@ -14,7 +14,7 @@ from experiments.data.tables import _split
 from experiments.data.text.blocks import CausalBlocks, Tokens
 
 
-def pictures(features, targets):
+def images(features, targets):
     return InMemory(features, targets, Normalisation.known([0.5], [0.5]), augment=False)
 
 
@@ -28,10 +28,10 @@ def blocks(features, targets):
 
 
 def part(features, targets):
-    return Subset(pictures(features, targets), torch.arange(10))
+    return Subset(images(features, targets), torch.arange(10))
 
 
-@pytest.mark.parametrize("make", [pictures, table, blocks, part])
+@pytest.mark.parametrize("make", [images, table, blocks, part])
 @pytest.mark.parametrize("place", ["features", "targets"])
 def test_one_value_is_noticed(make, place):
     values = {
@@ -48,7 +48,7 @@ def test_one_value_is_noticed(make, place):
 
 
 def test_other_examples_of_one_source_are_noticed():
-    source = pictures(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), torch.zeros(20).long())
+    source = images(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), torch.zeros(20).long())
     parts = [Subset(source, torch.arange(10)), Subset(source, torch.arange(1, 11))]
     assert len({digest(contents_of(one)) for one in parts}) == 2
 

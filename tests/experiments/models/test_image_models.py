@@ -43,13 +43,13 @@ def test_resnet_gives_a_logit_for_each_class(
     assert logits.isfinite().all()
 
 
-def assert_same_but_for_names(model: nn.Module, peer: nn.Module, pictures: torch.Tensor) -> None:
+def assert_same_but_for_names(model: nn.Module, peer: nn.Module, images: torch.Tensor) -> None:
     """Both have the same parameters in the same order, and with these the same output."""
     shapes = [tuple(value.shape) for value in model.state_dict().values()]
     assert shapes == [tuple(value.shape) for value in peer.state_dict().values()]
     weights = zip(peer.state_dict(), model.state_dict().values(), strict=True)
     peer.load_state_dict(dict(weights))
-    torch.testing.assert_close(model.eval()(pictures), peer.eval()(pictures))
+    torch.testing.assert_close(model.eval()(images), peer.eval()(images))
 
 
 @pytest.mark.parametrize(("depth", "reference"), [(18, resnet18), (34, resnet34), (50, resnet50)])
@@ -71,14 +71,14 @@ def test_efficientnet_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize(("stem", "side"), [("standard", 1), ("cifar", 2)])
-def test_efficientnet_halves_the_picture_five_times_or_four(stem: Stem, side: int) -> None:
+def test_efficientnet_halves_the_image_five_times_or_four(stem: Stem, side: int) -> None:
     model = efficientnet(stem, channels=1).eval()
-    pictures = torch.randn(2, 1, 28, 28)
-    assert model.network.features(pictures).shape[2:] == (side, side)
-    assert model(pictures).shape == (2, 7)
+    images = torch.randn(2, 1, 28, 28)
+    assert model.network.features(images).shape[2:] == (side, side)
+    assert model(images).shape == (2, 7)
 
 
-# The last batch of an epoch may be a single picture, and the last features 1×1.
+# The last batch of an epoch may be a single image, and the last features 1×1.
 SHRINKING = {
     "resnet-18": lambda: resnet(18, channels=1),
     "resnet-50": lambda: resnet(50, stem="standard", channels=1),
@@ -87,7 +87,7 @@ SHRINKING = {
 
 
 @pytest.mark.parametrize("name", SHRINKING)
-def test_a_batch_of_one_picture_with_features_of_one_pixel_trains(name: str) -> None:
+def test_a_batch_of_one_image_with_features_of_one_pixel_trains(name: str) -> None:
     torch.manual_seed(0)
     model = SHRINKING[name]().train()
     model(torch.randn(4, 1, 8, 8))
@@ -127,13 +127,13 @@ def test_vit_gives_a_logit_for_each_class(channels: int, size: int) -> None:
 def test_vit_sees_every_pixel() -> None:
     model = vit()
     nn.init.normal_(model.transformer.heads.head.weight)
-    picture = torch.randn(1, 1, 8, 8, requires_grad=True)
-    model(picture).square().sum().backward()
-    assert picture.grad is not None
-    assert (picture.grad != 0).all()
+    image = torch.randn(1, 1, 8, 8, requires_grad=True)
+    model(image).square().sum().backward()
+    assert image.grad is not None
+    assert (image.grad != 0).all()
 
 
-def test_vit_refuses_a_patch_that_does_not_divide_the_picture() -> None:
+def test_vit_refuses_a_patch_that_does_not_divide_the_image() -> None:
     with pytest.raises(UserError, match=r"model\.patch is 3; it must divide .* 8"):
         vit(patch=3)
 
@@ -144,7 +144,7 @@ def test_vit_refuses_heads_that_do_not_divide_the_width() -> None:
 
 
 @pytest.mark.parametrize(("size", "patch"), [(8, 4), (28, 4), (32, 4), (64, 8), (224, 16)])
-def test_vit_without_a_patch_size_takes_one_that_fits_the_picture(size: int, patch: int) -> None:
+def test_vit_without_a_patch_size_takes_one_that_fits_the_image(size: int, patch: int) -> None:
     model = ViT(
         size=size, patch=None, width=4, layers=1, heads=1, dropout=0, in_channels=1, classes=2
     )
@@ -152,9 +152,9 @@ def test_vit_without_a_patch_size_takes_one_that_fits_the_picture(size: int, pat
     assert model(torch.randn(1, 1, size, size)).shape == (1, 2)
 
 
-def test_an_mlp_of_pictures_is_that_of_their_pixels_in_a_row() -> None:
+def test_an_mlp_of_images_is_that_of_their_pixels_in_a_row() -> None:
     sizes = {"inputs": 3 * 8 * 8, "width": 16, "layers": 2, "dropout": 0.0, "classes": 7}
-    of_pictures, of_tables = PictureMLP(**sizes), MLP(**sizes)
-    of_tables.load_state_dict(of_pictures.state_dict())
-    pictures = torch.randn(2, 3, 8, 8)
-    assert torch.equal(of_pictures(pictures), of_tables(pictures.reshape(2, -1)))
+    of_images, of_tables = PictureMLP(**sizes), MLP(**sizes)
+    of_tables.load_state_dict(of_images.state_dict())
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(of_images(images), of_tables(images.reshape(2, -1)))

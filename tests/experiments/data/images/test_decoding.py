@@ -1,4 +1,4 @@
-"""Pictures of every mode: their grey is what it was, or they are refused by name."""
+"""Images of every mode: their grey is what it was, or they are refused by name."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ LEVELS = np.array([[0, 12_000, 45_000, 65_535]], dtype=np.uint16)
 
 
 def greys(path: Path) -> list[int]:
-    """The picture's levels; all three colours must have them."""
+    """The image's levels; all three colours must have them."""
     pixels = np.asarray(open_rgb(str(path)))
     assert (pixels == pixels[:, :, :1]).all()
     return [int(level) for level in pixels[0, :, 0]]
 
 
 def mode_of(path: Path) -> str:
-    with Image.open(path) as picture:
-        return picture.mode
+    with Image.open(path) as image:
+        return image.mode
 
 
 def refusal(path: Path) -> str:
@@ -42,8 +42,8 @@ def refusal(path: Path) -> str:
 )
 def test_grey_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path, name: str, mode: str) -> None:
     path = tmp_path / name
-    picture = Image.fromarray(LEVELS.astype(">u2") if mode == "I;16B" else LEVELS)
-    picture.save(path)
+    image = Image.fromarray(LEVELS.astype(">u2") if mode == "I;16B" else LEVELS)
+    image.save(path)
     assert mode_of(path) == mode
     assert greys(path) == [level >> 8 for level in LEVELS[0].tolist()]
 
@@ -108,7 +108,7 @@ def test_too_many_pixels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert f"too large to decode, above {limit} pixels" in refusal(path)
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("a note")
     assert refusal(path) == f"{path}: this image does not decode: not an image"

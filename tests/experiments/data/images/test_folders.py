@@ -1,4 +1,4 @@
-"""Tiny-ImageNet's and ImageNet's folders, made from the real CIFAR-10 pictures."""
+"""Tiny-ImageNet's and ImageNet's folders, made from the real CIFAR-10 images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tiny(tmp_path: Path) -> Path:
     """Cats and ships as Tiny-ImageNet packs its classes: 12 for training, 10 for validation."""
     lines = []
     (tmp_path / "val" / "images").mkdir(parents=True)
-    # Its test pictures have no classes, and must not be taken for the validation part.
+    # Its test images have no classes, and must not be taken for the validation part.
     (tmp_path / "test" / "images").mkdir(parents=True)
     shutil.copy(real("test", "dog", 1)[0], tmp_path / "test" / "images" / "test_0.JPEG")
     for label, name in zip(CLASSES, ("cat", "ship"), strict=True):
@@ -90,7 +90,7 @@ def test_a_wrong_line_of_the_annotations_is_named(tiny: Path, line: str, message
     assert message in str(raised.value)
 
 
-def test_annotations_without_a_picture_are_refused(tiny: Path) -> None:
+def test_annotations_without_an_image_are_refused(tiny: Path) -> None:
     (tiny / "val" / "val_annotations.txt").write_text("")
     with pytest.raises(UserError, match=r"val_annotations\.txt: has no images"):
         read_tiny(tiny)
@@ -107,7 +107,7 @@ def test_the_validation_part_that_is_named_must_exist(tiny: Path) -> None:
 
 @pytest.fixture
 def classes(tmp_path: Path) -> Path:
-    """Two classes of two pictures each, for training and for testing."""
+    """Two classes of two images each, for training and for testing."""
     for part, label, number in product(("train", "test"), ("dark", "light"), range(2)):
         (tmp_path / part / label).mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4), 200 * (label == "light")).save(
@@ -127,7 +127,7 @@ def refusal(folder: Path) -> str:
     return str(raised.value)
 
 
-def test_what_is_hidden_is_no_picture_and_no_class(
+def test_what_is_hidden_is_no_image_and_no_class(
     classes: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (classes / "train" / ".git").mkdir()
@@ -186,14 +186,14 @@ def test_a_single_class_of_annotations_is_refused(tiny: Path) -> None:
         read_tiny(tiny)
 
 
-def test_a_class_without_pictures_is_named(classes: Path) -> None:
+def test_a_class_without_images_is_named(classes: Path) -> None:
     (classes / "train" / "none").mkdir()
     message = refusal(classes)
     assert message.startswith(f"{classes / 'train'}: ")
     assert "none" in message
 
 
-def test_pictures_without_class_folders_are_refused(classes: Path) -> None:
+def test_images_without_class_folders_are_refused(classes: Path) -> None:
     for label in ("dark", "light"):
         (classes / "train" / label / "0.png").rename(classes / "train" / f"{label}.png")
         shutil.rmtree(classes / "train" / label)
@@ -205,14 +205,14 @@ def test_pictures_without_class_folders_are_refused(classes: Path) -> None:
 
 @pytest.fixture
 def imagenet(tmp_path: Path) -> Path:
-    """Real pictures, enlarged to sizes of their own: 16 for training, 6 for validation."""
+    """Real images, enlarged to sizes of their own: 16 for training, 6 for validation."""
     sizes = [(64, 48), (40, 40), (37, 90), (200, 50)]
     for part, source, count in (("train", "train", 8), ("val", "test", 3)):
         for label, name in zip(CLASSES, ("cat", "ship"), strict=True):
             (tmp_path / part / label).mkdir(parents=True)
             for number, path in enumerate(real(source, name, count)):
-                picture = Image.open(path).resize(sizes[number % 4])
-                picture.save(tmp_path / part / label / f"{number}.JPEG")
+                image = Image.open(path).resize(sizes[number % 4])
+                image.save(tmp_path / part / label / f"{number}.JPEG")
     return tmp_path
 
 
@@ -249,16 +249,16 @@ def test_the_middle_is_always_there(width: int, height: int, grey: int) -> None:
     assert middle(Image.new("RGB", (width, height), (grey % 256,) * 3), 28).size == (28, 28)
 
 
-def test_the_middle_of_a_long_picture_is_that_of_the_whole() -> None:
+def test_the_middle_of_a_long_image_is_that_of_the_whole() -> None:
     grey = torch.arange(90).repeat(5, 1) * 2
     long = Image.fromarray(grey.to(torch.uint8).numpy()).convert("RGB")
     expected = reference.center_crop(reference.resize(long, [32]), [28])
-    seen, whole = (reference.pil_to_tensor(picture) for picture in (middle(long, 28), expected))
+    seen, whole = (reference.pil_to_tensor(image) for image in (middle(long, 28), expected))
     assert (seen.int() - whole.int()).abs().max() <= 1
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.integers(0, 2**32))
-def test_a_part_lies_in_the_picture_with_an_allowed_area_and_shape(
+def test_a_part_lies_in_the_image_with_an_allowed_area_and_shape(
     width: int, height: int, seed: int
 ) -> None:
     left, top, right, bottom = box_of(random_draws(1, seeded(seed))[0], width, height)
@@ -272,8 +272,8 @@ def test_a_part_lies_in_the_picture_with_an_allowed_area_and_shape(
 def test_parts_are_as_large_and_where_torchvisions_are() -> None:
     boxes = torch.tensor([box_of(d, 300, 200) for d in random_draws(1000, seeded(0))]).double()
     torch.manual_seed(0)
-    picture = torch.zeros(3, 200, 300)
-    peers = [RandomResizedCrop.get_params(picture, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(1000)]
+    image = torch.zeros(3, 200, 300)
+    peers = [RandomResizedCrop.get_params(image, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(1000)]
     top, left, height, width = torch.tensor(peers).double().unbind(1)
     expected = torch.stack([left, top, left + width, top + height], 1)
     torch.testing.assert_close(boxes.mean(0), expected.mean(0), atol=6, rtol=0)
@@ -293,11 +293,11 @@ def test_a_training_batch_is_a_function_of_indices_and_generator(imagenet: Path)
     assert torch.equal(still, train.batch(indices, None)["images"])
 
 
-def test_half_of_the_pictures_are_mirrored(tmp_path: Path) -> None:
+def test_half_of_the_images_are_mirrored(tmp_path: Path) -> None:
     for part, label in product(("train", "val"), ("a", "b")):
         (tmp_path / part / label).mkdir(parents=True)
-        picture = Image.linear_gradient("L").transpose(Image.Transpose.ROTATE_90)
-        picture.save(tmp_path / part / label / "0.png")
+        image = Image.linear_gradient("L").transpose(Image.Transpose.ROTATE_90)
+        image.save(tmp_path / part / label / "0.png")
     images = read_imagenet(tmp_path).train.batch(torch.zeros(200).long(), seeded(0))["images"]
     assert 75 < (images[:, 0, 14, 0] > images[:, 0, 14, -1]).sum() < 125
 
@@ -325,7 +325,7 @@ def test_workers_decode(imagenet: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_does_not_decode_is_one_line_from_a_worker_too(
+def test_an_image_that_does_not_decode_is_one_line_from_a_worker_too(
     imagenet: Path, workers: int
 ) -> None:
     data = read_imagenet(imagenet)

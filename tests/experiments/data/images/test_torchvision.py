@@ -1,4 +1,4 @@
-"""CIFAR and MNIST in torchvision's layouts, written here from real pictures."""
+"""CIFAR and MNIST in torchvision's layouts, written here from real images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def read(root: Path, name: str, *, augment: bool = False, download: bool = False
     return torchvision_set(root, name, augment=augment, download=download)
 
 
-def real_pictures(part: str, each: int) -> tuple[np.ndarray, list[int]]:
-    """Pixels N×3×32×32 and classes of the first pictures of every class of CIFAR-10."""
+def real_images(part: str, each: int) -> tuple[np.ndarray, list[int]]:
+    """Pixels N×3×32×32 and classes of the first images of every class of CIFAR-10."""
     folders = sorted((data_root() / "cifar10_images" / part).iterdir())
     files = [(path, n) for n, f in enumerate(folders) for path in sorted(f.iterdir())[:each]]
     pixels = [np.asarray(Image.open(path)).transpose(2, 0, 1) for path, _ in files]
@@ -38,7 +38,7 @@ def real_pictures(part: str, each: int) -> tuple[np.ndarray, list[int]]:
 
 @pytest.fixture(params=["cifar10", "cifar100"])
 def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The name and the folder of a CIFAR made of 300 real pictures, with checksums to match."""
+    """The name and the folder of a CIFAR made of 300 real images, with checksums to match."""
     cls = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[request.param]
     folder = tmp_path / cls.base_folder
     folder.mkdir()
@@ -48,7 +48,7 @@ def cifar(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return hashlib.md5((folder / name).read_bytes()).hexdigest()
 
     for list_name, part, each in (("train_list", "train", 20), ("test_list", "test", 10)):
-        pixels, labels = real_pictures(part, each)
+        pixels, labels = real_images(part, each)
         names = [name for name, _ in getattr(cls, list_name)]
         sums = []
         for number, name in enumerate(names):
@@ -67,10 +67,10 @@ def test_cifar_is_read_as_torchvision_stores_it(cifar: tuple[str, Path]) -> None
     data = read(root, name, augment=True)
     assert (data.channels, data.size, data.classes) == (3, 32, 10 if name == "cifar10" else 100)
     assert (len(data.train), len(data.validation)) == (200, 100)
-    pixels, labels = real_pictures("test", 10)
+    pixels, labels = real_images("test", 10)
     batch = data.validation.batch(torch.arange(100), torch.Generator())
     assert batch["labels"].tolist() == labels
-    train = torch.from_numpy(real_pictures("train", 20)[0]).double()
+    train = torch.from_numpy(real_images("train", 20)[0]).double()
     mean, std = (f((0, 2, 3))[:, None, None] for f in (train.mean, train.std))
     expected = ((torch.from_numpy(pixels) - mean) / std).float()
     torch.testing.assert_close(batch["images"], expected, atol=1e-4, rtol=1e-4)
@@ -105,12 +105,12 @@ def idx(values: np.ndarray) -> bytes:
 def mnist(tmp_path: Path) -> Path:
     """scikit-learn's digits as MNIST: 300 for training, 100 for test, enlarged to 28×28."""
     found = load_digits()
-    pictures = np.pad(np.kron(found.images, np.ones((3, 3))) * 15, ((0, 0), (2, 2), (2, 2)))
+    images = np.pad(np.kron(found.images, np.ones((3, 3))) * 15, ((0, 0), (2, 2), (2, 2)))
     for name in ("MNIST", "FashionMNIST"):
         folder = tmp_path / name / "raw"
         folder.mkdir(parents=True)
         for part, kept in (("train", slice(300)), ("t10k", slice(300, 400))):
-            (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(pictures[kept]))
+            (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images[kept]))
             (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(found.target[kept]))
     return tmp_path
 
@@ -129,7 +129,7 @@ def test_mnist_is_read_as_torchvision_stores_it(mnist: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["resnet", "vit", "efficientnet"])
-def test_every_picture_model_fits(mnist: Path, model: str) -> None:
+def test_every_image_model_fits(mnist: Path, model: str) -> None:
     sections: dict[str, Any] = {
         "resnet": schema.ResNetModel.model_validate({"width": 4}),
         "vit": schema.ViTModel.model_validate({"patch": None, "width": 16, "layers": 1}),

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from experiments.data.text.blocks import Tokens
 from experiments.data.text.corpus_cache import cached_tokens, file_bytes
 from experiments.errors import UserError
+from tests.experiments.data.locations import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[4]
 CHUNKS = [np.array([1, 2, 3], np.uint16), np.array([], np.uint16), np.array([65535], np.uint16)]
 
 # Writes without end, and says so once something is on the disk.
