@@ -1,4 +1,4 @@
-"""Optional packages for data, above all the Hugging Face hub's `datasets`, and their errors."""
+"""Packages that read and fetch data: optional ones, the hub's `datasets`, and their errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 
 from experiments.errors import UserError
 from experiments.network import SECONDS, within
+
+# Advice for data that libraries fetch below data_root.
+FETCH = "set data_root to where it lies, or task.download=true to fetch it"
+REPLACE = "delete what is broken there and set task.download=true to fetch it"
 
 
 def import_optional(key: str, *names: str) -> Any:

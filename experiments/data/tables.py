@@ -27,6 +27,7 @@ from torch import Tensor
 from experiments.data.array_file import read_array
 from experiments.data.base import Batch, Source
 from experiments.data.contents import Part, digest
+from experiments.data.packages import FETCH, REPLACE
 from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import require_answer
 
@@ -37,8 +38,6 @@ _COVERTYPE_FEATURES = 54
 # Where scikit-learn fetches from.
 _COVERTYPE_URL = "https://ndownloader.figshare.com"
 _OPENML_URL = "https://www.openml.org"
-
-_ADVICE = "set data_root to where it lies, or task.download=true to fetch it"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def covertype(root: Path, *, download: bool) -> TableData:
     """
     folder = root / "covertype"
     if not download and not folder.is_dir():
-        raise MissingError(f"covertype: no such folder: {folder}; {_ADVICE}")
+        raise MissingError(f"covertype: no such folder: {folder}; {FETCH}")
     # `fetch_covtype` keeps its arrays under these names. It is called only to fetch them: it would
     # read them as joblib does, which runs code.
     samples, targets = folder / "samples_py3", folder / "targets_py3"
@@ -103,8 +102,7 @@ def covertype(root: Path, *, download: bool) -> TableData:
     # The kind of exception depends on where a file is torn.
     except Exception as error:
         raise MissingError(
-            f"covertype: missing or broken in {folder}: {reason_of(error)}; "
-            "delete what is broken there and set task.download=true to fetch it"
+            f"covertype: missing or broken in {folder}: {reason_of(error)}; {REPLACE}"
         ) from error
     return _split(features, labels)
 
@@ -120,7 +118,7 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
         _require_cached(cache / "openml.org", name, version)
     except UserError as missing:
         if not download:
-            raise MissingError(f"{title}: {missing}; {_ADVICE}") from missing
+            raise MissingError(f"{title}: {missing}; {FETCH}") from missing
         try:
             require_answer(_OPENML_URL)
         except OSError as error:

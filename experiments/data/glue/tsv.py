@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.data.glue.tasks import DATASETS, Examples, Split, label_of
+from experiments.data.glue.tasks import DATASETS, SENTENCES, Examples, Split, label_of
 from experiments.errors import UserError
 
 
@@ -26,8 +26,6 @@ class Layout:
     words: bool = False
     broken_lines: bool = False
 
-
-SENTENCES = ("sentence1", "sentence2")
 
 LAYOUTS = {
     "cola": Layout("CoLA", ("sentence",), "label", ("source", "label", "star", "sentence")),

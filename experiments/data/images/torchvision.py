@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from experiments.data.images.sources import ImageData, InMemory, Normalisation
+from experiments.data.packages import FETCH, REPLACE
 from experiments.errors import MissingError
 from experiments.network import require_answer
 
@@ -20,7 +21,7 @@ _CLASSES: dict[str, type[datasets.CIFAR10] | type[datasets.MNIST]] = {
     "fashion_mnist": datasets.FashionMNIST,
 }
 
-# What torchvision raises: for missing files and checksums, without network, for torn files (its
+# Exceptions of torchvision: for missing files and checksums, without network, for torn files (its
 # reader of idx files asserts).
 _FAILURES = (RuntimeError, OSError, ValueError, AssertionError, EOFError)
 
@@ -52,19 +53,14 @@ def _read(root: Path, name: str, train: bool, download: bool) -> tuple[Tensor, T
     """The images, uint8 N×C×H×W, and their labels, int64 N."""
     folder = torchvision_folder(root, name)
     if not download and not folder.is_dir():
-        raise MissingError(
-            f"{name}: no such folder: {folder}; set data_root to where it lies, "
-            "or task.download=true to fetch it"
-        )
+        raise MissingError(f"{name}: no such folder: {folder}; {FETCH}")
     try:
         part = _part(_CLASSES[name], root, train, download)
     except _FAILURES as error:
         if download:
             raise MissingError(f"{name}: could not be downloaded to {folder}: {error}") from error
-        raise MissingError(
-            f"{name}: missing or broken in {folder}: {error or 'torn file'}; "
-            "delete what is broken there and set task.download=true to fetch it"
-        ) from error
+        reason = f"{error or 'torn file'}; {REPLACE}"
+        raise MissingError(f"{name}: missing or broken in {folder}: {reason}") from error
     pixels = torch.as_tensor(part.data)
     pixels = pixels[:, None] if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
     return pixels.contiguous(), torch.as_tensor(part.targets).long()
