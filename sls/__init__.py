@@ -1,30 +1,56 @@
 """Learning-rate-free line-search optimizers for PyTorch.
 
-from sls import PeakSLS
+    from sls import PeakSLS
 
-optimizer = PeakSLS(model.parameters(), total_steps=len(loader))
-for inputs, targets in loader:
-    loss = optimizer.step(lambda: criterion(model(inputs), targets))
+    optimizer = PeakSLS(model.parameters(), total_steps=len(loader))
+    for inputs, targets in loader:
+        loss = optimizer.step(lambda: criterion(model(inputs), targets))
+
+Which file answers which question:
+
+| question | file |
+| --- | --- |
+| What does each optimizer do? | `sls`, `adam_sls`, `alsals`, `salsa`, `peak_sls` |
+| What happens in `step()`? | `closure_optimizer`, then `line_search` or `peak_sls` |
+| When does a search stop shrinking the step? | `search` |
+| When is a trial accepted? | `conditions` |
+| Which way does a step go, and what is its slope? | `directions` |
+| Where does the next search start, and is one due? How is a step annealed? | `step_sizes` |
+| What is too small or too large a step? | `bounds` |
+| When does a mini-batch say nothing about the step? | `evidence` |
+| How does `PeakSLS` choose its step? | `peak`: the rule; `judge`: the evidence; `net`: after it |
+| Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
+| How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
+| What did a step do? | `record` |
+| Which settings are there, and what do errors say? | `settings` |
+| What does the optimizer warn about? | `hints` |
+| How are lists of tensors computed with? | `parameters`, `arithmetic` |
 """
 
+from sls import conditions, directions
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
+from sls.conditions import Condition
+from sls.directions import Direction
 from sls.line_search import LineSearch
-from sls.peak_record import PeakRecord
 from sls.peak_sls import PeakSLS
-from sls.record import Status, StepRecord
+from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
-from sls.sgd_sls import SLS
+from sls.sls import SLS
 
 __all__ = [
     "ALSALS",
     "SLS",
     "AdamSLS",
+    "Condition",
+    "Direction",
     "LineSearch",
     "PeakRecord",
     "PeakSLS",
     "SaLSA",
     "Status",
     "StepRecord",
+    "conditions",
+    "directions",
 ]
 __version__ = "0.1.0"

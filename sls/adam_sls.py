@@ -6,7 +6,7 @@ from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from sls.conditions import Armijo, Memory
+from sls.conditions import Armijo
 from sls.directions import MomentumFreeAdam
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
@@ -71,9 +71,10 @@ class AdamSLS(LineSearch):
 
     @property
     def direction(self) -> MomentumFreeAdam:
-        """Momentum-free Adam searched, Adam taken."""
+        """Momentum-free Adam's direction searched, Adam's taken."""
         return MomentumFreeAdam()
 
-    def condition(self, memory: Memory, slope: float) -> Armijo:
-        """Armijo's."""
-        return Armijo(self.param_groups[0]["c"], slope)
+    @property
+    def condition(self) -> Armijo:
+        """Armijo's condition."""
+        return Armijo(self.param_groups[0]["c"])

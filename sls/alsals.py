@@ -6,11 +6,10 @@ from typing import Any, Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from sls.conditions import Memory, RatioArmijo, SmoothedArmijo
-from sls.directions import Adam
+from sls.conditions import RatioArmijo, SmoothedArmijo
+from sls.directions import FIRST_DIFFERENCE, Adam
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
-from sls.slopes import FIRST_DIFFERENCE
 
 
 class ALSALS(LineSearch):
@@ -98,15 +97,15 @@ class ALSALS(LineSearch):
 
     @property
     def direction(self) -> Adam:
-        """Adam's, with momentum."""
+        """Adam's direction with momentum, searched and taken."""
         return Adam()
 
-    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo | RatioArmijo:
-        """Smoothed Armijo, by the paper's means or by ratio."""
+    @property
+    def condition(self) -> SmoothedArmijo | RatioArmijo:
+        """The smoothed Armijo condition, with the paper's means or by ratio."""
         group = self.param_groups[0]
-        if group["smoothing"] == "ratio":
-            return RatioArmijo(group["c"], group["beta3"], memory.h, memory.s, slope)
-        return SmoothedArmijo.with_slope(group["c"], group["beta3"], memory, slope)
+        smoothed = RatioArmijo if group["smoothing"] == "ratio" else SmoothedArmijo
+        return smoothed(group["c"], group["beta3"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` saved; smoothing was the paper's where it does not say.

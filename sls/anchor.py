@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sls.slopes import exact_slope
+from sls.arithmetic import real, swap
+from sls.directions import exact_slope
+from sls.parameters import States
 
-States = dict[Tensor, dict[str, Any]]
 NAME = "anchor"
 
 
@@ -40,7 +40,7 @@ class Anchor:
     def slope(self, device: torch.device) -> Tensor:
         """`⟨∇f_k(w_k), a − w_k⟩`, a scalar on `device`: > 0 where going on still descends."""
         pairs = (
-            ([_real(param.grad)], [_real(anchor) - _real(param.detach())])
+            ([real(param.grad)], [real(anchor) - real(param.detach())])
             for param, anchor in self._anchored()
             if param.grad is not None
         )
@@ -89,14 +89,4 @@ class Anchor:
 
     def _exchange(self) -> None:
         for param, anchor in self._anchored():
-            _exchange(param.detach(), anchor)
-
-
-def _exchange(one: Tensor, other: Tensor) -> None:
-    kept = other.clone()
-    other.copy_(one)
-    one.copy_(kept)
-
-
-def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+            swap(param.detach(), anchor)

@@ -1,7 +1,7 @@
-"""Arithmetic on lists of tensors: torch's foreach kernels, or a plain loop.
+"""Arithmetic on lists of tensors, by torch's foreach kernels or by a plain loop; reading numbers.
 
-Both give the same numbers. The loop takes what the kernels do not, tensor subclasses above all.
-Functions that end in an underscore write into their first argument.
+Kernels and loop give the same numbers. The loop takes what the kernels do not, tensor subclasses
+above all. Functions that end in an underscore write into their first argument.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tensors = list[Tensor]
 
 
 class Arithmetic(Protocol):
-    """What directions and positions need, on lists of equal length."""
+    """The operations that directions and positions need, on lists of equal length."""
 
     def copy_(self, xs: Tensors, ys: Tensors) -> None:
         """`x ← y`."""
@@ -182,10 +182,33 @@ LOOP: Arithmetic = Loop()
 
 
 def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
-    """The kernels where asked for, or, with None, where all are plain tensors.
+    """The foreach kernels if `foreach`, or, with None, where all parameters are plain tensors.
 
     The kernels refuse empty lists, so no parameters means the loop.
     """
     if foreach is None:
         foreach = all(type(param) in (Tensor, torch.nn.Parameter) for param in params)
     return FOREACH if foreach and params else LOOP
+
+
+def real(tensor: Tensor) -> Tensor:
+    """The tensor, a complex one as its real view."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def swap(one: Tensor, other: Tensor) -> None:
+    """Exchange the values of two tensors, in place."""
+    kept = other.clone()
+    other.copy_(one)
+    one.copy_(kept)
+
+
+def read(*numbers: Tensor) -> list[float]:
+    """Several scalars on the host in one synchronisation, in the best precision among them."""
+    device = numbers[0].device
+    dtype = torch.float32
+    for number in numbers:
+        dtype = torch.promote_types(dtype, number.dtype)
+    return [
+        float(x) for x in torch.stack([n.to(device=device, dtype=dtype) for n in numbers]).tolist()
+    ]

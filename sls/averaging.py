@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from sls.arithmetic import choose
+from sls.arithmetic import choose, real, swap
+from sls.parameters import States
 from sls.replay import Replay
 
-States = dict[Tensor, dict[str, Any]]
 Forwards = Callable[[], object] | Iterable[Callable[[], object]]
 NAME = "average"
 GAMMA = 8
@@ -38,8 +38,8 @@ def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bo
         if param in states and NAME not in states[param]:
             states[param][NAME] = param.detach().clone()
     averaged = _averaged(params, states)
-    averages = [_real(states[param][NAME]) for param in averaged]
-    current = [_real(param.detach()) for param in averaged]
+    averages = [real(states[param][NAME]) for param in averaged]
+    current = [real(param.detach()) for param in averaged]
     choose(foreach, averaged).lerp_(averages, current, weight_of_step(t))
 
 
@@ -47,11 +47,13 @@ def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bo
 def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
     """Within, parameters and averages have changed places; afterwards both are back, to the bit."""
     averaged = _averaged(params, states)
-    _exchange(averaged, states)
+    for param in averaged:
+        swap(param.detach(), states[param][NAME])
     try:
         yield
     finally:
-        _exchange(averaged, states)
+        for param in averaged:
+            swap(param.detach(), states[param][NAME])
 
 
 @contextmanager
@@ -95,16 +97,3 @@ def _estimate(forwards: Iterable[Callable[[], object]]) -> None:
 
 def _averaged(params: Sequence[Tensor], states: States) -> list[Tensor]:
     return [param for param in params if NAME in states.get(param, {})]
-
-
-@torch.no_grad()
-def _exchange(params: Sequence[Tensor], states: States) -> None:
-    for param in params:
-        average = states[param][NAME]
-        kept = param.detach().clone()
-        param.copy_(average)
-        average.copy_(kept)
-
-
-def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

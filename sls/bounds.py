@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from sls.arithmetic import Tensors
+from sls.arithmetic import Tensors, read
 from sls.parameters import GroupTensors
-from sls.reading import read
 
 SMALL, LARGE = 1e-6, 1e4
 """Between these a step is not looked at."""

@@ -1,108 +1,128 @@
-"""When a trial step is accepted. No torch.
+"""Conditions: when a trial step is accepted. No torch.
 
 Notation: `p = ⟨g, d⟩` is the slope, `Δ(η) = f(w) − f(w − η·d)` the decrease of a trial.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a condition remembers from step to step: running means h and s, 0 where unused."""
+    """The numbers that a condition remembers from step to step; saved with the optimizer's state.
+
+    Both are 0 before the first step, and again after a search that failed.
+
+    Attributes:
+        h: for the smoothed conditions, the running mean of the decreases.
+        s: for the smoothed conditions, the running mean of the slopes, or of η·p.
+    """
 
     h: float = 0.0
     s: float = 0.0
 
 
 class Condition(Protocol):
-    """Judges a trial by its step and its decrease."""
+    """The condition under which a trial with step η is accepted: `Δ(η) ≥ least_decrease(η)`.
 
-    def holds(self, step_size: float, decrease: float) -> bool:
-        """Whether the trial is accepted."""
-        ...
+    A condition of your own derives from this class and defines `least_decrease`; the other
+    methods have defaults. Its constants are its own attributes, its memory is a `Memory`: a
+    condition does not change, since one object serves all steps.
 
-    def largest_loss(self, step_size: float, loss: float) -> float:
-        """The largest loss after the step that is accepted, with `loss` before it."""
-        ...
+    Example:
+        Accept every trial that does not raise the loss:
 
-    def memory_after(self, step_size: float, decrease: float) -> Memory:
-        """What to remember once the trial with this step and decrease is kept."""
-        ...
+        >>> from sls import Condition
+        >>> class NoRise(Condition):
+        ...     def least_decrease(self, step_size, slope, memory):
+        ...         return 0.0
+        >>> NoRise().holds(step_size=0.1, decrease=0.5, slope=2.0, memory=None)
+        True
+    """
+
+    @abstractmethod
+    def least_decrease(self, step_size: float, slope: float, memory: Memory) -> float:
+        """The least decrease of the loss that is accepted.
+
+        Args:
+            step_size: η of the trial.
+            slope: p, the decrease per unit step that a linear model of the loss predicts.
+            memory: what `memory_after` returned in the last accepted step.
+        """
+
+    def holds(self, step_size: float, decrease: float, slope: float, memory: Memory) -> bool:
+        """Whether a trial with this decrease is accepted; called with finite numbers only."""
+        return decrease >= self.least_decrease(step_size, slope, memory)
+
+    def memory_after(
+        self, step_size: float, decrease: float, slope: float, memory: Memory
+    ) -> Memory:
+        """The memory after the trial with this step and decrease is kept."""
+        return memory
 
 
 @dataclass(frozen=True, slots=True)
-class Armijo:
-    """`Δ(η) ≥ c·η·p`: the loss falls by at least the share c of what the slope promises.
+class Armijo(Condition):
+    """Armijo's condition `Δ(η) ≥ c·η·p`: the share c of the decrease that the slope predicts.
 
     Source: Armijo (1966); for mini-batches Vaswani et al. (2019), arXiv 1905.09997.
+
+    Attributes:
+        c: the share, in (0, 1).
     """
 
     c: float
-    slope: float
 
-    def holds(self, step_size: float, decrease: float) -> bool:
-        """Whether the decrease is large enough."""
-        return decrease >= self.c * step_size * self.slope
-
-    def largest_loss(self, step_size: float, loss: float) -> float:
-        """Armijo's line `f(w) − c·η·p`."""
-        return loss - self.c * step_size * self.slope
-
-    def memory_after(self, step_size: float, decrease: float) -> Memory:
-        """Nothing."""
-        return Memory()
+    def least_decrease(self, step_size: float, slope: float, memory: Memory) -> float:
+        """`c·η·p`."""
+        return self.c * step_size * slope
 
 
 @dataclass(frozen=True, slots=True)
-class SmoothedArmijo:
+class SmoothedArmijo(Condition):
     """`β₃·h + (1−β₃)·Δ(η) ≥ c'·η·s`, with running means h of the decrease and s of the slope.
 
-    `c' = c` where `s > 0` and `1/c` where not: a direction with momentum need not descend, and
-    then the loss may only rise by a bounded amount.
+    `s ← β₃·s + (1−β₃)·p` before the search. `c' = c` where `s > 0` and `1/c` where not: a
+    direction with momentum need not descend, and then the loss may only rise by a bounded amount.
 
     Source: Kenneweg et al. (2024), arXiv 2403.18519.
 
     Attributes:
         c: the share, in (0, 1).
-        beta3: the factor `β₃` of both means.
-        h: the running mean of the decreases of earlier steps.
-        s: the running mean of the slopes, this step's included.
+        beta3: the factor `β₃` of both means, in [0, 1).
     """
 
     c: float
     beta3: float
-    h: float
-    s: float
 
-    @classmethod
-    def with_slope(cls, c: float, beta3: float, memory: Memory, slope: float) -> SmoothedArmijo:
-        """The condition of a step with this slope, which enters the mean s at once."""
-        return cls(c, beta3, memory.h, running_mean(memory.s, slope, beta3))
+    def least_decrease(self, step_size: float, slope: float, memory: Memory) -> float:
+        """`(c'·η·s − β₃·h)/(1−β₃)`; in the first steps of a run far below 0."""
+        wanted = self._wanted(step_size, slope, memory)
+        return (wanted - self.beta3 * memory.h) / (1 - self.beta3)
 
-    def holds(self, step_size: float, decrease: float) -> bool:
-        """Whether the smoothed decrease is large enough."""
-        smoothed = running_mean(self.h, decrease, self.beta3)
-        return smoothed >= self._share() * step_size * self.s
+    def holds(self, step_size: float, decrease: float, slope: float, memory: Memory) -> bool:
+        """The condition as published; it rounds otherwise than `least_decrease`."""
+        smoothed = running_mean(memory.h, decrease, self.beta3)
+        return smoothed >= self._wanted(step_size, slope, memory)
 
-    def largest_loss(self, step_size: float, loss: float) -> float:
-        """The line `f(w) + (β₃·h − c'·η·s)/(1−β₃)`; the first trials of a run move it far up."""
-        wanted = self._share() * step_size * self.s
-        return loss + (self.beta3 * self.h - wanted) / (1 - self.beta3)
+    def memory_after(
+        self, step_size: float, decrease: float, slope: float, memory: Memory
+    ) -> Memory:
+        """Both means, with the decrease of the trial that is kept and the step's slope."""
+        return Memory(
+            running_mean(memory.h, decrease, self.beta3), running_mean(memory.s, slope, self.beta3)
+        )
 
-    def memory_after(self, step_size: float, decrease: float) -> Memory:
-        """Both means; h with the decrease of the trial that is kept."""
-        return Memory(running_mean(self.h, decrease, self.beta3), self.s)
-
-    def _share(self) -> float:
-        """The c' of the condition."""
-        return self.c if self.s > 0 else 1 / self.c
+    def _wanted(self, step_size: float, slope: float, memory: Memory) -> float:
+        s = running_mean(memory.s, slope, self.beta3)
+        return (self.c if s > 0 else 1 / self.c) * step_size * s
 
 
 @dataclass(frozen=True, slots=True)
-class RatioArmijo:
+class RatioArmijo(Condition):
     """`h_try/s_try ≥ c`, written `h_try ≥ c·s_try`: means of decreases made and promised.
 
     `h_try = β₃·h + (1−β₃)·Δ(η)` and `s_try = β₃·s + (1−β₃)·η·p`: unlike in `SmoothedArmijo` each
@@ -111,41 +131,35 @@ class RatioArmijo:
     bias correction, which would cancel. A step along a direction that does not descend promises
     a rise, and is paid for by the steps before it.
 
-    Source: this project's; the paper's smoothing (Kenneweg et al. 2024, arXiv 2403.18519)
-    without its windfall.
+    Source: this project; the paper's smoothing (Kenneweg et al. 2024, arXiv 2403.18519) without
+    its windfall.
 
     Attributes:
         c: the share, in (0, 1).
-        beta3: the factor `β₃` of both means.
-        h: the running mean of the decreases of earlier steps.
-        s: the running mean of what their slopes promised, `η·p`.
-        slope: this step's slope p.
+        beta3: the factor `β₃` of both means, in [0, 1).
     """
 
     c: float
     beta3: float
-    h: float
-    s: float
-    slope: float
 
-    def holds(self, step_size: float, decrease: float) -> bool:
-        """Whether the mean decrease is large enough."""
-        smoothed = running_mean(self.h, decrease, self.beta3)
-        return smoothed >= self.c * self._promised(step_size)
+    def least_decrease(self, step_size: float, slope: float, memory: Memory) -> float:
+        """`c·η·p − β₃·(h − c·s)/(1−β₃)`: Armijo's, less the balance of the steps before."""
+        balance = memory.h - self.c * memory.s
+        return self.c * step_size * slope - self.beta3 * balance / (1 - self.beta3)
 
-    def largest_loss(self, step_size: float, loss: float) -> float:
-        """The line `f(w) + β₃·(h − c·s)/(1−β₃) − c·η·p`: Armijo's, moved up by the balance."""
-        balance = self.h - self.c * self.s
-        asked = self.c * step_size * self.slope
-        return loss + self.beta3 * balance / (1 - self.beta3) - asked
+    def holds(self, step_size: float, decrease: float, slope: float, memory: Memory) -> bool:
+        """The condition as written above; it rounds otherwise than `least_decrease`."""
+        after = self.memory_after(step_size, decrease, slope, memory)
+        return after.h >= self.c * after.s
 
-    def memory_after(self, step_size: float, decrease: float) -> Memory:
+    def memory_after(
+        self, step_size: float, decrease: float, slope: float, memory: Memory
+    ) -> Memory:
         """Both means, with the decrease and the promise of the trial that is kept."""
-        return Memory(running_mean(self.h, decrease, self.beta3), self._promised(step_size))
-
-    def _promised(self, step_size: float) -> float:
-        """The mean s_try."""
-        return running_mean(self.s, step_size * self.slope, self.beta3)
+        return Memory(
+            running_mean(memory.h, decrease, self.beta3),
+            running_mean(memory.s, step_size * slope, self.beta3),
+        )
 
 
 def running_mean(mean: float, value: float, beta: float) -> float:

@@ -1,4 +1,4 @@
-"""Search directions d, so that a step is `w ← w − η·d`.
+"""Search directions d, so that a step is `w ← w − η·d`, and their slope `p = ⟨g, d⟩`.
 
 A direction is made from the moments as they will be after the step, without writing them: they
 are written by `commit`, once the step is accepted, so that a failed step leaves no trace.
@@ -7,65 +7,103 @@ are written by `commit`, once the step is accepted, so that a failed step leaves
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from sls.arithmetic import Tensors
 from sls.parameters import GroupTensors
 
+FIRST_DIFFERENCE, LAST_DIFFERENCE = 5e-9, 1.0
+
 
 class Direction(Protocol):
-    """Where to search, and where to go.
+    """A direction d: trials go to `w − η·d`, and so does the step.
+
+    A direction of your own derives from this class and defines `searched`; the other methods
+    have defaults, for a direction without state that is taken as it was searched. One object
+    serves all parameter groups and all steps. State that changes belongs into
+    `group.state_tensors`, written in `commit`: then it is part of the optimizer's `state_dict`,
+    and a step that fails leaves it alone.
 
     Attributes:
-        takes_what_it_searched: whether the two are the same, so that the point kept is the
-            point that was tested.
+        takes_what_it_searched: whether `searched` and `taken` are the same, so that the point
+            kept is the point that was tested.
+
+    Example:
+        The sign of the gradient:
+
+        >>> from sls import Direction
+        >>> class Sign(Direction):
+        ...     def searched(self, group):
+        ...         return [grad.sign() for grad in group.grads]
     """
 
-    takes_what_it_searched: bool
+    takes_what_it_searched: bool = True
 
+    @abstractmethod
     def searched(self, group: GroupTensors) -> Tensors:
-        """The direction along which trials are made."""
-        ...
+        """The direction along which trials are made; called before `commit`.
+
+        Args:
+            group: the parameters of one group that have a gradient: `group.params`,
+                `group.grads`, `group.settings`, `group.state_tensors(name)`. Complex tensors
+                appear as their real views.
+
+        Returns:
+            A tensor for each of `group.params`, of its shape, type and device; neither the
+            parameters nor the gradients are to be written to.
+        """
 
     def taken(self, group: GroupTensors) -> Tensors:
-        """The direction of the step that is taken."""
-        ...
+        """The direction of the step that is taken, as `searched` before `commit`."""
+        return self.searched(group)
 
     def commit(self, group: GroupTensors) -> None:
-        """Write the state as it is after the step."""
-        ...
+        """Write the state as it is after the step: once per step that moves the parameters.
+
+        Write in place into the tensors of `group.state_tensors(name)`, then call
+        `group.keep_state()`.
+        """
+        return
+
+
+def checked(direction: Tensors, group: GroupTensors) -> Tensors:
+    """The direction, if it has a tensor of the right shape for each of the group's parameters.
+
+    Raises:
+        ValueError: it has not; names the shapes.
+    """
+    wanted, given = ([tuple(x.shape) for x in xs] for xs in (group.params, direction))
+    if given != wanted:
+        raise ValueError(
+            "a direction must have one tensor per parameter with a gradient, of its shape; "
+            f"wanted {wanted}, got {given}"
+        )
+    return direction
 
 
 class CommittedFirst(Direction, Protocol):
-    """A direction for steps that are taken whatever they find, and so need no way back."""
+    """A direction for steps that are taken in any case, and so need no way back."""
 
+    @abstractmethod
     def committed(self, group: GroupTensors) -> Tensors:
-        """Commit, and the direction of the step, as `taken` would have given it before."""
-        ...
+        """Commit, and return the direction of the step, as `taken` would have before."""
 
 
-class SGD:
-    """`d = g`."""
-
-    takes_what_it_searched = True
+class SGD(Direction):
+    """The gradient, `d = g`."""
 
     def searched(self, group: GroupTensors) -> Tensors:
         """The gradient."""
         return group.grads
 
-    def taken(self, group: GroupTensors) -> Tensors:
-        """The gradient."""
-        return group.grads
 
-    def commit(self, group: GroupTensors) -> None:
-        """There is no state."""
-
-
-class MomentumSGD:
-    """`d = m`, `m ← β₁·m + g`: the heavy ball, searched and taken.
+class MomentumSGD(CommittedFirst):
+    """The heavy ball, `d = m` with `m ← β₁·m + g`, searched and taken.
 
     With a fixed step this is `torch.optim.SGD(momentum=β₁)`. A constant gradient ends in
     `d = g/(1−β₁)`.
@@ -73,18 +111,12 @@ class MomentumSGD:
     Source: Polyak (1964).
     """
 
-    takes_what_it_searched = True
-
     def searched(self, group: GroupTensors) -> Tensors:
         """The momentum as it will be after the step."""
         beta1, _ = group.settings["betas"]
         direction = group.arithmetic.mul(group.state_tensors("momentum_buffer"), beta1)
         group.arithmetic.add_(direction, group.grads, 1)
         return direction
-
-    def taken(self, group: GroupTensors) -> Tensors:
-        """The same."""
-        return self.searched(group)
 
     def commit(self, group: GroupTensors) -> None:
         """Write m."""
@@ -100,8 +132,8 @@ class MomentumSGD:
         return group.state_tensors("momentum_buffer")
 
 
-class Adam:
-    """`d = m̂/(√v̂ + ε)`, searched and taken.
+class Adam(CommittedFirst):
+    """Adam's direction with momentum, `d = m̂/(√v̂ + ε)`, searched and taken.
 
     `m̂ = m/(1−β₁ᵗ)`, `v̂ = v/(1−β₂ᵗ)` with `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`; t counts
     the steps in which the parameter had a gradient. This is `torch.optim.Adam`'s direction.
@@ -109,13 +141,7 @@ class Adam:
     Source: Kingma and Ba (2015), arXiv 1412.6980.
     """
 
-    takes_what_it_searched = True
-
     def searched(self, group: GroupTensors) -> Tensors:
-        """Adam's direction with momentum."""
-        return _adam(group)
-
-    def taken(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
         return _adam(group)
 
@@ -129,8 +155,10 @@ class Adam:
         return _adam_of_kept_moments(group)
 
 
-class MomentumFreeAdam:
-    """`d = g/(√v̂ + ε)` searched, Adam's `m̂/(√v̂ + ε)` taken: not the point that was tested.
+class MomentumFreeAdam(Direction):
+    """Momentum-free Adam `d = g/(√v̂ + ε)` searched, Adam's `m̂/(√v̂ + ε)` taken.
+
+    The point that is kept is therefore not the point that was tested.
 
     The papers' choice for Adam-SLS (Vaswani et al. 2020, arXiv 2006.06835) and SaLSa.
     """
@@ -209,3 +237,39 @@ def _commit_moments(group: GroupTensors) -> None:
 
 def _steps_after(group: GroupTensors) -> Sequence[int]:
     return [state.get("step", 0) + 1 for state in group.states]
+
+
+def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:
+    """`p = ⟨g, d⟩` over all (gradients, direction) pairs, in float32 or better, on `device`."""
+    partial = [
+        _dot(g, d).to(device, non_blocking=True)
+        for gradients, direction in pairs
+        for g, d in zip(gradients, direction, strict=True)
+    ]
+    if not partial:
+        return torch.zeros((), device=device)
+    dtype = torch.float64 if any(x.dtype == torch.float64 for x in partial) else torch.float32
+    return torch.stack([x.to(dtype) for x in partial]).sum()
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.dot(x.reshape(-1).to(dtype), y.reshape(-1).to(dtype))
+
+
+def finite_difference_slope(loss: float, loss_at: Callable[[float], float]) -> float:
+    """`p ≈ (f(w) − f(w − ε·d))/ε`, the estimate of the ALSALS paper (arXiv 2403.18519).
+
+    ε is 5e-9 and grows tenfold while the difference is exactly zero, up to 1. In float32 the
+    result is rounding noise; the optimizers' default is the exact slope.
+
+    Args:
+        loss: `f(w)`.
+        loss_at: `f(w − ε·d)`, one forward pass a call.
+    """
+    eps = FIRST_DIFFERENCE
+    estimate = (loss - loss_at(eps)) / eps
+    while estimate == 0 and eps * 10 <= LAST_DIFFERENCE:
+        eps *= 10
+        estimate = (loss - loss_at(eps)) / eps
+    return estimate

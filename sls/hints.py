@@ -8,9 +8,9 @@ import warnings
 import torch
 from torch import Tensor
 
+from sls.arithmetic import read
 from sls.closure import Evaluation
 from sls.evidence import repeats
-from sls.reading import read
 from sls.record import Ended
 
 REFUSED_IN_A_ROW = 10

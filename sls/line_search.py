@@ -1,9 +1,9 @@
-"""The base of all backtracking optimizers: one step, put together from its parts.
+"""The base of all line searches: one step, put together from its parts.
 
     evaluate loss and gradients → direction and slope → search → move, decay, remember
 
-What differs between optimizers is a direction (`directions`), a condition (`conditions`) and how
-the start of a search grows (`step_sizes`). All state lives in `state` and `param_groups`.
+Line searches differ in their direction (`directions`), their condition (`conditions`) and the
+growth of the step between searches. All state lives in `state` and `param_groups`.
 """
 
 from __future__ import annotations
@@ -19,39 +19,41 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from sls import settings as checks
-from sls.arithmetic import Tensors
+from sls.arithmetic import Tensors, read
 from sls.bounds import SMALL, StepBounds
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.conditions import Condition, Memory, rounding
-from sls.directions import Direction
+from sls.conditions import Condition, rounding
+from sls.directions import Direction, checked, exact_slope, finite_difference_slope
 from sls.evidence import next_level, proves_nothing
 from sls.parameters import GroupTensors
-from sls.reading import read
 from sls.record import Status, StepRecord
-from sls.search import Outcome, SearchResult, backtrack
+from sls.search import SearchResult, backtrack
 from sls.settings import SharedSettings
-from sls.slopes import exact_slope, finite_difference_slope
-from sls.state import SearchState
-
-_FAILURE = {
-    Outcome.EXHAUSTED: Status.EXHAUSTED,
-    Outcome.FLOOR: Status.EXHAUSTED,
-    Outcome.NONFINITE: Status.NONFINITE_TRIALS,
-}
-_SUCCESS = {Outcome.ACCEPTED: Status.ACCEPTED, Outcome.FLOOR: Status.FLOOR}
+from sls.step_sizes import SearchState
 
 
 class LineSearch(ClosureOptimizer[StepRecord]):
-    """An optimizer whose step is found by backtracking on the mini-batch's own loss.
+    """The base class of the optimizers whose step is found by backtracking on the mini-batch.
 
-    Subclasses name a direction and a condition. `group["lr"]` is the accepted step, for readers
+    ```text
+    d ← direction(g),  p ← ⟨g, d⟩,  η ← η_{k−1}·growth
+    while not condition.holds(η, f(w) − f(w − η·d), p):
+        η ← δ·η
+    w ← w − η·d
+    ```
+
+    `SLS`, `AdamSLS`, `ALSALS` and `SaLSA` are subclasses that name a direction and a condition;
+    `Backtracking` is the one that takes yours. `group["lr"]` is the accepted step, for readers
     only: writing to it changes nothing.
 
     Args:
         params: parameters, (name, parameter) pairs, or parameter groups.
         own: the settings that this optimizer alone has.
-        shared: those that all have, as far as the user gave them.
+        shared: the settings that all line searches have, as far as the user gave them.
+
+    Attributes:
+        last_step: the `StepRecord` of the last step, or None before the first.
 
     Raises:
         TypeError: an unknown setting.
@@ -70,9 +72,10 @@ class LineSearch(ClosureOptimizer[StepRecord]):
     def direction(self) -> Direction:
         """The direction searched and the direction taken."""
 
+    @property
     @abstractmethod
-    def condition(self, memory: Memory, slope: float) -> Condition:
-        """The condition of a step with this slope."""
+    def condition(self) -> Condition:
+        """The condition under which a trial is accepted."""
 
     @property
     def growth(self) -> float:
@@ -84,8 +87,10 @@ class LineSearch(ClosureOptimizer[StepRecord]):
         return float(group["growth"] ** (1 / group.get("n_batches_per_epoch", 1)))
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> StepRecord:
-        """Search a step and take it."""
-        return _Step(self, evaluation, loss).run()
+        """Search a step and take it, or repeat the last one where no search is due."""
+        if self.param_groups[0]["search"] == "adaptive" and not self.search_state.search_is_due():
+            return _Step(self, evaluation, loss).repeat()
+        return _Step(self, evaluation, loss).search()
 
     @property
     def search_state(self) -> SearchState:
@@ -110,16 +115,11 @@ class _Step:
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.factor = optimizer.anneal_factor(self.before.k)
 
-    def run(self) -> StepRecord:
-        """Search and take the step, or repeat the last one where no search is due."""
-        if self.settings["search"] == "adaptive" and not self.before.search_is_due():
-            return self._repeat()
-        return self._search()
-
     # ------------------------------------------------------------------------------ searching
 
-    def _search(self) -> StepRecord:
-        searched = [self.direction.searched(group) for group in self.groups]
+    def search(self) -> StepRecord:
+        """Search a step and take it; parameters are where they were if anything raises."""
+        searched = [checked(self.direction.searched(group), group) for group in self.groups]
         for group in self.groups:
             group.remember_origin()
         try:
@@ -139,21 +139,18 @@ class _Step:
         slope_tensor = self._slope(searched, trial)
         # One synchronisation brings three numbers; each later trial costs one more.
         loss, p, first = read(self.loss, slope_tensor, trial(start))
-        if not (math.isfinite(loss) and math.isfinite(p)):
-            status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
-            result = SearchResult(start, first, 1, Outcome.NONFINITE)
-            return self._fail(status, loss, p, result, self.before)
-        if p == 0:
-            result = SearchResult(start, first, 1, Outcome.EXHAUSTED)
-            return self._fail(Status.IDLE, loss, p, result, self.before)
-        condition = self.optimizer.condition(self.before.memory, p)
+        refusal = _refusal(loss, p)
+        if refusal is not None:
+            return self._fail(loss, p, SearchResult(start, first, 1, refusal), self.before)
         if self._proves_nothing(loss, p, start, first):
             # Kept without a search, and without a word on where the next one starts.
-            result = SearchResult(start, first, 1, Outcome.ACCEPTED)
-            return self._accept(loss, p, result, condition, searched, self.before)
+            result = SearchResult(start, first, 1, Status.ACCEPTED)
+            return self._accept(loss, p, result, searched, self.before)
+        condition, memory = self.optimizer.condition, self.before.memory
 
         def holds(step_size: float, loss_next: float) -> bool:
-            return condition.holds(step_size, loss - loss_next + self._slack(loss, loss_next))
+            decrease = loss - loss_next + self._slack(loss, loss_next)
+            return condition.holds(step_size, decrease, p, memory)
 
         result = backtrack(
             lambda step_size: first if step_size == start else float(trial(step_size)),
@@ -164,10 +161,14 @@ class _Step:
             min_step=self.settings["min_step"],
             too_small=bounds.too_small,
         )
-        if result.kept and not self._rises_at_floor(loss, p, result):
-            after = self.before.after_search(result.step_size, result.trials)
-            return self._accept(loss, p, result, condition, searched, after)
-        return self._give_up(loss, p, result, trial)
+        if result.status is Status.FLOOR and p > 0 and not self._no_rise(loss, result.loss):
+            # The least step climbs where the slope promised descent.
+            result = replace(result, status=Status.EXHAUSTED)
+            return self._fail(loss, p, result, self._after_failure(result))
+        if not result.status.moved:
+            return self._give_up(loss, p, result, trial)
+        after = self.before.after_search(result.step_size, result.trials)
+        return self._accept(loss, p, result, searched, after)
 
     def _start(self, bounds: StepBounds) -> float:
         """The first step tried, within what the parameters' type can tell; they are at w."""
@@ -181,42 +182,40 @@ class _Step:
         loss: float,
         p: float,
         result: SearchResult,
-        condition: Condition,
         searched: list[Tensors],
         after: SearchState,
     ) -> StepRecord:
         for group, direction in zip(self.groups, searched, strict=True):
             if not self.direction.takes_what_it_searched:
-                group.move(result.step_size * self.factor, self.direction.taken(group))
+                group.move(result.step_size * self.factor, self._taken(group))
             elif self.factor != 1:
                 group.move(result.step_size * self.factor, direction)
-        memory = condition.memory_after(result.step_size, loss - result.loss)
+        memory = self.optimizer.condition.memory_after(
+            result.step_size, loss - result.loss, p, self.before.memory
+        )
         level = next_level(self.before.level, loss)
         self._finish(result.step_size, replace(after, h=memory.h, s=memory.s, level=level))
-        return self._record(_SUCCESS[result.outcome], loss, p, result, result.step_size)
+        return self._record(result.status, loss, p, result)
 
     def _give_up(
         self, loss: float, p: float, result: SearchResult, trial: Callable[[float], Tensor]
     ) -> StepRecord:
         """Take the fallback if it does not raise the loss, else nothing; start lower next time."""
-        after = self.before.after_failure(result.step_size, self.settings["init_step"])
-        if result.outcome is not Outcome.NONFINITE:
-            after = after.with_new_means()
+        after = self._after_failure(result)
         fallback = self.optimizer.fallback_step
-        if result.outcome is Outcome.EXHAUSTED and fallback is not None:
+        if result.status is Status.EXHAUSTED and fallback is not None:
             if fallback < result.step_size:
                 result = replace(result, step_size=fallback, loss=float(trial(fallback)))
-            if result.loss <= loss + self._slack(loss, result.loss):
-                return self._fall_back(loss, p, result, after)
-        return self._fail(_FAILURE[result.outcome], loss, p, result, after)
+            if self._no_rise(loss, result.loss):
+                for group in self.groups:
+                    group.move(result.step_size * self.factor, self._taken(group))
+                self._finish(result.step_size, after)
+                return self._record(Status.FALLBACK, loss, p, result)
+        return self._fail(loss, p, result, after)
 
-    def _fall_back(
-        self, loss: float, p: float, result: SearchResult, after: SearchState
-    ) -> StepRecord:
-        for group in self.groups:
-            group.move(result.step_size * self.factor, self.direction.taken(group))
-        self._finish(result.step_size, after)
-        return self._record(Status.FALLBACK, loss, p, result, result.step_size)
+    def _after_failure(self, result: SearchResult) -> SearchState:
+        after = self.before.after_failure(result.step_size, self.settings["init_step"])
+        return after if result.status is Status.NONFINITE_TRIALS else after.with_new_means()
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         for group in self.groups:
@@ -225,14 +224,15 @@ class _Step:
         self.optimizer.remember(replace(after, k=self.before.k + 1, last_searched=self.before.k))
         self.optimizer.report_step_size(step_size)
 
-    def _fail(
-        self, status: Status, loss: float, p: float, result: SearchResult, after: SearchState
-    ) -> StepRecord:
+    def _fail(self, loss: float, p: float, result: SearchResult, after: SearchState) -> StepRecord:
         """Parameters and moments stay as they were."""
         self._restore()
         k = self.before.k
         self.optimizer.remember(replace(after, k=k + 1, last_searched=k))
-        return self._record(status, loss, p, result, self.settings["lr"])
+        return self._record(result.status, loss, p, result)
+
+    def _taken(self, group: GroupTensors) -> Tensors:
+        return checked(self.direction.taken(group), group)
 
     def _restore(self) -> None:
         for group in self.groups:
@@ -240,43 +240,40 @@ class _Step:
 
     # ------------------------------------------------------------------------------ repeating
 
-    def _repeat(self) -> StepRecord:
+    def repeat(self) -> StepRecord:
         """Take the last step again, without a trial."""
         step_size = self.before.step_size
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
-        directions = [self.direction.taken(group) for group in self.groups]
+        directions = [self._taken(group) for group in self.groups]
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
         loss, p = read(self.loss, exact_slope(pairs, self.loss.device))
-        if not (math.isfinite(loss) and math.isfinite(p)):
-            status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
+        refusal = _refusal(loss, p)
+        if refusal is not None:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
-            return self._record(status, loss, p, None, self.settings["lr"])
-        if p == 0:
-            self.optimizer.remember(replace(self.before, k=self.before.k + 1))
-            return self._record(Status.IDLE, loss, p, None, self.settings["lr"])
+            return self._record(refusal, loss, p, None)
         taken = step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
             group.step(taken, direction, taken * group.settings["weight_decay"])
             self.direction.commit(group)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
-        return self._record(Status.REPEATED, loss, p, None, step_size)
+        return self._record(Status.REPEATED, loss, p, None)
 
     # -------------------------------------------------------------------------------- numbers
 
-    @property
-    def _eps(self) -> float:
-        """The roundings that count as no decrease needed, relative to the loss.
-
-        After a failed search one at least, whatever `tolerance` says: the step may be too small
-        for any decrease to be seen.
-        """
-        failed = self.before.failed_at is not None
-        tolerance = float(self.settings["tolerance"])
-        return (max(tolerance, 1.0) if failed else tolerance) * torch.finfo(self.loss.dtype).eps
-
     def _slack(self, loss: float, loss_next: float) -> float:
-        return rounding(loss, loss_next, self._eps)
+        """The part of a decrease that counts as rounding.
+
+        `tolerance` roundings; after a failed search at least one, whatever `tolerance` says: the
+        step may be too small for any decrease to be seen.
+        """
+        tolerance = float(self.settings["tolerance"])
+        if self.before.failed_at is not None:
+            tolerance = max(tolerance, 1.0)
+        return rounding(loss, loss_next, tolerance * torch.finfo(self.loss.dtype).eps)
+
+    def _no_rise(self, loss: float, loss_next: float) -> bool:
+        return loss_next <= loss + self._slack(loss, loss_next)
 
     def _proves_nothing(self, loss: float, p: float, step_size: float, loss_next: float) -> bool:
         return proves_nothing(
@@ -287,11 +284,6 @@ class _Step:
             level=self.before.level,
             eps=torch.finfo(self.loss.dtype).eps,
         )
-
-    def _rises_at_floor(self, loss: float, p: float, result: SearchResult) -> bool:
-        """Whether the least step was kept although it climbs where the slope promised descent."""
-        rises = result.loss > loss + self._slack(loss, result.loss)
-        return result.outcome is Outcome.FLOOR and p > 0 and rises
 
     def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
         pairs = ((g.grads, d) for g, d in zip(self.groups, searched, strict=True))
@@ -305,12 +297,12 @@ class _Step:
         )
 
     def _record(
-        self, status: Status, loss: float, p: float, result: SearchResult | None, step_size: float
+        self, status: Status, loss: float, p: float, result: SearchResult | None
     ) -> StepRecord:
         return StepRecord(
             loss=loss,
             loss_next=None if result is None else result.loss,
-            step_size=step_size,
+            step_size=self.settings["lr"],
             slope=p,
             trials=0 if result is None else result.trials,
             forwards=self.evaluation.forwards,
@@ -318,3 +310,12 @@ class _Step:
             status=status,
             factor=self.factor,
         )
+
+
+def _refusal(loss: float, p: float) -> Status | None:
+    """Why no step can be taken from here, if so."""
+    if not math.isfinite(loss):
+        return Status.NONFINITE_LOSS
+    if not math.isfinite(p):
+        return Status.NONFINITE_SLOPE
+    return Status.IDLE if p == 0 else None

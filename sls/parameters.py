@@ -1,20 +1,19 @@
-"""The tensors of one parameter group in one step, and moving them along `w − η·d`."""
+"""The tensors of one parameter group in one step, and moving the parameters to `w − η·d`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sls.arithmetic import Arithmetic, Tensors, choose
+from sls.arithmetic import Arithmetic, Tensors, choose, real
 
-GroupSettings = dict[str, Any]
+States = dict[Tensor, dict[str, Any]]
 
 
 class GroupTensors:
-    """The parameters of a group that have a gradient, with gradients and state.
+    """The parameters of one group that have a gradient, with their gradients and state.
 
     Complex tensors appear as their real views, so that all arithmetic is real and `⟨g, d⟩` is
     the real inner product.
@@ -25,10 +24,10 @@ class GroupTensors:
         grads: their gradients g.
         states: the optimizer's state of each parameter.
         settings: the group's settings.
-        arithmetic: how its lists are computed with.
+        arithmetic: the operations on its lists of tensors.
     """
 
-    def __init__(self, group: GroupSettings, states: dict[Tensor, dict[str, Any]]):
+    def __init__(self, group: dict[str, Any], states: States):
         with_gradient = [param for param in group["params"] if param.grad is not None]
         for param in with_gradient:
             if param.grad.is_sparse:
@@ -41,21 +40,23 @@ class GroupTensors:
         # A defaultdict would make an empty state of a look-up, even in a step that fails.
         self.states = [states.get(param, {}) for param in with_gradient]
         self._all_states = states
-        self._complex = [param.is_complex() for param in with_gradient]
         self.raw_params = with_gradient
-        self.params = self._real(param.detach() for param in with_gradient)
-        self.grads = self._real(param.grad for param in with_gradient)
+        self.params = [real(param.detach()) for param in with_gradient]
+        self.grads = [real(param.grad) for param in with_gradient]
         self._origin: Tensors = []
         self._state_tensors: dict[str, Tensors] = {}
 
     def state_tensors(self, name: str) -> Tensors:
-        """A tensor of each parameter's state; zeros, not kept yet, where it has none."""
+        """A tensor of each parameter's state, by name; zeros where it has none yet.
+
+        New zeros become part of the state in `keep_state`, so that a step that fails leaves none.
+        """
         if name not in self._state_tensors:
             self._state_tensors[name] = [
                 state[name] if name in state else torch.zeros_like(param)
                 for param, state in zip(self.raw_params, self.states, strict=True)
             ]
-        return self._real(self._state_tensors[name])
+        return [real(tensor) for tensor in self._state_tensors[name]]
 
     def keep_state(self) -> None:
         """Put the tensors that `state_tensors` made, and `states`, into the optimizer's state."""
@@ -93,7 +94,3 @@ class GroupTensors:
         """Set the gradients to 0, in place, where the scalar `bad` says so; nothing is read."""
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
-
-    def _real(self, tensors: Iterable[Tensor]) -> Tensors:
-        pairs = zip(tensors, self._complex, strict=True)
-        return [torch.view_as_real(x) if is_complex else x for x, is_complex in pairs]

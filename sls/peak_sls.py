@@ -14,22 +14,19 @@ from torch.optim.optimizer import ParamsT
 
 from sls import settings as checks
 from sls.anchor import Anchor
-from sls.arithmetic import Tensors
+from sls.arithmetic import Tensors, read
 from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.bounds import StepBounds
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, CommittedFirst, MomentumSGD
+from sls.directions import Adam, CommittedFirst, MomentumSGD, exact_slope
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
 from sls.parameters import GroupTensors
 from sls.peak import PeakState, Phase
-from sls.peak_record import PeakRecord
-from sls.reading import read
-from sls.record import Status
+from sls.record import PeakRecord, Status
 from sls.replay import NoReplay, Replay
-from sls.slopes import exact_slope
 
 
 @dataclass(frozen=True, slots=True)

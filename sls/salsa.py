@@ -6,7 +6,7 @@ from typing import Literal, Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from sls.conditions import Memory, SmoothedArmijo
+from sls.conditions import SmoothedArmijo
 from sls.directions import SGD, MomentumFreeAdam
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
@@ -97,7 +97,8 @@ class SaLSA(LineSearch):
         """Momentum-free Adam searched and Adam taken, or SGD for both."""
         return SGD() if self.param_groups[0]["direction"] == "sgd" else MomentumFreeAdam()
 
-    def condition(self, memory: Memory, slope: float) -> SmoothedArmijo:
-        """Smoothed Armijo."""
+    @property
+    def condition(self) -> SmoothedArmijo:
+        """The smoothed Armijo condition."""
         group = self.param_groups[0]
-        return SmoothedArmijo.with_slope(group["c"], group["beta3"], memory, slope)
+        return SmoothedArmijo(group["c"], group["beta3"])

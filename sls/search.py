@@ -1,4 +1,4 @@
-"""The backtracking loop, over a plain function of the step. No torch.
+"""Backtracking: shrinks the step until a condition holds, and decides when to stop. No torch.
 
 From a start `η₀`, while the condition fails, `η ← δ·η` (Armijo, 1966).
 """
@@ -8,20 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Outcome(StrEnum):
-    """How a search ended."""
-
-    ACCEPTED = "accepted"
-    """The condition held for the step."""
-    FLOOR = "floor"
-    """The condition failed, but the next step would have been below the least one; kept."""
-    EXHAUSTED = "exhausted"
-    """No trial was accepted; at least one of their losses was finite."""
-    NONFINITE = "nonfinite"
-    """No trial was accepted; none of their losses was finite."""
+from sls.record import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +20,13 @@ class SearchResult:
         step_size: the step `η` of the last trial.
         loss: its loss `f(w − η·d)`.
         trials: the number of trials made, at least 1.
-        outcome: whether the last trial is to be kept (`ACCEPTED`, `FLOOR`) or not.
+        status: how the search ended; the last trial is kept where `status.moved`.
     """
 
     step_size: float
     loss: float
     trials: int
-    outcome: Outcome
-
-    @property
-    def kept(self) -> bool:
-        """Whether the last trial is the point to stay at."""
-        return self.outcome in (Outcome.ACCEPTED, Outcome.FLOOR)
+    status: Status
 
 
 def backtrack(
@@ -56,11 +39,13 @@ def backtrack(
     min_step: float = 0.0,
     too_small: Callable[[float], bool] = lambda _step_size: False,
 ) -> SearchResult:
-    """Shrink the step from `start` until the condition holds.
+    """The last trial of a search that shrinks the step from `start` until the condition holds.
+
+    Its status is `ACCEPTED`, `FLOOR`, `EXHAUSTED`, or `NONFINITE_TRIALS` where no loss was finite.
 
     Args:
-        loss_at: the loss after a step of this size; evaluated once a trial.
-        holds: the condition, of a step and its loss; only asked about finite losses.
+        loss_at: the loss after a step of this size; evaluated once per trial.
+        holds: the condition, given a step and its loss; called with finite losses only.
         start: the first step tried, `η₀ > 0`.
         shrink: `δ` in (0, 1).
         max_trials: the greatest number of trials.
@@ -78,12 +63,12 @@ def backtrack(
         finite = math.isfinite(loss)
         any_finite = any_finite or finite
         if finite and holds(step_size, loss):
-            return SearchResult(step_size, loss, trial, Outcome.ACCEPTED)
+            return SearchResult(step_size, loss, trial, Status.ACCEPTED)
         at_floor = shrink * step_size < min_step
         if at_floor and finite:
-            return SearchResult(step_size, loss, trial, Outcome.FLOOR)
+            return SearchResult(step_size, loss, trial, Status.FLOOR)
         if at_floor or trial == max_trials or too_small(shrink * step_size):
             break
         step_size *= shrink
-    outcome = Outcome.EXHAUSTED if any_finite else Outcome.NONFINITE
-    return SearchResult(step_size, loss, trial, outcome)
+    status = Status.EXHAUSTED if any_finite else Status.NONFINITE_TRIALS
+    return SearchResult(step_size, loss, trial, status)

@@ -23,7 +23,6 @@ WITHOUT_TORCH = [
     "experiments.sweep.*",
     "experiments.tuning",
     "sls.conditions",
-    "sls.record",
     "sls.search",
     "sls.settings",
     "sls.step_sizes",

@@ -149,9 +149,10 @@ class _Before:
 
     def _accepts(self, optimizer: sls.LineSearch, loss: float, slope: float) -> Bound:
         """The loss up to which a trial is accepted, a straight line over the step."""
-        condition = optimizer.condition(self._memory, slope)
-        at_zero = condition.largest_loss(0.0, loss)
-        return Bound(at_zero, condition.largest_loss(1.0, loss) - at_zero)
+        condition = optimizer.condition
+        at_zero = loss - condition.least_decrease(0.0, slope, self._memory)
+        at_one = loss - condition.least_decrease(1.0, slope, self._memory)
+        return Bound(at_zero, at_one - at_zero)
 
 
 def _look_at_peak(

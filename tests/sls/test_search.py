@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sls.search import Outcome, backtrack
+from sls import Status
+from sls.search import backtrack
 
 SHRINK = st.floats(0.05, 0.95)
 START = st.floats(1e-6, 1e6)
@@ -26,11 +27,11 @@ def test_accepts_the_first_step_on_the_grid_that_satisfies_the_condition(
         max_trials=max_trials,
     )
     assert 1 <= result.trials <= max_trials
-    if result.outcome is Outcome.ACCEPTED:
+    if result.status is Status.ACCEPTED:
         assert result.step_size <= limit
         assert result.trials == 1 or result.step_size / shrink > limit * (1 - 1e-12)
     else:
-        assert result.outcome is Outcome.EXHAUSTED
+        assert result.status is Status.EXHAUSTED
         assert start * shrink ** (max_trials - 1) > limit * (1 - 1e-9)
 
 
@@ -55,19 +56,19 @@ def test_a_loss_that_is_not_finite_is_a_rejected_trial(bad: float) -> None:
         shrink=0.5,
         max_trials=10,
     )
-    assert (result.outcome, result.step_size, result.trials) == (Outcome.ACCEPTED, 0.25, 3)
+    assert (result.status, result.step_size, result.trials) == (Status.ACCEPTED, 0.25, 3)
 
 
 def test_says_when_no_trial_was_finite() -> None:
     result = backtrack(lambda eta: math.nan, lambda *_: True, start=1.0, shrink=0.5, max_trials=3)
-    assert (result.outcome, result.kept, result.trials) == (Outcome.NONFINITE, False, 3)
+    assert (result.status, result.trials) == (Status.NONFINITE_TRIALS, 3)
 
 
 def test_stops_at_the_least_step_and_keeps_it() -> None:
     result = backtrack(
         lambda eta: 1.0, lambda *_: False, start=1.0, shrink=0.5, max_trials=100, min_step=0.2
     )
-    assert (result.outcome, result.step_size, result.kept) == (Outcome.FLOOR, 0.25, True)
+    assert (result.status, result.step_size) == (Status.FLOOR, 0.25)
 
 
 def test_does_not_keep_a_least_step_whose_loss_is_not_finite() -> None:
@@ -79,4 +80,4 @@ def test_does_not_keep_a_least_step_whose_loss_is_not_finite() -> None:
         max_trials=100,
         min_step=0.2,
     )
-    assert (result.outcome, result.kept) == (Outcome.EXHAUSTED, False)
+    assert result.status is Status.EXHAUSTED

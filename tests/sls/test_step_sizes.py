@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA
-from sls.step_sizes import StepMeans, anneal_factor, search_is_due, search_start
+from sls.step_sizes import SearchState, anneal_factor
 
 STEP = st.floats(1e-8, 1e4)
 
 
 def test_the_first_search_grows_too() -> None:
-    assert search_start(None, init_step=0.1, growth=2.0) == 0.2
+    assert SearchState().start(init_step=0.1, growth=2.0) == 0.2
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_the_first_trial_is_that_of_the_published_codes(
 
 
 def test_later_searches_start_at_the_grown_step() -> None:
-    assert search_start(0.25, init_step=0.1, growth=2.0) == 0.5
+    assert SearchState(step_size=0.25).start(init_step=0.1, growth=2.0) == 0.5
 
 
 @given(total=st.integers(1, 10_000), anneal=st.floats(0.01, 1.0), data=st.data())
@@ -67,11 +68,10 @@ def test_no_annealing_without_a_length() -> None:
 
 @given(steps=st.lists(STEP, min_size=1, max_size=50))
 def test_pause_lies_between_one_and_ten(steps: list[float]) -> None:
-    means = None
+    state = SearchState()
     for step in steps:
-        means = StepMeans.after(means, step)
-    assert means is not None
-    assert 1 <= means.pause() <= 10
+        state = state.after_step(step)
+    assert 1 <= state.pause() <= 10
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,33 @@ def test_pause_lies_between_one_and_ten(steps: list[float]) -> None:
 def test_pause_is_the_inverse_of_the_ratios_distance_from_one(
     fast: float, slow: float, pause: int
 ) -> None:
-    assert StepMeans(fast, slow).pause() == pause
+    assert SearchState(fast=fast, slow=slow).pause() == pause
 
 
 def test_the_first_ten_steps_always_search() -> None:
-    steady = StepMeans(1.0, 1.0)
-    assert all(search_is_due(k, k - 1, steady) for k in range(10))
-    assert not search_is_due(10, 9, steady)
-    assert search_is_due(19, 9, steady)
+    assert all(steady(k, k - 1).search_is_due() for k in range(10))
+    assert not steady(10, 9).search_is_due()
+    assert steady(19, 9).search_is_due()
 
 
 def test_search_goes_on_until_one_has_succeeded() -> None:
-    assert search_is_due(500, 499, None)
+    assert SearchState(k=500, last_searched=499).search_is_due()
+
+
+def test_a_search_is_due_after_one_that_failed() -> None:
+    assert replace(steady(11, 10), failed_at=0.1).search_is_due()
+
+
+def test_the_start_comes_back_to_the_last_good_step_tenfold() -> None:
+    failed = SearchState(step_size=1.0).after_failure(1e-4, init_step=0.1)
+    assert failed.start(0.1, growth=1.1) == 1e-4
+    state, starts = failed, []
+    for _ in range(6):
+        state = state.after_search(state.start(0.1, growth=1.1), trials=1)
+        starts.append(state.step_size)
+    assert starts == pytest.approx([1e-4, 1e-3, 1e-2, 0.1, 1.0, 1.1])
+
+
+def steady(k: int, last_searched: int) -> SearchState:
+    """A state in which a search is due every ten steps."""
+    return SearchState(k=k, last_searched=last_searched, fast=1.0, slow=1.0)

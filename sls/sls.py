@@ -6,7 +6,7 @@ from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
-from sls.conditions import Armijo, Memory
+from sls.conditions import Armijo
 from sls.directions import SGD
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
@@ -78,9 +78,10 @@ class SLS(LineSearch):
 
     @property
     def direction(self) -> SGD:
-        """The gradient."""
+        """The gradient, searched and taken."""
         return SGD()
 
-    def condition(self, memory: Memory, slope: float) -> Armijo:
-        """Armijo's."""
-        return Armijo(self.param_groups[0]["c"], slope)
+    @property
+    def condition(self) -> Armijo:
+        """Armijo's condition."""
+        return Armijo(self.param_groups[0]["c"])
