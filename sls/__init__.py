@@ -11,6 +11,7 @@ Which file answers which question:
 | question | file |
 | --- | --- |
 | What does each optimizer do? | `sls`, `adam_sls`, `alsals`, `salsa`, `peak_sls` |
+| How do I bring a direction or a condition of my own? | `backtracking` |
 | What happens in `step()`? | `closure_optimizer`, then `line_search` or `peak_sls` |
 | When does a search stop shrinking the step? | `search` |
 | When is a trial accepted? | `conditions` |
@@ -30,6 +31,7 @@ Which file answers which question:
 from sls import conditions, directions
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
+from sls.backtracking import Backtracking
 from sls.conditions import Condition
 from sls.directions import Direction
 from sls.line_search import LineSearch
@@ -42,6 +44,7 @@ __all__ = [
     "ALSALS",
     "SLS",
     "AdamSLS",
+    "Backtracking",
     "Condition",
     "Direction",
     "LineSearch",
