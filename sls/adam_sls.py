@@ -13,28 +13,56 @@ from sls.settings import SharedSettings
 
 
 class AdamSLS(LineSearch):
-    """`w ← w − η·m̂/(√v̂+ε)`, with η found along `d = g/(√v̂+ε)`.
+    """Adam-SLS: Adam with an Armijo line search along its momentum-free direction.
 
-    The condition is `f(w) − f(w − ηd) ≥ c·η·Σ g²/(√v̂+ε)`. The point that was tested is not the
-    point that is kept: this is the paper's algorithm, and what `ALSALS` mends.
+    ```text
+    input: params w, c, init_step η₋₁, shrink δ, growth γ, n_batches_per_epoch b,
+           betas β₁, β₂, eps ε, weight_decay λ
+    for k = 0, 1, … do
+        g ← ∇f(w)                                     f: the loss of mini-batch k
+        m ← β₁·m + (1−β₁)·g,   m̂ ← m/(1−β₁ᵗ)          t = k + 1, all operations by element
+        v ← β₂·v + (1−β₂)·g²,  v̂ ← v/(1−β₂ᵗ)
+        d ← g/(√v̂ + ε)
+        η ← η_{k−1}·γ^{1/b}
+        while f(w) − f(w − η·d) < c·η·⟨g, d⟩ do
+            η ← δ·η
+        η_k ← η
+        w ← w − a_k·η·(m̂/(√v̂ + ε) + λ·w)              a_k: annealing, 1 without total_steps
+    ```
 
-    Source: Vaswani et al. (2020), arXiv 2006.06835, with the constants with which the ALSALS
-    paper compares (arXiv 2403.18519).
+    η has the unit of w. The point that was tested is not the point that is kept: this is the
+    paper's algorithm, and what `ALSALS` mends.
+
+    Source: Vaswani et al. (2020), arXiv 2006.06835, with the constants with which the ALSALS paper
+    compares (arXiv 2403.18519).
 
     Args:
-        params: parameters or parameter groups.
-        c: the share of the predicted decrease that is asked for, in (0, 1).
+        params: parameters or parameter groups, tensors of any shape.
+        c: the required share of the predicted decrease, in (0, 1).
         init_step: η₋₁, > 0; the first step tried is `η₋₁·γ^{1/b}`.
         shrink: δ, in (0, 1).
         growth: γ, the growth of the step over an epoch, ≥ 1.
-        n_batches_per_epoch: b; a search starts at `η_{k−1}·γ^{1/b}`.
-        betas: β₁ and β₂ of Adam's moments.
-        eps: ε of Adam's denominator.
-        **shared: what all line searches have, see `sls.settings.SharedSettings`.
+        n_batches_per_epoch: b, the number of steps per epoch.
+        betas: β₁ and β₂ of Adam's moments, each in [0, 1).
+        eps: ε of Adam's denominator, ≥ 0.
+        **shared: the settings of all line searches, see `sls.settings.SharedSettings`.
 
     Raises:
         TypeError: a setting is unknown.
         ValueError: a setting is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from sls import AdamSLS
+        >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+        >>> optimizer = AdamSLS([w], init_step=0.5, n_batches_per_epoch=10)
+        >>> for _ in range(4):
+        ...     loss = optimizer.step(lambda: w[0] ** 2 + 5 * w[1] ** 2)
+        ...     print(f"{loss:.2f} {optimizer.last_step.step_size:.2f}")
+        14.00 0.54
+        7.15 0.57
+        3.61 0.62
+        2.84 0.66
     """
 
     def __init__(
@@ -66,7 +94,16 @@ class AdamSLS(LineSearch):
 
     @classmethod
     def paper(cls, params: ParamsT, *, c: float = 0.1, weight_decay: float = 0.0) -> AdamSLS:
-        """The paper's algorithm to the letter: no allowance for rounding."""
+        """The paper's algorithm to the letter: no allowance for rounding, no annealing.
+
+        Args:
+            params: parameters or parameter groups.
+            c: the required share of the predicted decrease, in (0, 1).
+            weight_decay: decoupled, λ in `w ← w − η·λ·w`.
+
+        Raises:
+            ValueError: a setting is out of its range.
+        """
         return cls(params, c=c, weight_decay=weight_decay, tolerance=0.0)
 
     @property

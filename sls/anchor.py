@@ -1,4 +1,4 @@
-"""The anchor: a point that the parameters came from, looked back at from where they are.
+"""The anchor: a point that the parameters came from, at which later mini-batches look back.
 
 While the peak is looked for, `state[p]["anchor"]` holds a copy `a` of every parameter that has had
 a gradient: one copy, dropped when the peak is held. Decoupled weight decay shrinks the anchor as it

@@ -1,4 +1,4 @@
-"""The running average of the weights, and lending it to the parameters.
+"""The running average of the weights, and contexts in which the parameters are the average.
 
     x ← x + c_t·(w − x),   c_t = min(1, (1+γ)/(t+γ)),   γ = 8
 
@@ -45,7 +45,7 @@ def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bo
 
 @contextmanager
 def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
-    """Within, parameters and averages have changed places; afterwards both are back, to the bit."""
+    """A context in which parameters and averages are swapped, exact to the bit."""
     averaged = _averaged(params, states)
     for param in averaged:
         swap(param.detach(), states[param][NAME])
@@ -58,10 +58,10 @@ def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
 
 @contextmanager
 def statistics_of(forwards: Forwards, devices: Iterable[torch.device]) -> Iterator[None]:
-    """Within, BatchNorm's running statistics are the plain means over the forward passes.
+    """A context in which BatchNorm's running statistics are the means over the forward passes.
 
-    Those of every layer that the passes call and that keeps statistics. Afterwards they, all
-    other buffers and the random generators are what they were before.
+    This holds for every layer that the passes call and that keeps statistics. Afterwards all
+    buffers and the random generators are what they were before.
     """
     replay = Replay(devices)
     with replay.first_evaluation():

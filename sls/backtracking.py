@@ -64,9 +64,9 @@ class Backtracking(LineSearch):
         ...     loss = optimizer.step(lambda: (w**2).sum())
         ...     print(f"{loss:.2f} {optimizer.last_step.status}")
         10.00 accepted
-        4.00 accepted
-        1.62 accepted
-        0.66 accepted
+        3.62 accepted
+        1.71 accepted
+        0.46 accepted
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""The largest and the least step that the parameters' type can tell.
+"""The largest and the least step that the parameters' type can hold.
 
-Those of a step are read only where it is extreme, since each costs a synchronisation.
+The bounds of a step are read only if it is extreme, since each costs a synchronisation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from sls.arithmetic import Tensors, read
 from sls.parameters import GroupTensors
 
 SMALL, LARGE = 1e-6, 1e4
-"""Between these a step is not looked at."""
-
+"""Between these no bound is read."""
 
 OF_THE_TYPE = frozenset({"init_step", "min_step", "eps", "weight_decay", "growth"})
 """Settings that the parameters' type must be able to hold."""
@@ -47,7 +46,7 @@ def check_type(settings: Mapping[str, Any], dtypes: Iterable[torch.dtype], where
 
 
 class StepBounds:
-    """What a step along these directions may be; each bound is read once, and only where asked for.
+    """The bounds of a step along these directions; each is read once, when it is first needed.
 
     Args:
         groups: the parameters, where the step starts.

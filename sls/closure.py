@@ -1,11 +1,11 @@
-"""The three forms of a closure, told apart without being asked.
+"""Closures: their three forms, which are recognized, and their evaluation.
 
-1. forward only, `lambda: criterion(model(x), y)`: the optimizer runs backward, once a step;
-2. PyTorch's standard one (zero_grad, forward, backward, return the loss);
+1. forward only, `lambda: criterion(model(x), y)`: the optimizer runs backward, once per step;
+2. PyTorch's standard form (zero_grad, forward, backward, return the loss);
 3. a callable with a keyword `backward`, True for forward and backward, False for forward only.
 
-A standard closure that looks at `torch.is_grad_enabled()` and leaves backward out where it is
-False costs no more than the other forms.
+A standard closure that skips backward where `torch.is_grad_enabled()` is False costs no more than
+the other forms.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from sls.replay import NoReplay, Replay
 Closure = Callable[..., Any]
 
 MISSING_CLOSURE = """\
-a line search evaluates the loss several times a step, so step() needs a closure:
+a line search evaluates the loss several times per step, so step() needs a closure:
 
     loss = optimizer.step(lambda: criterion(model(inputs), targets))
 
 The optimizer zeroes the gradients and runs backward itself."""
 
 EXPENSIVE_CLOSURE = """\
-the closure runs backward() even where gradients are disabled, so that every trial of the line \
-search pays for a backward pass that nobody uses. Return the loss without backward(), \
+the closure runs backward() even where gradients are disabled, so every trial of the line search \
+pays for a backward pass that is not used. Return the loss without backward(), \
 `lambda: criterion(model(inputs), targets)`, or run backward() only if torch.is_grad_enabled()."""
 
 
 class ClosureForms:
-    """What an optimizer has learnt about the closures that it was given.
+    """What an optimizer knows about its closures.
 
-    Closures are usually made anew each step, so they are known by their code.
+    Closures are usually created anew each step, so they are recognized by their code.
     """
 
     def __init__(self) -> None:
@@ -55,23 +55,23 @@ class ClosureForms:
         self._need_gradients.add(_code(closure))
 
     def warn_of_cost(self) -> None:
-        """Say, once, that a closure runs backward in trials."""
+        """Warn, once, that a closure runs backward in trials."""
         if not self._warned:
             self._warned = True
             warnings.warn(EXPENSIVE_CLOSURE, UserWarning, stacklevel=2)
 
 
 class Evaluation:
-    """One step's closure, as two functions: loss with gradients, and loss only.
+    """The closure of one step, as two functions: loss with gradients, and loss only.
 
     Call `loss_and_gradients` once, then `loss` any number of times, then `finish`. All of them
-    see the same random numbers and buffers, and what is left behind is what the first left.
+    see the same random numbers and buffers; afterwards both are as the first call left them.
 
     Args:
         closure: any of the three forms.
         params: the parameters whose `.grad` the step reads.
-        forms: the optimizer's memory of closures.
-        replay: makes the evaluations of the step see the same world.
+        forms: what the optimizer knows about its closures.
+        replay: gives all evaluations of the step the same random numbers and buffers.
 
     Attributes:
         forwards: the number of forward passes so far, a lower bound where the closure itself
@@ -132,7 +132,7 @@ class Evaluation:
                 self._replay.rewind()
                 loss = self._call(backward=False)
         except RuntimeError as error:
-            # A standard closure's backward() cannot run without a graph, which torch says in
+            # A standard closure's backward() cannot run without a graph, and torch reports it in
             # these words only.
             if "does not require grad" not in str(error):
                 raise

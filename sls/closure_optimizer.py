@@ -1,9 +1,9 @@
-"""The base of all optimizers here: what a step with a closure needs, whoever chooses its size.
+"""The base of all optimizers: a step with a closure, whichever rule chooses its size.
 
     evaluate loss and gradients → `take_step` → record
 
-All state lives in `state` and `param_groups`; what is one for the optimizer, as plain numbers,
-under "search_state" in the first group.
+All state lives in `state` and `param_groups`; the numbers of the optimizer as a whole are under
+"search_state" in the first group.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
 
     Attributes:
         last_step: the record of the last step, or None before the first.
-        hints: what the user is told once.
+        hints: the warnings, each given once.
 
     Raises:
         ValueError: a setting of a group is out of range, no parameter, or one in two groups.
@@ -67,7 +67,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; `betas`, `eps` and `weight_decay` may be its own.
+        """Add a parameter group; it may have its own `betas`, `eps` and `weight_decay`.
 
         Raises:
             ValueError: an unknown or out-of-range setting, one that all groups share, or a
@@ -89,7 +89,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             self.param_groups[-1]["lr"] = first["lr"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` saved; training goes on as if it had not stopped.
+        """Load a `state_dict`; training goes on as if it had not stopped, bit for bit.
 
         Raises:
             ValueError: the state is that of another optimizer, or of other groups.
@@ -110,15 +110,21 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             self.last_step = None
 
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
-        """Evaluate the mini-batch, choose a step, take it.
+        """Evaluate the mini-batch's loss and gradients, choose a step and take it.
+
+        ```text
+        loss = optimizer.step(lambda: criterion(model(inputs), targets))
+        ```
+
+        Gradients are zeroed and computed here. All evaluations of the closure in one step see the
+        same random numbers and buffers.
 
         Args:
-            closure: evaluates the mini-batch's loss; forward only, PyTorch's standard form, or
-                with a keyword `backward` (see `sls.closure`).
+            closure: evaluates the loss of one mini-batch, a scalar tensor: forward only,
+                PyTorch's standard form, or with a keyword `backward` (see `sls.closure`).
 
         Returns:
-            The loss at the start of the step, a detached scalar. What else happened is in
-            `last_step`.
+            The loss before the step, a detached scalar. `last_step` has everything else.
 
         Raises:
             TypeError: no closure, or one that returns no scalar.
@@ -136,11 +142,11 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         return loss
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
-        """What makes the evaluations of the next step see the same world."""
+        """The replay of random numbers and buffers for the next step."""
         return Replay(param.device for param in params)
 
     def report_step_size(self, step_size: float) -> None:
-        """Write the accepted step where schedulers' readers and loggers look for it."""
+        """Write the accepted step to `group["lr"]`, where loggers look for it."""
         for group in self.param_groups:
             group["lr"] = step_size
 

@@ -171,6 +171,6 @@ def rounding(loss: float, loss_next: float, eps: float) -> float:
     """The part of a decrease that may be rounding: `ε·(|f(w)| + |f(w − η·d)|)`.
 
     Each loss is known to one unit in its last place at best, ε being the precision of the
-    losses' type. Near convergence the decrease that a condition asks for drowns in this.
+    losses' type. Near convergence the least decrease of a condition drowns in this.
     """
     return eps * (abs(loss) + abs(loss_next))

@@ -1,4 +1,7 @@
-"""Whether a step proves anything of the step size, and whether the loss repeats. No torch."""
+"""Evidence: whether a mini-batch says anything about the step, and whether its loss repeats.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from sls.conditions import running_mean
 
 LEVEL_FADE = 0.9
 NOISE_FACTOR = 1000.0
-"""Two evaluations at one place may differ by as many roundings, as atomic sums on a GPU do."""
+"""Two evaluations at one place may differ by so many roundings, as atomic sums on a GPU do."""
 
 
 def next_level(level: float | None, loss: float) -> float:
@@ -25,7 +28,7 @@ def proves_nothing(
     level: float | None,
     eps: float,
 ) -> bool:
-    """Whether neither slope nor decrease can be measured: the mini-batch says nothing of η.
+    """Whether neither slope nor decrease can be measured: the mini-batch says nothing about η.
 
     Both `|Δ(η)|` and `max(η, 1)·|p|` lie within the rounding `2·ε` of the largest of `|f(w)|`,
     `|f(w − η·d)|` and the mean `|f|` of the steps before. A slope is measured against a step of

@@ -1,4 +1,4 @@
-"""What an optimizer tells its user, once each: that it stands still, that the loss is noisy."""
+"""Warnings of an optimizer, once each: it does not move; the loss does not repeat."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from sls.evidence import repeats
 from sls.record import Ended
 
 REFUSED_IN_A_ROW = 10
-"""After as many steps without a move the user is told."""
+"""So many steps in a row without a move give a warning."""
 
 _USER = 4
 """From the functions here to the user's line: `Hints`, `step`, torch's hook around it."""
 
 
 class Hints:
-    """Remembers what was said; not part of the state that is saved."""
+    """The warnings of one optimizer, each given once; not part of the state that is saved."""
 
     def __init__(self, optimizer: str):
         self._optimizer = optimizer
         self._refused = 0
-        self._said_refused = False
+        self._warned = False
         self._checked = False
 
     def see(self, record: Ended) -> None:
         """Warn, once, after `REFUSED_IN_A_ROW` steps in a row that moved nothing."""
         self._refused = 0 if record.status.moved else self._refused + 1
-        if self._refused < REFUSED_IN_A_ROW or self._said_refused:
+        if self._refused < REFUSED_IN_A_ROW or self._warned:
             return
-        self._said_refused = True
+        self._warned = True
         seen = ", ".join(
             f"{name} {getattr(record, name):.4g}"
             for name in ("loss", "slope", "step_size")

@@ -1,4 +1,4 @@
-"""What a fresh mini-batch says of the step before it, and how sure that is. No torch.
+"""The judgement of a step by the next mini-batch, and how sure it is. No torch.
 
 Step k−1 went from `w_{k−1}` to `w_k = w_{k−1} − η·d`. Mini-batch k has not seen it, so that its
 losses at both ends, and the slope at the far one, are unbiased samples of the expected loss'.

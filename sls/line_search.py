@@ -171,7 +171,7 @@ class _Step:
         return self._accept(loss, p, result, searched, after)
 
     def _start(self, bounds: StepBounds) -> float:
-        """The first step tried, within what the parameters' type can tell; they are at w."""
+        """The first step tried, within the bounds of the parameters' type; they are at w."""
         start = self.before.start(self.settings["init_step"], self.optimizer.growth)
         if start < SMALL or self.before.failed_at is not None:
             self.optimizer.hints.check_that_the_loss_repeats(self.evaluation, self.loss)
@@ -264,7 +264,7 @@ class _Step:
     def _slack(self, loss: float, loss_next: float) -> float:
         """The part of a decrease that counts as rounding.
 
-        `tolerance` roundings; after a failed search at least one, whatever `tolerance` says: the
+        `tolerance` roundings; after a failed search at least one, whatever `tolerance` is: the
         step may be too small for any decrease to be seen.
         """
         tolerance = float(self.settings["tolerance"])

@@ -1,4 +1,4 @@
-"""The net below a peak that is held: notices that the loss rises, and by more than noise. No torch.
+"""The net below a held peak: notices when the loss rises by more than its noise. No torch.
 
 Source: this project; docs/no_settings.md.
 """
@@ -15,11 +15,11 @@ from sls.judge import RunningMean
 FADE = 0.95
 """The factor of the running mean of the loss."""
 ERRORS = 3.0
-"""By how many standard errors the mean has to rise above its level."""
+"""The number of standard errors by which the mean has to rise above its level."""
 CHECK_EVERY = 20
-"""Losses are read together, as many at a time."""
+"""The number of losses that are read together."""
 FIRST_LEVEL = 40
-"""The level is that of the mean after as many losses."""
+"""The level is the mean after so many losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Net:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Net:
-        """What `dataclasses.asdict` made plain."""
+        """The net from the values of `dataclasses.asdict`."""
         return cls(**{**plain, "loss": RunningMean(**plain["loss"])})
 
     def with_losses(self, losses: Sequence[float]) -> Net:
@@ -63,7 +63,7 @@ class Net:
 
     @property
     def caught(self) -> bool:
-        """Whether the peak is to be lowered: `mean − level > 3·√(se² + se_level²)`, or lost."""
+        """Whether the peak has to be lowered: `mean − level > 3·√(se² + se_level²)`, or lost."""
         if self.lost:
             return True
         if self.level is None:

@@ -91,6 +91,6 @@ class GroupTensors:
         self.arithmetic.add_(self.params, direction, -step_size)
 
     def silence(self, bad: Tensor) -> None:
-        """Set the gradients to 0, in place, where the scalar `bad` says so; nothing is read."""
+        """Set the gradients to 0, in place, where the scalar `bad` is true; nothing is read."""
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)

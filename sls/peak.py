@@ -1,4 +1,4 @@
-"""The rule of the peak: where the step rises to, told by fresh mini-batches. No torch.
+"""The rule of PeakSLS: how far the step rises, judged on fresh mini-batches. No torch.
 
 Three phases.
 
@@ -41,13 +41,13 @@ RISE_WITHOUT_TARGET = 1.2
 FADE_SLOPE, FADE_CURVATURE = 0.9, 0.8
 """The factors of the two running means."""
 FEWEST_JUDGEMENTS = 2
-"""Before as many judgements nothing is known."""
+"""Before so many judgements nothing is known."""
 FAR_TOO_LARGE = 10.0
 """What the first step is divided by while it loses the loss, or more than doubles it."""
 PATIENCE = 12
-"""After as many judgements without a gain beyond its error the step settles where it is,"""
+"""After so many judgements without a gain beyond its error the step settles where it is."""
 LONGEST_RISE = 60
-"""and so it does after as many judgements in all."""
+"""After so many judgements in all the step settles where it is."""
 
 # --- settling ------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ mini-batch is all noise then, and the step most likely too small to be seen."""
 
 
 class Phase(StrEnum):
-    """What the rule is at."""
+    """The phase of the rule."""
 
     RISING = "rising"
     SETTLING = "settling"
@@ -84,12 +84,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeakState:
-    """What the rule remembers.
+    """The memory of the rule.
 
     Attributes:
         k: the number of calls of `step` so far.
         step_size: the step η before annealing, or None before the first.
-        phase: what the rule is at.
+        phase: the phase of the rule.
         target: the last careful argmin η*; infinite where nothing bounds it, None before.
         judgements: the number of judgements so far.
         doubts: the number of those after which no gain was beyond its error.
@@ -118,7 +118,7 @@ class PeakState:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> PeakState:
-        """What `dataclasses.asdict` made plain."""
+        """The state from the values of `dataclasses.asdict`."""
         means = {name: RunningMean(**plain[name]) for name in ("slope", "curvature")}
         return cls(**{**plain, **means, "phase": Phase(plain["phase"])})
 

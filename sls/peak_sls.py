@@ -1,4 +1,4 @@
-"""PeakSLS: Adam whose step rises to a peak that the expected loss tells, and is then held."""
+"""PeakSLS: Adam whose step rises to a peak found on fresh mini-batches, and is then held."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sls.replay import NoReplay, Replay
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
-    """What `PeakSLS` remembers besides tensors, kept plain under "search_state".
+    """The memory of `PeakSLS` besides tensors, kept as plain values under "search_state".
 
     Attributes:
         peak: what the rule of the peak remembers.
@@ -50,54 +50,73 @@ class PeakMemory:
     unread: list[float] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
-        """Dictionaries, lists, numbers and text: what `torch.load(weights_only=True)` takes."""
+        """Dictionaries, lists, numbers and text, which `torch.load(weights_only=True)` takes."""
         plain = asdict(self)
         plain["peak"]["phase"] = self.peak.phase.value
         return plain
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:
-        """What `plain` made plain."""
+        """The memory from the values that `plain` returned."""
         peak, net = PeakState.from_plain(plain["peak"]), Net.from_plain(plain["net"])
         return cls(**{**plain, "peak": peak, "net": net})
 
 
 class PeakSLS(ClosureOptimizer[PeakRecord]):
-    """`w ← w − η·d`, with η risen to a peak that fresh mini-batches tell, held, then annealed.
+    """PeakSLS: Adam whose step rises to a peak found on fresh mini-batches, and is then held.
 
-    Pseudo-code (`sls.peak` has the constants and the reasons):
+    ```text
+    input: params w, total_steps T (or None), anneal a, init_step η₀, betas β₁, β₂, eps ε,
+           weight_decay λ
+    for k = 0, 1, … do
+        g ← ∇f_k(w_k)                                 f_k: the loss of mini-batch k
+        if rising and k > 0 then                      mini-batch k has not seen step k−1
+            parabola through f_k(w_{k−1}), f_k(w_k) and the slope of f_k at w_k
+            η* ← its argmin, from running means of slope and curvature less their errors
+            η ← min(1.4·η, 0.3·η*), or 1.2·η where nothing bounds η*; never less than before
+            settle, once η = 0.3·η*, after 12 doubtful judgements, or after 60
+        if settling then                              eight windows of eight steps from an anchor a
+            n ← Σ 0.8ⁱ s / Σ 0.8ⁱ |s|                 s = ⟨g, a − w_k⟩ > 0: going on still descends
+            η ← η·exp((1.5/8)·(n + ½)/(1 + window/6)), by a factor within 1/1.02 and 1.02
+            hold after eight windows, or from k = 0.4·T on
+        if held then                                  nothing is measured but the losses
+            every twentieth step: η ← η/2 if their mean has risen by more than its noise
+        d ← m̂/(√v̂ + ε) of Adam                        direction="sgd": m, m ← β₁·m + g
+        w_{k+1} ← w_k − a_k·η·(d + λ·w_k)             a_k = min(1, (T−k)/(a·T)); 1 without T
+    ```
 
-        rising     every step: on mini-batch k, which step k−1 has not seen, a parabola through
-                   f_k(w_{k−1}), f_k(w_k) and the slope at w_k gives the argmin η* of the loss
-                   along that step; η ← min(1.4·η, 0.3·η*) until η = 0.3·η*, η* taken carefully
-        settling   eight windows of eight steps from an anchor a: n, in [−1, 1], says whether
-                   ⟨∇f_k(w_k), a − w_k⟩ is positive, so that going on still descends;
-                   η rises where n > −0.5 and falls where n < −0.5, ever more slowly
-        held       η stays; a step costs what Adam's costs. Every twentieth step looks at the
-                   losses since: if they have risen beyond their noise, η ← η/2 (`sls.net`)
-        annealing  with `total_steps`, the step falls linearly to 0 over the last share `anneal`
-
-    Only a rising step needs a second forward pass, some 10 to 30 in a run. A step that rises or
-    settles reads the device once, and keeps one copy of the parameters. Where the loss is lost
-    (NaN, infinite) while there is an anchor, the parameters go back to it and η is halved; later, a
+    η has the unit of w, for SGD that of w²/f. Only a rising step needs a second forward pass, some
+    10 to 30 in a run. A step that rises or settles synchronises with the device once and keeps one
+    copy of the parameters; a held step costs what Adam's costs. Where the loss is lost (NaN,
+    infinite) while there is an anchor, the parameters go back to it and η is halved; later, a
     mini-batch whose loss or gradient is not finite counts as one with a gradient of zero.
+    `sls.peak` has the constants and the reasons, `sls.net` the rule for losses that rise.
 
     Source: this project; docs/no_settings.md.
 
     Args:
-        params: parameters or parameter groups.
+        params: parameters or parameter groups, tensors of any shape.
         total_steps: the length of the run; None: not known, no annealing.
         anneal: the last share of the run, over which the step falls, in (0, 1].
         averaging: keep a running average of the weights, see `averaged`.
         direction: "adam", or "sgd": SGD with momentum β₁.
         weight_decay: decoupled, λ in `w ← w − η·λ·w`, as AdamW's; outside the judgements.
-        betas: β₁ and β₂ of Adam's moments.
-        eps: ε of Adam's denominator.
+        betas: β₁ and β₂ of Adam's moments, each in [0, 1).
+        eps: ε of Adam's denominator, ≥ 0.
         init_step: where η starts, > 0; too small is right, the rise takes a few steps.
         foreach: torch's foreach kernels; None: where all parameters are plain tensors.
 
     Raises:
         ValueError: a setting is out of its range.
+
+    Example:
+        >>> import torch
+        >>> from sls import PeakSLS
+        >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+        >>> optimizer = PeakSLS([w], total_steps=200)
+        >>> losses = [float(optimizer.step(lambda: (w**2).sum())) for _ in range(200)]
+        >>> print(f"{losses[0]:.2f} {losses[50]:.2f} {losses[-1]:.2f}")
+        10.00 0.83 0.00
     """
 
     def __init__(
@@ -130,7 +149,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         super().__init__(params, settings, PeakMemory().plain())
 
     _read: tuple[dict[str, Any], PeakMemory] | None = None
-    """The last plain memory that was read or written, and what it says."""
+    """The last plain memory that was read or written, and the same as an object."""
 
     @property
     def direction(self) -> CommittedFirst:
@@ -140,13 +159,13 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     # -------------------------------------------------------------------------------- the step
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> PeakRecord:
-        """Look back from the far end, or take the next step at once where the peak is held."""
+        """Look back at the last step and take one, or only take one where the peak is held."""
         if self.search_state.peak.held:
             return _HeldStep(self, evaluation, loss).run()
         return _LookingStep(self, evaluation, loss).run()
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
-        """A step at the held peak evaluates once."""
+        """No replay at the held peak, where a step evaluates once."""
         return NoReplay() if self.search_state.peak.held else super().replay(params)
 
     @property
@@ -158,7 +177,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
 
     @property
     def search_state(self) -> PeakMemory:
-        """What the rule and the net remember."""
+        """The memory of the rule and of the net."""
         plain = self.param_groups[0]["search_state"]
         if self._read is None or self._read[0] is not plain:
             self._read = plain, PeakMemory.from_plain(plain)
@@ -171,7 +190,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         self._read = plain, memory
 
     def unread_losses(self, loss: Tensor) -> list[float]:
-        """Losses that the net is to see, or none while they are few: read together."""
+        """The losses that the net has not seen; none while they are few, to read them together."""
         saved = self.search_state.unread
         self._unread.append(loss)
         if len(saved) + len(self._unread) < CHECK_EVERY:
@@ -189,12 +208,12 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
             self.remember(replace(memory, unread=[*memory.unread, *losses]))
 
     def state_dict(self) -> dict[str, Any]:
-        """All state; reads the losses that the net has not seen yet."""
+        """The whole state, plain values and tensors; reads the losses still on the device."""
         self._save_unread()
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` saved; training goes on as if it had not stopped.
+        """Load a `state_dict`; training goes on as if it had not stopped, bit for bit.
 
         Raises:
             ValueError: the state is that of another optimizer, or of other groups.
@@ -219,20 +238,28 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
 
     @contextmanager
     def averaged(self, recompute: Forwards | None = None) -> Iterator[None]:
-        """Within, the parameters are their average; afterwards what they were, to the bit.
+        """A context in which the parameters are their running average; afterwards what they were.
 
-        with optimizer.averaged(lambda: model(x) for x in some_batches):
-            validate(model)
-
-        Take no step and save no state within.
+        Both are exact, to the bit. Take no step and save no state within.
 
         Args:
-            recompute: forward passes, as a callable without arguments or several; BatchNorm's
-                running statistics within are those over them, since no step ever saw these
-                weights. None: the statistics stay those of the last steps.
+            recompute: forward passes, as a callable without arguments or several of them.
+                BatchNorm's running statistics within are the means over these passes, since no step
+                ever saw the averaged weights. None: the statistics stay those of the last steps.
 
         Raises:
             RuntimeError: no average is kept.
+
+        Example:
+            >>> import torch
+            >>> from sls import PeakSLS
+            >>> model = torch.nn.Linear(2, 1)
+            >>> optimizer = PeakSLS(model.parameters(), averaging=True)
+            >>> batches = [torch.ones(4, 2), torch.zeros(4, 2)]
+            >>> for x in batches:
+            ...     loss = optimizer.step(lambda: model(x).square().mean())
+            >>> with optimizer.averaged(lambda: model(x) for x in batches):
+            ...     prediction = model(torch.ones(1, 2))  # validate here
         """
         if not self.averages:
             raise RuntimeError("no average is kept; build PeakSLS(..., averaging=True)")
@@ -246,7 +273,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
 
 
 class _Step:
-    """What both kinds of step share."""
+    """The part that both kinds of step share."""
 
     def __init__(self, optimizer: PeakSLS, evaluation: Evaluation, loss: Tensor):
         self.optimizer = optimizer
@@ -360,7 +387,7 @@ class _LookingStep(_Step):
     ) -> PeakRecord:
         judgement = Judgement.towards_anchor(looked, loss, self._step)
         peak = self.started()
-        # A loss that is lost at the anchor alone says nothing of the step.
+        # A loss that is lost at the anchor alone says nothing about the step.
         if math.isfinite(judgement.gain) and not self._proves_nothing(looked[0], loss, looked[1]):
             peak = peak.with_judgement(judgement)
         else:
@@ -381,7 +408,7 @@ class _LookingStep(_Step):
         return loss - at_anchor > max(abs(at_anchor), self.memory.level or 0.0)
 
     def _proves_nothing(self, slope: float, loss: float, at_anchor: float | None = None) -> bool:
-        """Whether this mini-batch says nothing of the way from the anchor, as a masked one."""
+        """Whether this mini-batch says nothing about the way from the anchor, like a masked one."""
         return self._step > 0 and proves_nothing(
             step_size=self._step,
             slope=slope / self._step,

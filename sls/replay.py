@@ -1,8 +1,8 @@
-"""Making several evaluations of one mini-batch see, and leave, the same world.
+"""Replay of random numbers and buffers, so that all evaluations of a mini-batch see the same.
 
 A forward pass draws random numbers (dropout) and moves buffers (BatchNorm's running statistics).
-`Replay` lets every trial start from the state before the first evaluation, and leaves behind what
-that one evaluation left.
+`Replay` starts every trial from the state before the first evaluation, and afterwards restores the
+state after it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Replay:
 
     Generators: the CPU's and that of every device given. Buffers: those of every `nn.Module`
     called in the first evaluation, and of their submodules, found as they are called, so that
-    the user names none. Python's and NumPy's generators, buffers of modules that are never
+    the user need not name them. Python's and NumPy's generators, buffers of modules that are never
     called as modules, and plain attributes are left alone.
 
     Args:
@@ -57,7 +57,7 @@ class Replay:
 
 
 class NoReplay:
-    """For a step that evaluates once: what the evaluation leaves behind is left as it is."""
+    """The replay of a step that evaluates once: it does nothing."""
 
     @contextmanager
     def first_evaluation(self) -> Iterator[None]:
@@ -65,15 +65,15 @@ class NoReplay:
         yield
 
     def rewind(self) -> None:
-        """There is no second evaluation.
+        """Refuse a second evaluation.
 
         Raises:
             RuntimeError: always.
         """
-        raise RuntimeError("a step that was to evaluate its closure once evaluates it again")
+        raise RuntimeError("a step that should evaluate its closure once evaluates it again")
 
     def finish(self) -> None:
-        """Nothing was changed that is to be undone."""
+        """Do nothing: nothing has to be undone."""
 
 
 def _random_state(devices: Sequence[torch.device]) -> RandomState:
@@ -98,7 +98,7 @@ def _set_random_state(state: RandomState) -> None:
 
 @dataclass(slots=True)
 class _Buffer:
-    """One buffer: where it hangs, what it was, and, if it was changed, what it became."""
+    """One buffer: its owner, its value before the first evaluation and, if changed, after it."""
 
     owner: dict[str, Any]
     name: str
@@ -108,7 +108,7 @@ class _Buffer:
     after: Tensor | None = None
 
     def record_change(self) -> bool:
-        """Remember what the first evaluation made of it; False if it was surely left alone."""
+        """Remember its value after the first evaluation; False if it surely did not change."""
         now = self.owner.get(self.name)
         if now is self.tensor and _surely_equal(now, self.before):
             return False
@@ -174,7 +174,7 @@ def _overlaps(tensor: Tensor) -> bool:
 
 
 def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:
-    """Whether a buffer holds what it held, as far as can be told without waiting for a device.
+    """Whether a buffer surely has the value it had; False where that needs waiting for a device.
 
     The values are compared because torch's count of in-place changes (`_version`) misses what
     BatchNorm's kernels and writes through `.data` do.

@@ -1,4 +1,4 @@
-"""The settings of an optimizer: their ranges, and errors that name the nearest right one."""
+"""The settings of an optimizer and their ranges; errors suggest the closest valid name."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 
 class SharedSettings(TypedDict, total=False):
-    """The settings that all line searches share, all of them optional.
+    """The settings that all line searches share; all of them are optional.
 
-    max_trials: the greatest number of trials of a search (100). After as many rejected ones `SLS`
-        takes a step of 1e-6 if that does not raise the loss; the others move nothing.
+    max_trials: the greatest number of trials of a search (100). If all are rejected, `SLS` takes a
+        step of 1e-6 if that does not raise the loss; the others do not move.
     min_step: a search that would go below this keeps its last trial; 0, the default: never.
-    tolerance: decreases below this many roundings of the loss count as none needed (1).
-    search: "every" step, or "adaptive": rarely while the step hardly changes (SaLSa's rule).
+    tolerance: the loss may rise by this many roundings of the loss (1): a decrease is known no
+        better.
+    search: search in "every" step, or "adaptive": rarely while the step hardly changes (SaLSa's
+        rule).
     weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
     total_steps: the length of the run; with it, the step is annealed (None).
     anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
-    foreach: torch's foreach kernels; None, the default: where all parameters are plain tensors.
+    foreach: use torch's foreach kernels; None, the default: if all parameters are plain tensors.
     """
 
     max_trials: int
@@ -44,10 +46,10 @@ SHARED_DEFAULTS: SharedSettings = {
 }
 
 PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
-"""Settings that may differ between parameter groups; all others are one for the optimizer."""
+"""Settings that may differ between parameter groups; all others are the same in all groups."""
 
 GROUP_KEYS = frozenset({"params", "param_names", "name"})
-"""What a parameter group may hold besides settings."""
+"""Keys of a parameter group that are no settings."""
 
 
 class _Rule(NamedTuple):
@@ -107,7 +109,7 @@ def complete(own: Mapping[str, Any], shared: Mapping[str, Any], optimizer: str) 
     """All settings of an optimizer: its own, and the shared ones with their defaults.
 
     Raises:
-        TypeError: a shared setting that does not exist; names the nearest one that does.
+        TypeError: a shared setting that does not exist; suggests the closest one that does.
         ValueError: a setting that is out of its range.
     """
     settings: dict[str, Any] = {**own, **SHARED_DEFAULTS}
@@ -123,7 +125,7 @@ def check(settings: Mapping[str, Any], where: str) -> None:
     """Raise if a setting is out of its range.
 
     Raises:
-        ValueError: names the setting, the place, what was wanted and what was given.
+        ValueError: names the setting, the place, the range and the value.
     """
     for name, value in settings.items():
         rule = _RULES[name]
@@ -134,12 +136,12 @@ def check(settings: Mapping[str, Any], where: str) -> None:
 def check_group(
     group: Mapping[str, Any], defaults: Mapping[str, Any], first: Mapping[str, Any], where: str
 ) -> None:
-    """Raise if a parameter group holds a setting that is unknown, out of range or not its own.
+    """Raise if a parameter group has a setting that is unknown, out of range or not its own.
 
     Args:
         group: what the user wrote.
         defaults: the settings that the optimizer knows.
-        first: the optimizer's settings that all groups share.
+        first: the first group, whose settings all groups share.
         where: the group's name in messages.
 
     Raises:
@@ -155,7 +157,7 @@ def check_group(
     for name, value in given.items():
         if name not in PER_GROUP and value != first[name]:
             raise ValueError(
-                f"{name} is one for all parameter groups: {where} says {value!r}, "
+                f"{name} must be the same in all parameter groups: {where} has {value!r}, "
                 f"the optimizer {first[name]!r}"
             )
 

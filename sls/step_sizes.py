@@ -88,7 +88,7 @@ class SearchState:
         """`L = 1/(r−1)`, rounded, in [1, 10]: a search is due L steps after the last one.
 
         r is the ratio of the fast and the slow running mean of the accepted step, inverted where
-        below 1: it tells how much the step is changing, and so how soon to search again.
+        below 1: the faster the step changes, the sooner the next search.
 
         Source: Kenneweg et al. (2024), arXiv 2407.20650.
         """

@@ -135,7 +135,7 @@ def test_a_shared_setting_that_differs_in_a_group_is_refused(make: Make) -> None
         {"params": one_parameter()},
         {"params": one_parameter(), "init_step": 0.77},
     ]
-    with pytest.raises(ValueError, match=r"init_step is one for all .*group 1.*0\.77"):
+    with pytest.raises(ValueError, match=r"init_step must be the same in all .*group 1.*0\.77"):
         make(groups)
 
 
