@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,68 +15,77 @@ from torch import Tensor
 Tensors = list[Tensor]
 
 
-class Arithmetic(Protocol):
-    """The operations that directions and positions need, on lists of equal length."""
+class Arithmetic:
+    """Operations on lists of equal length, one tensor after the other."""
 
     def copy_(self, xs: Tensors, ys: Tensors) -> None:
         """`x ← y`."""
-        ...
+        for x, y in zip(xs, ys, strict=True):
+            x.copy_(y)
 
     def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
         """`x ← x + α·y`."""
-        ...
+        for x, y in zip(xs, ys, strict=True):
+            x.add_(y, alpha=alpha)
 
     def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
         """`x + weight·(y − x)`."""
-        ...
+        return [x.lerp(y, weight) for x, y in zip(xs, ys, strict=True)]
 
     def lerp_(self, xs: Tensors, ys: Tensors, weight: float) -> None:
         """`x ← x + weight·(y − x)`."""
-        ...
+        for x, y in zip(xs, ys, strict=True):
+            x.lerp_(y, weight)
 
     def mul(self, xs: Tensors, factor: float) -> Tensors:
         """`x·factor`."""
-        ...
+        return [x.mul(factor) for x in xs]
 
     def mul_(self, xs: Tensors, factor: float) -> None:
         """`x ← x·factor`."""
-        ...
+        for x in xs:
+            x.mul_(factor)
 
     def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
         """`x ← x + value·y·z`."""
-        ...
+        for x, y, z in zip(xs, ys, zs, strict=True):
+            x.addcmul_(y, z, value=value)
 
     def sqrt(self, xs: Tensors) -> Tensors:
         """`√x`."""
-        ...
+        return [x.sqrt() for x in xs]
 
     def sqrt_(self, xs: Tensors) -> None:
         """`x ← √x`."""
-        ...
+        for x in xs:
+            x.sqrt_()
 
     def div(self, xs: Tensors, ys: Tensors) -> Tensors:
         """`x/y`."""
-        ...
+        return [x.div(y) for x, y in zip(xs, ys, strict=True)]
 
     def div_(self, xs: Tensors, ys: Tensors) -> None:
         """`x ← x/y`."""
-        ...
+        for x, y in zip(xs, ys, strict=True):
+            x.div_(y)
 
     def div_by_(self, xs: Tensors, divisors: Sequence[float]) -> None:
         """`x ← x/divisor`, a number for each tensor."""
-        ...
+        for x, divisor in zip(xs, divisors, strict=True):
+            x.div_(divisor)
 
     def add_number_(self, xs: Tensors, number: float) -> None:
         """`x ← x + number`."""
-        ...
+        for x in xs:
+            x.add_(number)
 
     def largest(self, xs: Tensors) -> Tensors:
         """`max |x|`, a scalar for each tensor; NaN where one of its values is."""
-        ...
+        return [torch.linalg.vector_norm(x, math.inf) for x in xs]
 
 
-class Foreach:
-    """torch's foreach kernels: one launch for many tensors."""
+class Foreach(Arithmetic):
+    """The same operations by torch's foreach kernels: one launch for many tensors."""
 
     def copy_(self, xs: Tensors, ys: Tensors) -> None:
         torch._foreach_copy_(xs, ys)
@@ -122,63 +130,7 @@ class Foreach:
         return list(torch._foreach_norm(xs, math.inf))
 
 
-class Loop:
-    """One tensor after the other."""
-
-    def copy_(self, xs: Tensors, ys: Tensors) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            x.copy_(y)
-
-    def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            x.add_(y, alpha=alpha)
-
-    def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
-        return [x.lerp(y, weight) for x, y in zip(xs, ys, strict=True)]
-
-    def lerp_(self, xs: Tensors, ys: Tensors, weight: float) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            x.lerp_(y, weight)
-
-    def mul(self, xs: Tensors, factor: float) -> Tensors:
-        return [x.mul(factor) for x in xs]
-
-    def mul_(self, xs: Tensors, factor: float) -> None:
-        for x in xs:
-            x.mul_(factor)
-
-    def addcmul_(self, xs: Tensors, ys: Tensors, zs: Tensors, value: float) -> None:
-        for x, y, z in zip(xs, ys, zs, strict=True):
-            x.addcmul_(y, z, value=value)
-
-    def sqrt(self, xs: Tensors) -> Tensors:
-        return [x.sqrt() for x in xs]
-
-    def sqrt_(self, xs: Tensors) -> None:
-        for x in xs:
-            x.sqrt_()
-
-    def div(self, xs: Tensors, ys: Tensors) -> Tensors:
-        return [x.div(y) for x, y in zip(xs, ys, strict=True)]
-
-    def div_(self, xs: Tensors, ys: Tensors) -> None:
-        for x, y in zip(xs, ys, strict=True):
-            x.div_(y)
-
-    def div_by_(self, xs: Tensors, divisors: Sequence[float]) -> None:
-        for x, divisor in zip(xs, divisors, strict=True):
-            x.div_(divisor)
-
-    def add_number_(self, xs: Tensors, number: float) -> None:
-        for x in xs:
-            x.add_(number)
-
-    def largest(self, xs: Tensors) -> Tensors:
-        return [torch.linalg.vector_norm(x, math.inf) for x in xs]
-
-
-FOREACH: Arithmetic = Foreach()
-LOOP: Arithmetic = Loop()
+FOREACH, LOOP = Foreach(), Arithmetic()
 
 
 def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
