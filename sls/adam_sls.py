@@ -51,7 +51,7 @@ class AdamSLS(LineSearch):
         TypeError: a setting is unknown.
         ValueError: a setting is out of its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from sls import AdamSLS
         >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))

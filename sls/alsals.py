@@ -61,7 +61,7 @@ class ALSALS(LineSearch):
         TypeError: a setting is unknown.
         ValueError: a setting is out of its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from sls import ALSALS
         >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))

@@ -51,7 +51,7 @@ class Backtracking(LineSearch):
         TypeError: a setting is unknown, or `direction` or `condition` lacks a method.
         ValueError: a setting is out of its range; in `step`, a direction of the wrong shape.
 
-    Example:
+    Examples:
         >>> import torch
         >>> import sls
         >>> class Sign(sls.Direction):

@@ -32,7 +32,7 @@ class Condition(Protocol):
     methods have defaults. Its constants are its own attributes, its memory is a `Memory`: a
     condition does not change, since one object serves all steps.
 
-    Example:
+    Examples:
         Accept every trial that does not raise the loss:
 
         >>> from sls import Condition

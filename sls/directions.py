@@ -33,7 +33,7 @@ class Direction(Protocol):
         takes_what_it_searched: whether `searched` and `taken` are the same, so that the point
             kept is the point that was tested.
 
-    Example:
+    Examples:
         The sign of the gradient:
 
         >>> from sls import Direction

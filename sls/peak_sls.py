@@ -109,7 +109,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     Raises:
         ValueError: a setting is out of its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from sls import PeakSLS
         >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
@@ -250,7 +250,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         Raises:
             RuntimeError: no average is kept.
 
-        Example:
+        Examples:
             >>> import torch
             >>> from sls import PeakSLS
             >>> model = torch.nn.Linear(2, 1)

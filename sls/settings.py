@@ -11,17 +11,19 @@ from typing import Any, Literal, NamedTuple, TypedDict
 class SharedSettings(TypedDict, total=False):
     """The settings that all line searches share; all of them are optional.
 
-    max_trials: the greatest number of trials of a search (100). If all are rejected, `SLS` takes a
-        step of 1e-6 if that does not raise the loss; the others do not move.
-    min_step: a search that would go below this keeps its last trial; 0, the default: never.
-    tolerance: the loss may rise by this many roundings of the loss (1): a decrease is known no
-        better.
-    search: search in "every" step, or "adaptive": rarely while the step hardly changes (SaLSa's
-        rule).
-    weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
-    total_steps: the length of the run; with it, the step is annealed (None).
-    anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
-    foreach: use torch's foreach kernels; None, the default: if all parameters are plain tensors.
+    Attributes:
+        max_trials: the greatest number of trials of a search (100). If all are rejected, `SLS`
+            takes a step of 1e-6 if that does not raise the loss; the others do not move.
+        min_step: a search that would go below this keeps its last trial; 0, the default: never.
+        tolerance: the loss may rise by this many roundings of the loss (1): a decrease is known
+            no better.
+        search: search in "every" step, or "adaptive": rarely while the step hardly changes
+            (SaLSa's rule).
+        weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
+        total_steps: the length of the run; with it, the step is annealed (None).
+        anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
+        foreach: use torch's foreach kernels; None, the default: if all parameters are plain
+            tensors.
     """
 
     max_trials: int

@@ -44,7 +44,7 @@ class SLS(LineSearch):
         TypeError: a setting is unknown.
         ValueError: a setting is out of its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from sls import SLS
         >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
