@@ -77,7 +77,9 @@ def checked(direction: Tensors, group: GroupTensors) -> Tensors:
     Raises:
         ValueError: it has not; names the shapes.
     """
-    wanted, given = ([tuple(x.shape) for x in xs] for xs in (group.params, direction))
+    wanted = [tuple(param.shape) for param in group.params]
+    listed = isinstance(direction, (list, tuple))
+    given = [tuple(x.shape) for x in direction] if listed else type(direction).__name__
     if given != wanted:
         raise ValueError(
             "a direction must have one tensor per parameter with a gradient, of its shape; "

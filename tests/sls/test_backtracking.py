@@ -158,7 +158,12 @@ def test_a_derived_part_without_its_one_method_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda group: [], lambda group: [torch.ones(1, dtype=torch.float64) for _ in group.grads]],
+    [
+        lambda group: [],
+        lambda group: [torch.ones(1, dtype=torch.float64) for _ in group.grads],
+        lambda group: None,
+        lambda group: group.grads[0],
+    ],
 )
 def test_a_direction_of_the_wrong_shape_is_refused_and_moves_nothing(wrong: Any) -> None:
     module = PROBLEMS["quadratic"]()
