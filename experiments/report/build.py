@@ -1,27 +1,71 @@
-"""A folder of results → `<folder>/report/`."""
+"""The report on a folder of results: `<folder>/report/`."""
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
+from experiments.config.compose import NO_EXPERIMENT
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
-from experiments.report.read.runs import LAYOUT, read_results, run_folders
-from experiments.report.sections import compose
+from experiments.report.figures import DRAWING
+from experiments.report.numbers.cells import Comparison
+from experiments.report.numbers.cost import step_cost_table, target, time_to_target_table
+from experiments.report.numbers.outcomes import (
+    counts,
+    not_finished_table,
+    not_started,
+    versions_table,
+)
+from experiments.report.numbers.published import over_rows_table as published_over_rows_table
+from experiments.report.numbers.published import published_tables
+from experiments.report.numbers.relative import relative_tables
+from experiments.report.numbers.scores import loss_table, score_tables
+from experiments.report.numbers.significance import (
+    ALPHA,
+    numbers_of_pairs,
+    over_rows_table,
+    paired_tables,
+    smallest_p,
+    too_few,
+)
+from experiments.report.numbers.summary import summary
+from experiments.report.numbers.tuning_grid import budget, grid_table, tuning_points
+from experiments.report.read.records import Results
+from experiments.report.read.runs import LAYOUT, PATTERN, read_results, run_folders
+from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
-from experiments.report.write.document import MADE_BY, Document
+from experiments.report.write.document import (
+    MADE_BY,
+    Document,
+    Figure,
+    Section,
+    Table,
+    filled,
+)
 from experiments.report.write.html import to_html
 from experiments.report.write.latex import to_latex
 from experiments.report.write.markdown import to_markdown
 
 PICTURES = "pictures"
-# Bytes at the start of a picture among which it says who made it.
+# Bytes at the start of a figure among which it says who made it.
 _HEAD = 1024
+# The repository's own sweeps; any other is started by its name.
+_SWEEPS = {
+    "text": "run_multiple.py",
+    "text_cpu": "run_multiple.py --sweep cpu",
+    "images": "run_multiple_img.py",
+    "images_cpu": "run_multiple_img.py --sweep cpu",
+}
+
+Part = TypeVar("Part")
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -53,7 +97,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
         with _alone(report):
             _write(report, texts, document)
     except DiskError as error:
-        with suppress(OSError):  # not where an earlier report has pictures
+        with suppress(OSError):  # not where an earlier report has figures
             (report / PICTURES).rmdir()
         hint = "; --output PATH writes it elsewhere" if output is None else ""
         raise UserError(f"the report cannot be written: {error}{hint}") from error
@@ -65,9 +109,7 @@ def _require_runs(folder: Path) -> None:
         raise UserError(f"{folder}: there is no such folder")
     if run_folders(folder):
         return
-    below = sorted(
-        {path.relative_to(folder).parts[0] for path in folder.glob("*/*/*/*/s*-*/config.yaml")}
-    )
+    below = sorted(path.relative_to(folder).parts[0] for path in folder.glob(f"*/{PATTERN}"))
     hint = f"; did you mean {folder / below[0]}?" if below else ""
     raise UserError(f"{folder}: no runs there: looked for {LAYOUT}/config.yaml{hint}")
 
@@ -86,24 +128,180 @@ def _alone(report: Path) -> Iterator[None]:
 
 
 def _write(report: Path, texts: Mapping[str, str], document: Document) -> None:
-    """All files; and none of the pictures of an earlier report."""
-    drawn = {
-        report / PICTURES / f"{picture.key}.png": picture.png
+    """All files; and none of the figures of an earlier report."""
+    figures = {
+        report / PICTURES / f"{figure.key}.png": figure.png
         for section in document.sections
-        for picture in section.pictures
+        for figure in section.figures
     }
     # Names of folders may hold bytes that are no text.
     written = {report / name: text.encode(errors="replace") for name, text in texts.items()}
-    replace_together(drawn | written)
+    replace_together(figures | written)
     for path in (report / PICTURES).glob("*.png"):
-        if path not in drawn and _is_ours(path):
+        if path not in figures and _is_ours(path):
             with suppress(OSError):
                 path.unlink()
 
 
-def _is_ours(picture: Path) -> bool:
+def _is_ours(figure: Path) -> bool:
     try:
-        with open_regular(picture) as file:
+        with open_regular(figure) as file:
             return MADE_BY.encode() in file.read(_HEAD)
     except (OSError, UserError):
         return False
+
+
+# -------------------------------------------------------------------------------- the document
+
+
+def compose(results: Results) -> Document:
+    """The report of a folder: the summary first, then figures, tables, and how to reproduce them.
+
+    A part that cannot be made of these results is left out with a warning.
+    """
+    comparison = Comparison(results)
+    warnings = list(results.warnings)
+
+    def made(name: str, make: Callable[[Comparison], Part], otherwise: Part) -> Part:
+        try:
+            return make(comparison)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            warnings.append(f"{name} cannot be made and is left out ({reason}).")
+            return otherwise
+
+    nothing: tuple[Figure, ...] = ()
+    figures = {key: made(f"the figures {key}", draw, nothing) for key, draw in DRAWING.items()}
+    sections = []
+    for key, (title, fill, names) in _SECTIONS.items():
+        content = made(f"“{title}”", fill, None)
+        if content is not None:
+            sentences, tables = content
+            shown = tuple(figure for name in names for figure in figures.get(name, ()))
+            filled_tables = tuple(table for table in tables if table.rows)
+            sections.append(Section(key, title, tuple(sentences), shown, filled_tables))
+    no_sentences: tuple[str, ...] = ()
+    first = made("the summary", summary, no_sentences)
+    title = f"Report on {results.folder.resolve().name}"
+    return Document(title, first, tuple(warnings), tuple(sections))
+
+
+# --------------------------------------------------------- its sections: sentences, and tables
+
+Content = tuple[Iterable[str], Iterable[Table]]
+
+
+def _glance(comparison: Comparison) -> Content:
+    has_steps = any(len(run.steps) for run in comparison.runs["run"])
+    return (() if has_steps else ("No run of the comparison has steps to draw yet.",)), ()
+
+
+def _results(comparison: Comparison) -> Content:
+    return ("Rows are experiments, columns are optimizers.",), (
+        *score_tables(comparison),
+        loss_table(comparison),
+        *relative_tables(comparison),
+    )
+
+
+def _significance(comparison: Comparison) -> Content:
+    tables = (*paired_tables(comparison), over_rows_table(comparison))
+    tested = sum(len(table.rows) for table in tables)
+    if tested == 0:
+        return ("No test: Adam has no finished run, or no other optimizer has one to compare.",), ()
+    sentences = (
+        "Every optimizer is compared with Adam. Its pairs are the runs with the same seed, that is "
+        "the same first weights and the same order of the data.",
+        f"{tested} comparisons are made here; if there were no differences at all, one in "
+        "twenty of those with enough pairs would still show one.",
+        *(f"{too_few(n)}." for n in numbers_of_pairs(comparison) if smallest_p(n) > ALPHA),
+    )
+    return sentences, tables
+
+
+def _cost(comparison: Comparison) -> Content:
+    has_target = any(math.isfinite(target(comparison, row)) for row in comparison.rows)
+    no_target = "There is no time to Adam's result: Adam has no finished run."
+    tables = (step_cost_table(comparison), time_to_target_table(comparison))
+    return (() if has_target else (no_target,)), tables
+
+
+def _tuning(comparison: Comparison) -> Content:
+    points = tuning_points(comparison)
+    return budget(comparison, points), (grid_table(points),)
+
+
+def _published(comparison: Comparison) -> Content:
+    tables = published_tables(comparison)
+    if not tables:
+        return ("No row here has published numbers, nor is the small twin of one that has.",), ()
+    sentence = (
+        "The ALSALS paper's own tables were not available; these are the numbers of the SaLSa and "
+        "PLASLS papers, from tables, or read off plots with the uncertainty given."
+    )
+    return (sentence,), (*tables, published_over_rows_table())
+
+
+def _runs(comparison: Comparison) -> Content:
+    results = comparison.results
+    total = counts(results.runs, not_started(comparison))
+    sentence = f"{total}. All of them, with all their numbers, are in runs.csv."
+    return (sentence,), (not_finished_table(results), versions_table(results))
+
+
+def _reproducing(comparison: Comparison) -> Content:
+    results = comparison.results
+    sweeps = sorted(path.stem for path in (results.folder / "plans").glob("*.json"))
+    sentences = [
+        f"The sweep {name}: python "
+        + _SWEEPS.get(name, f"run_multiple.py --sweep {shlex.quote(name)}")
+        for name in sweeps
+    ]
+    if sweeps:
+        sentences.append(
+            "Settings given on a sweep's command line are not repeated here; the folder plans "
+            "lists the runs it planned, and their config.yaml the settings."
+        )
+    compared = [run for run in results.runs if run.stage == "comparison"]
+    if compared:
+        choices = dict(compared[0].config["choices"])
+        if choices.get("experiment") == NO_EXPERIMENT:
+            del choices["experiment"]
+        pairs = [f"{key}={value}" for key, value in choices.items()]
+        sentences.append(
+            f"A single run: python main.py {shlex.join([*pairs, f'seed={compared[0].seed}'])}, and "
+            "the settings by which its config.yaml differs from the output of --print-config."
+        )
+    sentences.append(
+        "This report: python -m experiments report, followed by the folder. It is a function of "
+        "the files of that folder alone."
+    )
+    return sentences, (_names_table(comparison),)
+
+
+def _names_table(comparison: Comparison) -> Table:
+    """The experiments and optimizers that have other names in files."""
+    rows = dict.fromkeys([*comparison.rows, *comparison.tuning["row"]])
+    labels = dict.fromkeys([*comparison.labels, *comparison.tuning["label"]])
+    named = [(row_title(row), "experiment", row) for row in rows]
+    named += [(label_title(label), "optimizer", label) for label in labels]
+    return Table(
+        key="names",
+        title="Names",
+        caption="The names of this report in commands, folders and runs.csv.",
+        columns=("name", "of", "in files"),
+        rows=filled(names for names in named if names[0] != names[2]),
+    )
+
+
+_SECTIONS: Mapping[str, tuple[str, Callable[[Comparison], Content], tuple[str, ...]]] = {
+    "curves": ("Training at a glance", _glance, ("training", "validation", "step_size")),
+    "results": ("Results", _results, ()),
+    "statistics": ("Statistical significance", _significance, ()),
+    "cost": ("Cost", _cost, ("profiles",)),
+    "tuning": ("Tuning", _tuning, ("tuning",)),
+    "published": ("Comparison with published numbers", _published, ()),
+    "runs": ("Runs and versions", _runs, ()),
+    "reproduce": ("Reproducing", _reproducing, ()),
+}
+"""By key: the title, what fills the section, and its figures in `DRAWING`."""

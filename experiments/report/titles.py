@@ -1,4 +1,4 @@
-"""Names of files as people write them: `cpu_mrpc_bert` is MRPC · BERT (cpu)."""
+"""Names of files and numbers in words: `cpu_mrpc_bert` is MRPC · BERT (cpu)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def row_title(row: str) -> str:
 
 
 def label_title(label: str) -> str:
-    """An optimizer's name as the papers write it, and what follows its first blank as it is."""
+    """An optimizer's name as the papers write it; text after the first space is kept."""
     name, blank, rest = label.partition(" ")
     return f"{_LABELS.get(name, name)}{blank}{rest}"
 
@@ -114,3 +114,8 @@ def label_title(label: str) -> str:
 def score_title(score: str) -> str:
     """A metric's name in words; any other as it is, without underscores."""
     return _SCORES.get(score, score.replace("_", " "))
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

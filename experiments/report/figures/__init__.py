@@ -1,34 +1,24 @@
-"""The report's pictures, by the section that they belong to."""
+"""The report's figures, by the section that they belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from experiments.report.figures.profiles import profile_pictures
-from experiments.report.figures.step_size import step_size_pictures
-from experiments.report.figures.training_loss import training_pictures
-from experiments.report.figures.tuning_grid import tuning_pictures
-from experiments.report.figures.validation import validation_pictures
+from experiments.report.figures.profiles import profile_figures
+from experiments.report.figures.step_size import step_size_figures
+from experiments.report.figures.training_loss import training_figures
+from experiments.report.figures.tuning_grid import tuning_figures
+from experiments.report.figures.validation import validation_figures
+from experiments.report.numbers.cells import Comparison
+from experiments.report.numbers.cost import performance_profiles
+from experiments.report.numbers.tuning_grid import tuning_points
+from experiments.report.write.document import Figure
 
-# As `profiles` it would be lost: the submodule of that name takes its place.
-from experiments.report.numbers.cost import profiles as shares_within
-from experiments.report.numbers.tuning_grid import sensitivity
-from experiments.report.read.records import Results
-from experiments.report.write.document import Picture
-
-DRAWING: Mapping[str, Callable[[Results], tuple[Picture, ...]]] = {
-    "training": training_pictures,
-    "validation": validation_pictures,
-    "step_size": step_size_pictures,
-    "tuning": lambda results: tuning_pictures(results, sensitivity(results)),
-    "profiles": lambda results: profile_pictures(results, shares_within(results)),
+# Each is empty where there is nothing to draw. The first three show runs of the comparison only.
+DRAWING: Mapping[str, Callable[[Comparison], tuple[Figure, ...]]] = {
+    "training": training_figures,
+    "validation": validation_figures,
+    "step_size": step_size_figures,
+    "tuning": lambda compared: tuning_figures(compared, tuning_points(compared)),
+    "profiles": lambda compared: profile_figures(compared, performance_profiles(compared)),
 }
-
-
-def pictures(results: Results) -> dict[str, tuple[Picture, ...]]:
-    """All pictures under `training`, `validation`, `step_size`, `tuning` and `profiles`.
-
-    Where there is nothing to draw the tuple is empty. The first three show the runs of the
-    comparison only. The same results give the same bytes.
-    """
-    return {key: draw(results) for key, draw in DRAWING.items()}

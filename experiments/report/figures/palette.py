@@ -1,11 +1,11 @@
-"""The colours of all pictures, and the line that stands for each label in every one of them."""
+"""The colours of all figures, and the line of each label, the same in all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Literal
+from typing import Any, Literal
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart; the last
 # three, for labels beyond it, are from Paul Tol's.
@@ -23,7 +23,7 @@ DASH_DOTTED: Dashes = (0.0, (4.5, 1.4, 1.2, 1.4))
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How a label is drawn. `order` is the z-order: what is higher lies above."""
+    """The line of a label. `order` is the z-order: what is higher lies above."""
 
     colour: str
     width: float
@@ -31,6 +31,19 @@ class LineStyle:
     marker: str
     order: float
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of `Axes.plot`, without the marker."""
+        return {
+            "color": self.colour,
+            "linewidth": self.width,
+            "linestyle": self.dashes,
+            "zorder": self.order,
+        }
+
+
+Styles = Mapping[str, LineStyle]
+"""The line of each label."""
 
 # The baselines are black and grey, the line searches coloured, and the subject of it all in front.
 # Peers, dash-dotted, lie behind.

@@ -1,30 +1,30 @@
-"""The frame of every picture: one panel a row of results, one legend for all, PNG bytes."""
+"""The frame of every figure: one panel per row of the comparison, one legend, PNG bytes."""
 
 from __future__ import annotations
 
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
+import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from experiments.report.figures.bands import Band
-from experiments.report.figures.palette import LineStyle
-from experiments.report.figures.run_figure import spans_decades
+from experiments.report.figures.curves import Band, spans_decades
+from experiments.report.figures.palette import LineStyle, Styles, line_styles
+from experiments.report.numbers.cells import Comparison
 from experiments.report.titles import label_title, row_title
-from experiments.report.write.document import MADE_BY
+from experiments.report.write.document import MADE_BY, Figure
 
 # Inches; the HTML takes an inch for 100 points of the screen, so that text is sharp on fine ones.
 WIDTH, PANEL_HEIGHT = 10.4, 2.75
@@ -53,6 +53,63 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": "#555555",
     "ytick.labelsize": 9.0,
 }
+# Letters of a title that fit above one of three panels; inches of the legend's entries and lines.
+_TITLE = 32
+_HANDLE_INCHES, _LETTER_INCHES, _LEGEND_LINE_INCHES = 0.7, 0.085, 0.22
+
+Drawn = TypeVar("Drawn")
+
+
+def panel_figure(
+    comparison: Comparison,
+    panels: Mapping[str, dict[str, Drawn]],
+    draw: Callable[[Axes, dict[str, Drawn], Styles], None],
+    *,
+    key: str,
+    title: str,
+    caption: str,
+    shows: str,
+) -> Figure:
+    """A figure with one panel for each row in `panels`, which has its lines by label.
+
+    `draw(axes, lines, styles)` fills a panel; `shows` begins the description for those who cannot
+    see it. The same results give the same bytes.
+    """
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
+    styles = styles_of(comparison)
+    with style():
+        columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+        size = (
+            (7.4, 3.6) if columns == 1 else (WIDTH, PANEL_HEIGHT * math.ceil(len(panels) / columns))
+        )
+        legend = _legend(size[0], styles, labels)
+        lines_of_legend = math.ceil(len(labels) / legend["ncols"])
+        drawn = matplotlib.figure.Figure(
+            figsize=(size[0], size[1] + 0.5 + _LEGEND_LINE_INCHES * max(0, lines_of_legend - 2)),
+            dpi=DPI,
+            layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.07, wspace=0.03, hspace=0.04),
+        )
+        grid = drawn.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        for axes, row in zip(grid, panels, strict=False):
+            letters = _TITLE if columns == 3 else 2 * _TITLE
+            axes.set_title(textwrap.fill(_plain(row_title(row)), letters))
+            draw(axes, panels[row], styles)
+        drawn.legend(**legend)
+        image = png(drawn)
+    rows = f", one panel each for {_listed(map(row_title, panels))}" if [*panels] != [""] else ""
+    alternative = f"{shows}{rows}, with a line each for {_listed(map(label_title, labels))}."
+    return Figure(key, title, caption, alternative, image)
+
+
+def styles_of(comparison: Comparison) -> Styles:
+    """One line style per label, the same in every figure: also runs of the tuning count."""
+    planned, runs = comparison.results.planned, comparison.results.runs
+    known = [(cell.label, cell.optimizer) for cell in planned]
+    known += [(run.label, run.optimizer) for run in runs]
+    in_order = dict.fromkeys((label for label, _ in known), "")
+    return line_styles(in_order | dict(reversed(known)))
 
 
 @contextmanager
@@ -64,34 +121,8 @@ def style() -> Iterator[None]:
         yield
 
 
-_TITLE = 32
-"""Letters of a title that fit above one of three panels."""
-_HANDLE_INCHES, _LETTER_INCHES = 0.7, 0.085
-"""Of an entry of the legend."""
-
-
-def small_multiples(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel for each row, at most three beside each other."""
-    columns = {1: 1, 2: 2, 4: 2}.get(len(titles), 3)
-    lines = math.ceil(len(titles) / columns)
-    width = 7.4 if columns == 1 else WIDTH
-    height = 3.6 if columns == 1 else PANEL_HEIGHT * lines
-    figure = Figure(figsize=(width, height + 0.5), dpi=DPI, layout=_layout())
-    grid = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
-    for axes in grid[len(titles) :]:
-        axes.set_visible(False)
-    for axes, title in zip(grid, titles, strict=False):
-        letters = _TITLE if columns == 3 else 2 * _TITLE
-        axes.set_title(textwrap.fill(_plain(row_title(title)), letters))
-    return figure, grid[: len(titles)]
-
-
-def _layout() -> ConstrainedLayoutEngine:
-    return ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.07, wspace=0.03, hspace=0.04)
-
-
-def legend(figure: Figure, styles: Mapping[str, LineStyle], labels: Sequence[str]) -> None:
-    """The lines of the labels, above all panels."""
+def _legend(width: float, styles: Styles, labels: Sequence[str]) -> dict[str, Any]:
+    """The arguments of the legend above all panels, with as many columns as fit."""
     handles = [
         Line2D(
             [],
@@ -104,14 +135,14 @@ def legend(figure: Figure, styles: Mapping[str, LineStyle], labels: Sequence[str
         for label in labels
     ]
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = int(figure.get_size_inches()[0] / (_HANDLE_INCHES + _LETTER_INCHES * longest))
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=max(1, min(len(handles), columns)),
-        handlelength=2.4,
-        columnspacing=1.8,
-    )
+    columns = int(width / (_HANDLE_INCHES + _LETTER_INCHES * longest))
+    return {
+        "handles": handles,
+        "loc": "outside upper left",
+        "ncols": max(1, min(len(handles), columns)),
+        "handlelength": 2.4,
+        "columnspacing": 1.8,
+    }
 
 
 def _plain(text: str) -> str:
@@ -120,47 +151,45 @@ def _plain(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def multiples(
-    rows: Sequence[str],
-    labels: Sequence[str],
-    styles: Mapping[str, LineStyle],
-    draw: Callable[[Axes, str], None],
-) -> bytes:
-    """The PNG of a panel a row, each filled by `draw(axes, row)`, under one legend."""
-    with style():
-        figure, grid = small_multiples(rows)
-        for axes, row in zip(grid, rows, strict=True):
-            draw(axes, row)
-        legend(figure, styles, labels)
-        return png(figure)
+def _listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
-def draw_band(axes: Axes, drawn: Band, look: LineStyle) -> None:
+def png(figure: matplotlib.figure.Figure) -> bytes:
+    """The figure's bytes; they name neither the date nor the version that drew them.
+
+    256 colours are enough for lines on white, and take a third of the space.
+    """
+    # `savefig` would draw twice, and write a PNG only for it to be read again.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    points = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    drawn = Image.fromarray(points).convert("RGB")
+    few = drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    made_by = PngInfo()
+    made_by.add_text("Software", MADE_BY)
+    few.save(buffer, format="PNG", optimize=True, pnginfo=made_by)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------- within a panel
+
+
+def draw_band(axes: Axes, drawn: Band, style: LineStyle) -> None:
     """A line, and the band around it where the runs differ."""
     axes.fill_between(
         drawn.x,
         drawn.low,
         drawn.high,
-        color=look.colour,
+        color=style.colour,
         alpha=0.16,
         linewidth=0,
-        zorder=look.order - 2,
+        zorder=style.order - 2,
     )
-    axes.plot(
-        drawn.x,
-        drawn.middle,
-        color=look.colour,
-        linewidth=look.width,
-        linestyle=look.dashes,
-        zorder=look.order,
-    )
-
-
-def mark_end(axes: Axes, x: float, y: float, look: LineStyle) -> None:
-    """The cross at the last point of a run that diverged."""
-    axes.plot(
-        [x], [y], "x", color=look.colour, markersize=8, markeredgewidth=2.2, zorder=look.order + 1
-    )
+    axes.plot(drawn.x, drawn.middle, **style.line)
 
 
 def log_axis_if_decades(axes: Axes, drawn: Sequence[Band]) -> None:
@@ -183,41 +212,3 @@ def step_axis(axes: Axes, name: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel(name)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure's bytes; they name neither the date nor the version that drew them.
-
-    256 colours are enough for lines on white, and take a third of the space.
-    """
-    # `savefig` would draw twice, and write a PNG only for it to be read again.
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    points = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    drawn = Image.fromarray(points).convert("RGB")
-    few = drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    made_by = PngInfo()
-    made_by.add_text("Software", MADE_BY)
-    few.save(buffer, format="PNG", optimize=True, pnginfo=made_by)
-    return buffer.getvalue()
-
-
-def described(what: str, rows: Sequence[str], labels: Sequence[str]) -> str:
-    """The text for those who cannot see the picture."""
-    return (
-        f"{what}, one panel each for {listed([row_title(row) for row in rows])}, "
-        f"with a line each for {listed([label_title(label) for label in labels])}."
-    )
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def seeds_explained(*, several: bool) -> str:
-    """The sentence of a caption that says what line and band are."""
-    if not several:
-        return "One seed a line."
-    return "Lines are medians over the seeds, bands reach from the lowest to the highest seed."

@@ -7,60 +7,44 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from experiments.report.figures import panels
-from experiments.report.figures.lines import styles_of
-from experiments.report.read.records import Results
-from experiments.report.titles import label_title
-from experiments.report.write.document import Picture
+from experiments.report.figures.palette import Styles
+from experiments.report.numbers.cells import Comparison
+from experiments.report.write.document import Figure
 
 
-def profile_pictures(results: Results, profiles: pd.DataFrame) -> tuple[Picture, ...]:
-    """One picture, or none without profiles.
+def profile_figures(comparison: Comparison, profiles: pd.DataFrame) -> tuple[Figure, ...]:
+    """One figure, or none without profiles.
 
-    `profiles` has `label`, `tau` (1 or more) and `share`: of the rows of results, the share on
-    which the label is within τ times the best. The share is a staircase, constant to the right.
+    `profiles` has `label`, `tau` (1 or more) and `share`: of the rows of the comparison, the share
+    in which the label is within τ times the best. The share is a staircase, constant to the right.
     """
     known = profiles.dropna(subset=["tau", "share"])
     known = known[known["tau"] < float("inf")]
     if known.empty:
         return ()
-    labels = list(dict.fromkeys(known["label"]))
-    styles = styles_of(results)
-    last = 1.06 * float(known["tau"].max())
-    with panels.style():
-        figure, (axes,) = panels.small_multiples([""])
-        for label, steps in known.groupby("label", sort=False):
-            ordered, look = steps.sort_values(["tau", "share"]), styles[str(label)]
-            tau, share = [*ordered["tau"], last], [*ordered["share"], ordered["share"].iloc[-1]]
-            axes.step(
-                tau,
-                share,
-                where="post",
-                color=look.colour,
-                linewidth=look.width,
-                linestyle=look.dashes,
-                zorder=look.order,
-            )
-        _draw_axes(axes, last)
-        panels.legend(figure, styles, labels)
-        image = panels.png(figure)
-    names = panels.listed([label_title(label) for label in labels])
-    picture = Picture(
-        key="profiles",
-        title="Performance profiles",
-        caption=(
-            "The share of the tasks on which an optimizer needs at most τ times the seconds of "
-            "training that the fastest needs to Adam's final validation score, medians over seeds; "
-            "tasks on which none gets there are left out. Where a line starts is how often it is "
-            "the fastest, how high it ends is how often it arrives at all; further up and to the "
-            "left is better."
+    return (
+        panels.panel_figure(
+            comparison,
+            {"": {str(label): steps for label, steps in known.groupby("label", sort=False)}},
+            _draw_panel,
+            key="profiles",
+            title="Performance profiles",
+            caption="The share of the tasks on which an optimizer needs at most τ times the "
+            "seconds of training that the fastest needs to Adam's final validation score, medians "
+            "over seeds; tasks on which none gets there are left out. Where a line starts is how "
+            "often it is the fastest, how high it ends is how often it arrives at all; further up "
+            "and to the left is better.",
+            shows="Staircases of the share of tasks against τ",
         ),
-        alternative=f"Staircases of the share of tasks against τ for {names}.",
-        png=image,
     )
-    return (picture,)
 
 
-def _draw_axes(axes: Axes, last: float) -> None:
+def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: Styles) -> None:
+    last = 1.06 * max(float(steps["tau"].max()) for steps in lines.values())
+    for label, steps in lines.items():
+        ordered = steps.sort_values(["tau", "share"])
+        tau, share = [*ordered["tau"], last], [*ordered["share"], ordered["share"].iloc[-1]]
+        axes.step(tau, share, where="post", **styles[label].line)
     axes.set_xscale("log", base=2)
     axes.set_xlim(0.99, last)
     axes.set_ylim(-0.02, 1.03)

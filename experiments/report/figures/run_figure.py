@@ -1,4 +1,4 @@
-"""The picture of a run: its losses and its step sizes."""
+"""The figure of a run: its losses and its step sizes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from experiments.files.atomic import atomic_file
 from experiments.files.reading import read_yaml
 from experiments.files.run_folder import RunFolder
 from experiments.files.shapes import ReportedConfig
+from experiments.report.figures.curves import smoothed, spans_decades
 from experiments.report.figures.palette import BLUE, GREEN, GREY, ORANGE
+from sls.record import Status
 
-# The statuses of a line search's step that moved the parameters.
-MOVED = frozenset(("accepted", "floor", "fallback", "repeated"))
+_REFUSED = frozenset(status for status in Status if not status.moved)
 
 Rows = list[dict[str, Any]]
 
@@ -25,7 +26,7 @@ Rows = list[dict[str, Any]]
 def draw_curves(folder: RunFolder) -> list[int]:
     """Draw `curves.png` from `config.yaml` and from what can be read of `metrics.jsonl`.
 
-    Returns the numbers of the lines that were left out, since they are no rows.
+    Returns the numbers of the lines that are not rows and were left out.
     """
     rows, broken = folder.readable_rows()
     steps = [row for row in rows if row["event"] == "step"]
@@ -87,7 +88,7 @@ def _draw_step_sizes(axes: Axes, steps: Rows) -> None:
         axes.plot(x, accepted, color=GREEN, alpha=0.45, linewidth=0.8, label="accepted step")
         axes.plot(x, taken, color=GREEN, linewidth=1.4, label="step taken, annealed")
     repeated = np.array([row.get("searched") is False for row in steps], dtype=bool)
-    failed = np.array([row.get("status", "accepted") not in MOVED for row in steps], dtype=bool)
+    failed = np.array([row.get("status") in _REFUSED for row in steps], dtype=bool)
     _rug(axes, x[repeated & ~failed], "not searched", GREY)
     if failed.any():
         label = f"failed ({failed.sum()})"
@@ -110,27 +111,6 @@ def _rug(axes: Axes, x: np.ndarray, label: str, colour: str) -> None:
         axes.plot(x, y, "|", markersize=6, color=colour, transform=foot, label=label)
 
 
-def smoothed(values: np.ndarray) -> np.ndarray:
-    """The exponential mean over about a fiftieth of the run, corrected for its start.
-
-    Values that are not finite are left out of the mean, and the result has a gap there.
-    """
-    decay = 1.0 - 1.0 / max(1.0, len(values) / 50)
-    total, weight, result = 0.0, 0.0, np.full(len(values), np.nan)
-    for i, value in enumerate(values):
-        if np.isfinite(value):
-            total = decay * total + (1.0 - decay) * value
-            weight = decay * weight + (1.0 - decay)
-            result[i] = total / weight
-    return result
-
-
 def _column(rows: Rows, name: str) -> np.ndarray:
-    """The values of one key; what is missing or null is NaN and leaves a gap."""
+    """The values of one key; a missing one is NaN and leaves a gap."""
     return np.array([np.nan if row.get(name) is None else row[name] for row in rows], dtype=float)
-
-
-def spans_decades(values: np.ndarray) -> bool:
-    """True for positive values that a linear axis would flatten."""
-    finite = values[np.isfinite(values)]
-    return bool(len(finite) > 0 and finite.min() > 0 and finite.max() > 30 * finite.min())

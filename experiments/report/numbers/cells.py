@@ -1,48 +1,250 @@
-"""The cells of the tables: which runs are in one, and what they say together."""
+"""The comparison of a folder's runs: its rows, its labels, and a measure's mean in each cell."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
-from itertools import product
-from typing import Any
+from typing import NamedTuple
 
-from experiments.report.read.records import Results, RunRecord
-from experiments.report.titles import label_title, row_title
+import numpy as np
+import pandas as pd
+
+from experiments.report.read.metrics import number
+from experiments.report.read.records import Results, RunRecord, Stage
+from experiments.report.titles import counted
 from experiments.report.write.document import Cell
 
 DASH = "–"
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of a finished run. `higher_is_better` is asked of a run, as it differs by task."""
-
-    title: str
-    value: Callable[[RunRecord], float]
-    higher_is_better: Callable[[RunRecord], bool]
-    text: Callable[[RunRecord, float], str]
-    """A mean as it is shown."""
-
-
-def final(run: RunRecord, name: str) -> float:
-    """A number of the run's last evaluation; NaN where it has none."""
-    return _entry(run, "final", name)
+# The measures: columns of the table of runs. A score is the metric that decides in its row.
+FINAL_SCORE, BEST_SCORE = "final.score", "best.score"
+FINAL_ACCURACY, BEST_ACCURACY = "final.accuracy", "best.accuracy"
+FINAL_TRAIN_LOSS, FINAL_VAL_LOSS = "final.train_loss", "final.val_loss"
+PERPLEXITY = "final.perplexity"
+_SCORES = (FINAL_SCORE, BEST_SCORE)
+_ACCURACIES = (FINAL_ACCURACY, BEST_ACCURACY)
+_MEASURES = (*_SCORES, *_ACCURACIES, FINAL_TRAIN_LOSS, FINAL_VAL_LOSS, PERPLEXITY)
+_COSTS = ("steps", "seconds_training", "forward_passes", "backward_passes")
+_LAST = ("last.step", "last.seconds")
+_IDENTITY = ["row", "label", "optimizer", "seed", "hash", "status", "score", "score_is_loss"]
 
 
-def best(run: RunRecord, name: str) -> float:
-    """A number of the run's best evaluation; NaN where it has none."""
-    return _entry(run, "best", name)
+class Sample(NamedTuple):
+    """A measure in one cell: over the finished runs that have it, and how many do not count."""
+
+    n: int
+    mean: float
+    """NaN for no value."""
+    deviation: float
+    """The sample standard deviation, ÷ (n - 1); NaN for fewer than two values."""
+    planned: int
+    diverged: int
+    stuck: int
+
+    @property
+    def lost(self) -> int:
+        """The number of runs that ended without a result."""
+        return self.diverged + self.stuck
+
+    @property
+    def instead(self) -> str:
+        """The text where there is no mean."""
+        if self.diverged:
+            return "diverged"
+        return "stuck" if self.stuck else "missing"
+
+    def notes(self, usual: int) -> str:
+        """How many seeds the mean is over, unless they are `usual`, and how many runs are lost."""
+        notes = []
+        if 0 < self.n < self.planned:
+            notes.append(f"{self.n} of {self.planned} seeds")
+        elif 0 < self.n != usual:
+            notes.append(counted(self.n, "seed"))
+        notes += [f"{self.diverged} diverged"] if self.diverged else []
+        notes += [f"{self.stuck} stuck"] if self.stuck else []
+        return ", ".join(notes)
 
 
-def _entry(run: RunRecord, which: str, name: str) -> float:
-    entries: Mapping[str, Any] = {} if run.summary is None else run.summary[which]
-    value = entries.get(name)
-    return float(value) if isinstance(value, int | float) else math.nan
+class Comparison:
+    """The runs of the comparison by row and label, and the tuning runs, as tables.
+
+    `runs` and `tuning` have one row per run, by seed: what the run is, the `RunRecord` (`run`), its
+    rate (`lr`; NaN where it has none to tune) and its numbers, NaN where a run has none.
+    `rows` and `labels` are in the order of the tables: the plan's, then others by name.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.planned = {(cell.row, cell.label): cell for cell in results.planned}
+        self.runs, self.tuning = _numbers(results, "comparison"), _numbers(results, "tuning")
+        self._cells = dict(iter(self.runs.groupby(["row", "label"])))
+        finished = self.runs[self.runs["status"] == "finished"]
+        self._finished = dict(iter(finished.groupby(["row", "label"])))
+        # As lists: tables ask for a cell's numbers thousands of times.
+        self._values = {
+            place: runs[["seed", *_MEASURES]].to_dict("list")
+            for place, runs in self._finished.items()
+        }
+        # Labels of one optimizer are ordered by their rate, as a number.
+        named = {
+            (label.partition(" ")[0], rate, label)
+            for label, rate in zip(self.runs["label"], self.runs["lr"].fillna(0.0), strict=True)
+        }
+        self.rows = in_order((row for row, _ in self.planned), sorted(self.runs["row"]))
+        self.labels = in_order(
+            (label for _, label in self.planned), (label for _, _, label in sorted(named))
+        )
+
+    def cell(self, row: str, label: str) -> pd.DataFrame:
+        """All runs of a cell by seed, whatever their status."""
+        return self._cells.get((row, label), self.runs[:0])
+
+    def finished(self, row: str, label: str) -> pd.DataFrame:
+        """The runs of a cell that ended with a result."""
+        return self._finished.get((row, label), self.runs[:0])
+
+    def seeds(self, row: str, label: str) -> int:
+        """How many runs the cell should have; where nothing was planned, how many it has."""
+        planned = self.planned.get((row, label))
+        return len(self.cell(row, label)) if planned is None else len(planned.seeds)
+
+    @cached_property
+    def usual_seeds(self) -> int:
+        """The largest number of seeds that a cell should have."""
+        return max((self.seeds(r, label) for r in self.rows for label in self.labels), default=0)
+
+    # -------------------------------------------------------------------------------- measures
+
+    def values(self, row: str, label: str, measure: str) -> list[tuple[int, float]]:
+        """Seed and number of the finished runs of a cell that have the measure."""
+        cell = self._values.get((row, label))
+        if cell is None:
+            return []
+        values = zip(cell["seed"], cell[measure], strict=True)
+        return [(seed, value) for seed, value in values if math.isfinite(value)]
+
+    def sample(self, row: str, label: str, measure: str) -> Sample:
+        """The measure in one cell."""
+        values = [value for _, value in self.values(row, label, measure)]
+        ends = self.cell(row, label)["status"].tolist()
+        return Sample(
+            n=len(values),
+            mean=mean(values),
+            deviation=statistics.stdev(values) if len(values) > 1 else math.nan,
+            planned=self.seeds(row, label),
+            diverged=ends.count("diverged"),
+            stuck=ends.count("stuck"),
+        )
+
+    def means(self, measure: str) -> pd.DataFrame:
+        """The means of the cells, rows × labels; NaN where there is none."""
+        return self._means[measure]
+
+    @cached_property
+    def _means(self) -> dict[str, pd.DataFrame]:
+        return {
+            measure: pd.DataFrame(
+                [
+                    [mean(x for _, x in self.values(row, label, measure)) for label in self.labels]
+                    for row in self.rows
+                ],
+                pd.Index(self.rows, dtype=object),
+                pd.Index(self.labels, dtype=object),
+                dtype=float,
+            )
+            for measure in _MEASURES
+        }
+
+    def score_of(self, row: str) -> tuple[str, bool]:
+        """The name of the row's score, and whether lower is better; no name without runs."""
+        return self._scores.get(row, ("", True))
+
+    @cached_property
+    def _scores(self) -> dict[str, tuple[str, bool]]:
+        firsts = self.runs.drop_duplicates("row")
+        return {run.row: (run.score, run.score_is_loss) for run in firsts["run"]}
+
+    def lower_is_better(self, row: str, measure: str) -> bool:
+        """Whether the row's best mean is the lowest."""
+        return self.score_of(row)[1] if measure in _SCORES else measure not in _ACCURACIES
+
+    def best_label(self, row: str, measure: str, labels: Iterable[str] | None = None) -> str | None:
+        """The first of the labels (all, if None) with the best mean; None if none has a mean."""
+        means = self.means(measure).loc[row, list(self.labels if labels is None else labels)]
+        known = means.dropna()
+        if known.empty:
+            return None
+        return str(known.idxmin() if self.lower_is_better(row, measure) else known.idxmax())
+
+    def text(self, row: str, measure: str, value: float) -> str:
+        """A value of a measure as it is shown in the row."""
+        return score_text(value, is_loss=self.lower_is_better(row, measure))
+
+    # ------------------------------------------------------------------------------- baselines
+
+    def baseline(self, row: str) -> str | None:
+        """The label to compare a row's others with: `adam`, else the best of Adam's labels.
+
+        None where Adam has no finished run.
+        """
+        return self._baselines[row]
+
+    @cached_property
+    def _baselines(self) -> dict[str, str | None]:
+        adams = self.runs[self.runs["optimizer"] == "adam"]
+        baselines = {}
+        for row in self.rows:
+            known = set(adams.loc[adams["row"] == row, "label"])
+            labels = [x for x in self.labels if x in known and len(self.finished(row, x))]
+            best = "adam" if "adam" in labels else self.best_label(row, FINAL_SCORE, labels)
+            baselines[row] = best
+        return baselines
+
+    def tuned_baseline(self, row: str) -> str | None:
+        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
+        planned = self.planned.values()
+        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
+
+    def pairs(
+        self, row: str, label: str, baseline: str, measure: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The measure of the label and of the baseline, of finished runs with the same seed."""
+        ours, theirs = (dict(self.values(row, name, measure)) for name in (label, baseline))
+        seeds = sorted(ours.keys() & theirs.keys())
+        return np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
+
+
+def in_order(planned: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    """Each name once: planned ones in the plan's order, then the others in theirs."""
+    return tuple(dict.fromkeys([*planned, *others]))
+
+
+def _numbers(results: Results, stage: Stage) -> pd.DataFrame:
+    """The runs of a stage by seed, with their numbers as such."""
+    table = results.table[results.table["stage"] == stage]
+    runs = [results.runs[i] for i in table.index]
+    numbers = table.reindex(columns=[*_MEASURES, *_COSTS, *_LAST]).map(number).astype(float)
+    for which in ("final", "best"):
+        numbers[f"{which}.score"] = [_score(run, which) for run in runs]
+    rates = [None if run.reference else run.config["optimizer"].get("lr") for run in runs]
+    numbers["lr"] = pd.array(rates, dtype="Float64").to_numpy(float, na_value=math.nan)
+    identity = table[_IDENTITY].assign(run=pd.Series(runs, table.index, dtype=object))
+    return identity.join(numbers).sort_values(["seed", "hash"], kind="stable")
+
+
+def _score(run: RunRecord, which: str) -> float:
+    return math.nan if run.summary is None else number(run.summary[which].get(run.score))
+
+
+def mean(values: Iterable[float]) -> float:
+    """Correctly rounded, so that equal values have themselves as mean; NaN for no value."""
+    known = list(values)
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+# ---------------------------------------------------------------------------------- as is shown
 
 
 def loss_text(value: float) -> str:
@@ -50,217 +252,26 @@ def loss_text(value: float) -> str:
     return f"{value:.4g}"
 
 
-def score_text(run: RunRecord, value: float) -> str:
+def score_text(value: float, *, is_loss: bool) -> str:
     """Four decimals for what lies between 0 and 1, four digits for a loss."""
-    return loss_text(value) if run.score_is_loss else f"{value:.4f}"
+    return loss_text(value) if is_loss else f"{value:.4f}"
 
 
-FINAL_SCORE = Measure(
-    "final score",
-    lambda run: final(run, run.score),
-    lambda run: not run.score_is_loss,
-    score_text,
-)
-BEST_SCORE = Measure(
-    "best score",
-    lambda run: best(run, run.score),
-    lambda run: not run.score_is_loss,
-    score_text,
-)
-FINAL_TRAIN_LOSS = Measure(
-    "final training loss",
-    lambda run: final(run, "train_loss"),
-    lambda run: False,
-    lambda run, value: loss_text(value),
-)
-FINAL_VAL_LOSS = Measure(
-    "final validation loss",
-    lambda run: final(run, "val_loss"),
-    lambda run: False,
-    lambda run, value: loss_text(value),
-)
-PERPLEXITY = Measure(
-    "final perplexity",
-    lambda run: final(run, "perplexity"),
-    lambda run: False,
-    lambda run, value: loss_text(value),
-)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The values of a measure in one cell, one for each finished run that has it."""
-
-    values: tuple[float, ...]
-    planned: int
-    diverged: int
-    stuck: int = 0
-
-    @property
-    def n(self) -> int:
-        """How many runs the mean is of."""
-        return len(self.values)
-
-    @property
-    def lost(self) -> int:
-        """How many runs came to an end without a result."""
-        return self.diverged + self.stuck
-
-    @property
-    def instead(self) -> str:
-        """What to write where there is no mean."""
-        if self.diverged:
-            return "diverged"
-        return "stuck" if self.stuck else "missing"
-
-    @property
-    def mean(self) -> float:
-        """NaN for no value."""
-        return math.fsum(self.values) / self.n if self.n else math.nan
-
-    @property
-    def deviation(self) -> float:
-        """The sample standard deviation, ÷ (n - 1); NaN for fewer than two values."""
-        return statistics.stdev(self.values) if self.n > 1 else math.nan
-
-
-class Comparison:
-    """The runs of the comparison by row and label, in the order of the tables."""
-
-    def __init__(self, results: Results) -> None:
-        self.results = results
-        self._runs: dict[tuple[str, str], list[RunRecord]] = {}
-        for run in results.runs:
-            if run.stage == "comparison":
-                self._runs.setdefault((run.row, run.label), []).append(run)
-        for runs in self._runs.values():
-            runs.sort(key=lambda run: (run.seed, run.hash))
-
-    @cached_property
-    def rows(self) -> tuple[str, ...]:
-        """Planned ones in the plan's order, then others by name."""
-        planned = [cell.row for cell in self.results.planned]
-        return tuple(dict.fromkeys([*planned, *sorted(row for row, _ in self._runs)]))
-
-    @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """Planned ones in the plan's order, then others by name."""
-        planned = [cell.label for cell in self.results.planned]
-        found = sorted(self._runs.items(), key=lambda item: _label_key(item[0][1], item[1][0]))
-        return tuple(dict.fromkeys([*planned, *(label for (_, label), _ in found)]))
-
-    def runs(self, row: str, label: str) -> list[RunRecord]:
-        """All runs of a cell by seed, whatever became of them."""
-        return self._runs.get((row, label), [])
-
-    def finished(self, row: str, label: str) -> list[RunRecord]:
-        """Those that came to their end with a result."""
-        return [run for run in self.runs(row, label) if run.status == "finished"]
-
-    def of_row(self, row: str) -> list[RunRecord]:
-        """All runs of a row, in the order of labels and seeds."""
-        return [run for label in self.labels for run in self.runs(row, label)]
-
-    def planned(self, row: str, label: str) -> int:
-        """How many runs the cell should have; where nothing was planned, how many it has."""
-        for cell in self.results.planned:
-            if (cell.row, cell.label) == (row, label):
-                return len(cell.seeds)
-        return len(self.runs(row, label))
-
-    def sample(self, row: str, label: str, measure: Measure) -> Sample:
-        """The measure's values by seed."""
-        values = [measure.value(run) for run in self.finished(row, label)]
-        ends = Counter(run.status for run in self.runs(row, label))
-        finite = tuple(value for value in values if math.isfinite(value))
-        return Sample(finite, self.planned(row, label), ends["diverged"], ends["stuck"])
-
-    def is_wanted(self, row: str, label: str) -> bool:
-        """True if the cell was planned, or has runs."""
-        return self.planned(row, label) > 0
-
-    def baseline(self, row: str) -> str | None:
-        """The label to compare a row's others with: `adam`, else the best of Adam's labels.
-
-        None where Adam has no finished run.
-        """
-        kinds = {run.label for run in self.of_row(row) if run.optimizer == "adam"}
-        candidates = [
-            label for label in self.labels if label in kinds and self.finished(row, label)
-        ]
-        if "adam" in candidates:
-            return "adam"
-        return self.best_label(row, candidates, FINAL_SCORE)
-
-    def tuned_baseline(self, row: str) -> str | None:
-        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
-        planned = self.results.planned
-        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
-
-    def best_label(self, row: str, labels: list[str], measure: Measure) -> str | None:
-        """The first of the labels with the best mean; None if none has a mean."""
-        means = {label: self.sample(row, label, measure).mean for label in labels}
-        means = {label: mean for label, mean in means.items() if math.isfinite(mean)}
-        if not means:
-            return None
-        better = max if self.higher_is_better(row, measure) else min
-        return better(means, key=lambda label: means[label])
-
-    def higher_is_better(self, row: str, measure: Measure) -> bool:
-        """Whether the row's best mean is the highest."""
-        runs = self.of_row(row)
-        return bool(runs) and measure.higher_is_better(runs[0])
-
-
-def _label_key(label: str, run: RunRecord) -> tuple[str, float, str]:
-    """Labels of one optimizer by their rate, as a number."""
-    rate = run.config["optimizer"].get("lr")
-    return label.partition(" ")[0], 0.0 if rate is None else float(rate), label
-
-
-# ---------------------------------------------------------------------------------- as is shown
-
-
-def row_cell(row: str, note: str = "") -> Cell:
-    """The name of a row of results, as it is written for people."""
-    return Cell(row_title(row), note=note)
-
-
-def label_cell(label: str) -> Cell:
-    """The name of an optimizer, as it is written for people."""
-    return Cell(label_title(label))
-
-
-def shown(
-    comparison: Comparison, row: str, label: str, measure: Measure, *, bold: bool, usual: int
-) -> Cell:
-    """`mean ± deviation`, and beside it what a reader must know of it.
-
-    `usual` is the number of seeds that the table's caption speaks of.
-    """
-    if not comparison.is_wanted(row, label):
-        return Cell(DASH)
-    sample = comparison.sample(row, label, measure)
-    told = notes(sample, usual)
-    if sample.n == 0:
-        return Cell(sample.instead, note=told)
-    run = comparison.runs(row, label)[0]
-    return Cell(mean_text(measure, run, sample), bold=bold, note=told)
-
-
-def mean_text(measure: Measure, run: RunRecord, sample: Sample) -> str:
-    """`mean ± deviation`; the mean alone where there is but one value. `run` is any of the cell."""
-    text = measure.text(run, sample.mean)
+def mean_text(comparison: Comparison, row: str, measure: str, sample: Sample) -> str:
+    """`mean ± deviation`; the mean alone where there is but one value."""
+    text = comparison.text(row, measure, sample.mean)
     return f"{text} ± {spread_text(text, sample.deviation)}" if sample.n > 1 else text
 
 
-def without_repeats(rows: Sequence[tuple[Cell, ...]]) -> tuple[tuple[Cell, ...], ...]:
-    """The rows of a long table, the first cell empty where it is the same as the one above."""
-    names = [None, *(row[0] for row in rows)]
-    return tuple(
-        (Cell(""), *row[1:]) if row[0] == above else row
-        for above, row in zip(names, rows, strict=False)
-    )
+def mean_cell(comparison: Comparison, row: str, label: str, measure: str, *, bold: bool) -> Cell:
+    """`mean ± deviation`, and beside it what a reader must know of it."""
+    sample = comparison.sample(row, label, measure)
+    if sample.planned == 0:
+        return Cell(DASH)
+    note = sample.notes(comparison.usual_seeds)
+    if sample.n == 0:
+        return Cell(sample.instead, note=note)
+    return Cell(mean_text(comparison, row, measure, sample), bold, note)
 
 
 def spread_text(mean: str, deviation: float) -> str:
@@ -276,23 +287,3 @@ def spread_text(mean: str, deviation: float) -> str:
     two_digits = max(0, 1 - math.floor(math.log10(deviation)))
     fewer = f"{deviation:.{min(two_digits, len(decimals))}f}"
     return fewer if float(fewer) > 0 else f"{deviation:.2g}"
-
-
-def notes(sample: Sample, usual: int) -> str:
-    """Of how many seeds a cell's mean is, where they are not `usual`, and how many have none."""
-    told = []
-    if 0 < sample.n < sample.planned:
-        told.append(f"{sample.n} of {sample.planned} seeds")
-    elif 0 < sample.n != usual:
-        told.append("1 seed" if sample.n == 1 else f"{sample.n} seeds")
-    if sample.diverged:
-        told.append(f"{sample.diverged} diverged")
-    if sample.stuck:
-        told.append(f"{sample.stuck} stuck")
-    return ", ".join(told)
-
-
-def usual_seeds(comparison: Comparison) -> int:
-    """The largest number of seeds that a cell should have."""
-    cells = product(comparison.rows, comparison.labels)
-    return max((comparison.planned(row, label) for row, label in cells), default=0)

@@ -1,13 +1,12 @@
-"""The papers' tables: scores and losses, rows of tasks, columns of optimizers."""
+"""The papers' tables: scores and losses, a row per experiment and a column per optimizer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
 from experiments.report.numbers.cells import (
     BEST_SCORE,
@@ -16,55 +15,51 @@ from experiments.report.numbers.cells import (
     FINAL_TRAIN_LOSS,
     PERPLEXITY,
     Comparison,
-    Measure,
     loss_text,
-    row_cell,
-    shown,
-    usual_seeds,
+    mean_cell,
 )
-from experiments.report.titles import label_title, row_title, score_title
+from experiments.report.titles import counted, label_title, row_title, score_title
 from experiments.report.write.document import Cell, Table
 
 
 def score_tables(comparison: Comparison) -> tuple[Table, ...]:
     """Final and best score of every row, and the perplexity of those that have one."""
-    name = _score_name(comparison)
+    scores = {comparison.score_of(row)[0] for row in comparison.rows} - {""}
+    name = score_title(scores.pop()) if len(scores) == 1 else "score"
+    what = "Accuracy, or the metric that stands beside the row's name,"
+    if name != "score":
+        what = name[0].upper() + name[1:]
     tables = [
         _table(
             comparison,
             FINAL_SCORE,
             key="final-score",
             title=f"Final {name}",
-            caption=f"{_what(name)} of the last evaluation on the validation split.",
+            caption=f"{what} of the last evaluation on the validation split.",
         ),
         _table(
             comparison,
             BEST_SCORE,
             key="best-score",
             title=f"Best {name}",
-            caption=f"{_what(name)} of each run's best evaluation. It is picked on the split that "
-            "it is measured on, and so flatters every optimizer, the more the noisier it is.",
+            caption=f"{what} of each run's best evaluation. It is chosen on the split that it is "
+            "measured on, and so flatters every optimizer, the more the noisier it is.",
+        ),
+        _table(
+            comparison,
+            PERPLEXITY,
+            key="perplexity",
+            title="Final perplexity",
+            caption="exp of the validation loss in nats, of the last evaluation; lower is better.",
+            rows=comparison.means(PERPLEXITY).dropna(how="all").index,
         ),
     ]
-    perplexed = [row for row in comparison.rows if _has(comparison, row, PERPLEXITY)]
-    if perplexed:
-        tables.append(
-            _table(
-                comparison,
-                PERPLEXITY,
-                key="perplexity",
-                title="Final perplexity",
-                caption="exp of the validation loss in nats, of the last evaluation; lower is "
-                "better.",
-                rows=perplexed,
-            )
-        )
-    return tuple(tables)
+    return tuple(table for table in tables if table.rows or table.key != "perplexity")
 
 
 def loss_table(comparison: Comparison) -> Table:
     """Final training losses with the geometric mean over rows and the average rank."""
-    body = _table(
+    table = _table(
         comparison,
         FINAL_TRAIN_LOSS,
         key="final-training-loss",
@@ -72,155 +67,74 @@ def loss_table(comparison: Comparison) -> Table:
         caption="Mean loss of the training steps between the last two evaluations; lower is "
         "better.",
     )
-    over = over_rows(comparison)
-    if over is None:
-        told = "No row has a result of every optimizer, so there is no mean over rows."
-        return Table(body.key, body.title, f"{body.caption} {told}", body.columns, body.rows)
-    told = (
-        f"Geometric mean and average rank are over the rows that every optimizer shown there has: "
-        f"{', '.join(map(row_title, over.rows))}."
+    means = comparison.means(FINAL_TRAIN_LOSS).dropna(axis="columns", how="all")
+    shared = means[(means > 0).all(axis="columns")]
+    if shared.empty:
+        note = "No row has a result of every optimizer, so there is no mean over rows."
+        return replace(table, caption=f"{table.caption} {note}")
+    note = (
+        "Geometric mean and average rank are over the rows that every optimizer shown there has: "
+        f"{', '.join(map(row_title, shared.index))}."
     )
-    rows = (
-        *body.rows,
-        _over_row("geometric mean", over, over.geometric_means, comparison, loss_text),
-        _over_row("average rank", over, over.ranks, comparison, lambda rank: f"{rank:.4g}"),
+    count = counted(len(shared), "row")
+    last_rows = (
+        _over_rows(comparison, Cell("geometric mean", note=count), np.exp(np.log(shared).mean())),
+        _over_rows(comparison, Cell("average rank", note=count), shared.rank(axis=1).mean()),
     )
-    return Table(body.key, body.title, f"{body.caption} {told}", body.columns, rows)
+    return replace(table, caption=f"{table.caption} {note}", rows=(*table.rows, *last_rows))
 
 
-@dataclass(frozen=True)
-class OverRows:
-    """Means over the rows that all of `labels` have."""
-
-    rows: tuple[str, ...]
-    labels: tuple[str, ...]
-    geometric_means: tuple[float, ...]
-    ranks: tuple[float, ...]
-
-
-def over_rows(comparison: Comparison) -> OverRows | None:
-    """Geometric mean and average rank of the final training losses; None if no row has them all.
-
-    Labels without any result are left out. Equal losses share the mean of their ranks.
-    """
-    means = {
-        (row, label): comparison.sample(row, label, FINAL_TRAIN_LOSS).mean
-        for row in comparison.rows
+def _over_rows(comparison: Comparison, name: Cell, values: pd.Series) -> tuple[Cell, ...]:
+    """A last row of a table; `values` are by label, the lowest is best."""
+    best = values.min() if len(values) > 1 else np.nan
+    cells = [
+        Cell(loss_text(values[label]), bold=bool(values[label] == best))
+        if label in values
+        else Cell(DASH)
         for label in comparison.labels
-    }
-    labels = [
-        label
-        for label in comparison.labels
-        if any(math.isfinite(means[row, label]) for row in comparison.rows)
     ]
-    rows = [r for r in comparison.rows if all(means[r, label] > 0 for label in labels)]
-    if not rows or not labels:
-        return None
-    losses = np.array([[means[row, label] for label in labels] for row in rows])
-    return OverRows(
-        rows=tuple(rows),
-        labels=tuple(labels),
-        geometric_means=tuple(geometric_means(losses)),
-        ranks=tuple(average_ranks(losses)),
-    )
-
-
-def geometric_means(losses: np.ndarray) -> list[float]:
-    """Of each column of rows × optimizers."""
-    means: list[float] = np.exp(np.log(losses).mean(axis=0)).tolist()
-    return means
-
-
-def average_ranks(losses: np.ndarray) -> list[float]:
-    """Of each column of rows × optimizers; the lowest loss of a row has rank 1."""
-    ranks: list[float] = stats.rankdata(losses, axis=1).mean(axis=0).tolist()
-    return ranks
-
-
-# --------------------------------------------------------------------------------------- parts
+    return name, *cells
 
 
 def _table(
     comparison: Comparison,
-    measure: Measure,
+    measure: str,
     *,
     key: str,
     title: str,
     caption: str,
-    rows: Sequence[str] | None = None,
+    rows: Iterable[str] | None = None,
 ) -> Table:
-    usual = usual_seeds(comparison)
-    seeds = "1 seed" if usual == 1 else f"{usual} seeds"
-    how = (
-        f" One run a cell ({seeds})."
-        if usual == 1
-        else f" Mean ± sample standard deviation over {seeds}"
-    )
-    if usual > 1:
-        how += ", unless a cell says otherwise; diverged runs are counted beside it and left out "
-        how += "of the mean."
-    chosen = comparison.rows if rows is None else rows
+    usual = counted(comparison.usual_seeds, "seed")
+    how = f"One run per cell ({usual})."
+    if comparison.usual_seeds > 1:
+        how = (
+            f"Mean ± sample standard deviation over {usual}, unless a cell says otherwise; "
+            "diverged runs are counted beside it and left out of the mean."
+        )
     return Table(
         key=key,
         title=title,
-        caption=f"{caption}{how} Best mean of a row in bold.",
+        caption=f"{caption} {how} Best mean of a row in bold.",
         columns=("", *map(label_title, comparison.labels)),
-        rows=tuple(_row(comparison, row, measure, usual) for row in chosen),
+        rows=tuple(
+            _row(comparison, row, measure) for row in (comparison.rows if rows is None else rows)
+        ),
     )
 
 
-def _row(comparison: Comparison, row: str, measure: Measure, usual: int) -> tuple[Cell, ...]:
-    means = [comparison.sample(row, label, measure).mean for label in comparison.labels]
-    finite = [mean for mean in means if math.isfinite(mean)]
-    best = math.nan
-    if len(finite) > 1:
-        best = max(finite) if comparison.higher_is_better(row, measure) else min(finite)
+def _row(comparison: Comparison, row: str, measure: str) -> tuple[Cell, ...]:
+    means = comparison.means(measure).loc[row]
+    known = means.dropna()
+    best = np.nan
+    if len(known) > 1:
+        best = known.min() if comparison.lower_is_better(row, measure) else known.max()
     cells = [
-        shown(comparison, row, label, measure, bold=mean == best, usual=usual)
-        for label, mean in zip(comparison.labels, means, strict=True)
-    ]
-    return (row_cell(row, _row_note(comparison, row, measure)), *cells)
-
-
-def _row_note(comparison: Comparison, row: str, measure: Measure) -> str:
-    """Which metric the score is, where that is not the accuracy."""
-    runs = comparison.of_row(row)
-    if not runs or measure not in (FINAL_SCORE, BEST_SCORE) or runs[0].score == "accuracy":
-        return ""
-    name = score_title(runs[0].score)
-    return f"{name}, lower is better" if runs[0].score_is_loss else name
-
-
-def _over_row(
-    title: str,
-    over: OverRows,
-    values: Sequence[float],
-    comparison: Comparison,
-    text: Callable[[float], str],
-) -> tuple[Cell, ...]:
-    best = min(values) if len(values) > 1 else math.nan
-    of_label = dict(zip(over.labels, values, strict=True))
-    cells = [
-        Cell(text(of_label[label]), bold=of_label[label] == best)
-        if label in of_label
-        else Cell(DASH)
+        mean_cell(comparison, row, label, measure, bold=bool(means[label] == best))
         for label in comparison.labels
     ]
-    count = "1 row" if len(over.rows) == 1 else f"{len(over.rows)} rows"
-    return (Cell(title, note=count), *cells)
-
-
-def _has(comparison: Comparison, row: str, measure: Measure) -> bool:
-    return any(comparison.sample(row, label, measure).n for label in comparison.labels)
-
-
-def _score_name(comparison: Comparison) -> str:
-    """`accuracy` where it is the score of every row, else `score`."""
-    scores = {run.score for row in comparison.rows for run in comparison.of_row(row)}
-    return score_title(scores.pop()) if len(scores) == 1 else "score"
-
-
-def _what(name: str) -> str:
-    if name == "score":
-        return "Accuracy, or the metric that stands beside the row's name,"
-    return name[0].upper() + name[1:]
+    score, is_loss = comparison.score_of(row)
+    note = ""
+    if measure in (FINAL_SCORE, BEST_SCORE) and score not in ("", "accuracy"):
+        note = f"{score_title(score)}, lower is better" if is_loss else score_title(score)
+    return Cell(row_title(row), note=note), *cells

@@ -1,10 +1,12 @@
-"""How sure the differences are: paired by seed against Adam, and over rows."""
+"""Statistical significance of differences: paired by seed against Adam, and over rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -14,24 +16,23 @@ from experiments.report.numbers.cells import (
     FINAL_SCORE,
     FINAL_TRAIN_LOSS,
     Comparison,
-    Measure,
-    label_cell,
     loss_text,
-    row_cell,
-    without_repeats,
 )
-from experiments.report.numbers.resampling import SEED, mean_interval
-from experiments.report.write.document import Cell, Table
+from experiments.report.titles import label_title, row_title
+from experiments.report.write.document import Cell, Table, filled, without_repeats
 
 ALPHA = 0.05
+_COVERAGE = 0.95
+_SEED = 20240318
 
-# All signs of 16 values.
+# All signs of 16 values; all resamples of 8 values are 6435 multisets.
 _MOST_SIGNS = 2**16
+_MOST_ENUMERATED = 8
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What paired differences say: their mean, an interval, and a p-value."""
+    """The mean of paired differences, its interval, and a p-value."""
 
     n: int
     mean: float
@@ -39,9 +40,17 @@ class Difference:
     high: float
     p: float
 
+    def verdict(self, *, higher_is_better: bool, unit: str = "seed") -> str:
+        """The conclusion in plain words; `unit` is what was paired."""
+        if smallest_p(self.n) > ALPHA:
+            return too_few(self.n, unit)
+        if self.p > ALPHA:
+            return "no difference shown"
+        return "better" if (self.mean > 0) == higher_is_better else "worse"
+
 
 def difference(values: Sequence[float]) -> Difference:
-    """Of at least one paired difference; the interval is NaN for a single one.
+    """The statistics of at least one paired difference; the interval is NaN for a single one.
 
     The interval is the percentile bootstrap's of the mean at 95 %, over all resamples for up to
     8 values. p is that of the sign-flip permutation test, two-sided: the share of all 2ⁿ ways to
@@ -49,7 +58,7 @@ def difference(values: Sequence[float]) -> Difference:
     makes no difference.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
-    low, high = mean_interval(ordered)
+    low, high = interval((ordered,), lambda mean: mean)
     return Difference(len(ordered), float(ordered.mean()), low, high, _sign_flip(ordered))
 
 
@@ -58,73 +67,103 @@ def smallest_p(n: int) -> float:
     return min(1.0, 2.0 / 2.0**n)
 
 
-def verdict(found: Difference, *, higher_is_better: bool, unit: str = "seed") -> str:
-    """What may be concluded, in plain words; `unit` is what was paired."""
-    if smallest_p(found.n) > ALPHA:
-        return cannot_decide(found.n, unit)
-    if found.p > ALPHA:
-        return "no difference shown"
-    return "better" if (found.mean > 0) == higher_is_better else "worse"
-
-
-def short_verdict(found: Difference, *, higher_is_better: bool) -> str:
-    """The verdict without its reason, for a table whose section gives that."""
-    return verdict(found, higher_is_better=higher_is_better).partition(":")[0]
-
-
-def cannot_decide(n: int, unit: str = "seed") -> str:
+def too_few(n: int, unit: str = "seed") -> str:
     """The words for too few pairs."""
     if n == 1:
-        return f"1 {unit} cannot decide"
-    return (
-        f"{n} {unit}s cannot decide: the smallest p that {n} {unit}s can give is {smallest_p(n):g}"
-    )
+        return f"1 {unit} is too few"
+    return f"{n} {unit}s are too few: the smallest possible p is {smallest_p(n):g}"
 
 
 def _sign_flip(values: np.ndarray) -> float:
     if len(values) == 1 or not values.any():
         return 1.0
-    found = stats.permutation_test(
+    test = stats.permutation_test(
         (values,),
         lambda x, axis: np.mean(x, axis=axis),
         permutation_type="samples",
         n_resamples=_MOST_SIGNS,
         vectorized=True,
         batch=1024,
-        rng=np.random.default_rng(SEED),
+        rng=np.random.default_rng(_SEED),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
-# --------------------------------------------------------------------------- pairs of the cells
+def interval(samples: tuple[np.ndarray, ...], of_means: Callable[..., Any]) -> tuple[float, float]:
+    """The 95 % interval of a function of the samples' means; NaN for fewer than two values.
+
+    It is the percentile bootstrap's, of samples that are drawn in pairs: over all resamples where
+    they are few.
+    """
+    n = len(samples[0])
+    if n < 2:
+        return math.nan, math.nan
+    if n <= _MOST_ENUMERATED:
+        counts, weights = _all_resamples(n)
+        values = of_means(*(counts @ sample / n for sample in samples))
+        tail = (1.0 - _COVERAGE) / 2.0
+        low, high = np.quantile(values, [tail, 1 - tail], method="inverted_cdf", weights=weights)
+        return float(low), float(high)
+    found = stats.bootstrap(
+        samples,
+        lambda *drawn, axis: of_means(*(np.mean(values, axis=axis) for values in drawn)),
+        paired=True,
+        vectorized=True,
+        confidence_level=_COVERAGE,
+        method="percentile",
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _all_resamples(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each multiset of n has each of n values, and in how many orders it is drawn."""
+    chosen = np.array(list(combinations_with_replacement(range(n), n)))
+    counts = np.stack([(chosen == i).sum(axis=1) for i in range(n)], axis=1)
+    factorials = np.array([math.factorial(k) for k in range(n + 1)], dtype=float)
+    return counts, factorials[n] / factorials[counts].prod(axis=1)
+
+
+# -------------------------------------------------------------------- differences of the cells
 
 
 def paired_by_seed(
-    comparison: Comparison, row: str, label: str, baseline: str, measure: Measure
+    comparison: Comparison, row: str, label: str, baseline: str, measure: str
 ) -> list[float]:
     """Label less baseline, of the finished runs with the same seed, by seed."""
-    ours = _by_seed(comparison, row, label, measure)
-    theirs = _by_seed(comparison, row, baseline, measure)
-    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-
-
-def _by_seed(comparison: Comparison, row: str, label: str, measure: Measure) -> dict[int, float]:
-    values = {run.seed: measure.value(run) for run in comparison.finished(row, label)}
-    return {seed: value for seed, value in values.items() if math.isfinite(value)}
+    ours, theirs = comparison.pairs(row, label, baseline, measure)
+    return list(ours - theirs)
 
 
 def log_loss_differences(comparison: Comparison, label: str) -> dict[str, float]:
     """For each row, log of the mean final training loss of `label` less that of the baseline."""
+    means = comparison.means(FINAL_TRAIN_LOSS)
     differences = {}
     for row in comparison.rows:
         baseline = comparison.baseline(row)
-        if baseline is None or baseline == label:
-            continue
-        ours = comparison.sample(row, label, FINAL_TRAIN_LOSS).mean
-        theirs = comparison.sample(row, baseline, FINAL_TRAIN_LOSS).mean
-        if ours > 0 and theirs > 0:
-            differences[row] = math.log(ours) - math.log(theirs)
+        if baseline not in (None, label):
+            ours, theirs = means.at[row, label], means.at[row, baseline]
+            if ours > 0 and theirs > 0:
+                differences[row] = math.log(ours) - math.log(theirs)
     return differences
+
+
+def loss_ratios(comparison: Comparison) -> dict[str, Difference]:
+    """By label, the differences over rows of the log of the final training loss to Adam's."""
+    of_label = {x: [*log_loss_differences(comparison, x).values()] for x in comparison.labels}
+    return {label: difference(values) for label, values in of_label.items() if values}
+
+
+def numbers_of_pairs(comparison: Comparison) -> list[int]:
+    """How many seeds a label of a row shares with the row's Adam; each number once."""
+    numbers = {
+        len(paired_by_seed(comparison, row, label, baseline, FINAL_TRAIN_LOSS))
+        for row in comparison.rows
+        if (baseline := comparison.baseline(row)) is not None
+        for label in comparison.labels
+        if label != baseline
+    }
+    return sorted(numbers - {0})
 
 
 # -------------------------------------------------------------------------------------- tables
@@ -140,22 +179,24 @@ def paired_tables(comparison: Comparison) -> tuple[Table, ...]:
     )
 
 
-def _paired_table(comparison: Comparison, measure: Measure, key: str, title: str) -> Table:
+def _paired_table(comparison: Comparison, measure: str, key: str, title: str) -> Table:
     rows = []
     for row in comparison.rows:
         baseline = comparison.baseline(row)
         if baseline is None:
             continue
-        better = comparison.higher_is_better(row, measure)
-        name = row_cell(row, "" if better else "lower is better")
+        is_loss = comparison.lower_is_better(row, measure)
+        name = Cell(row_title(row), note="lower is better" if is_loss else "")
         for label in comparison.labels:
             values = paired_by_seed(comparison, row, label, baseline, measure)
-            if label != baseline and values:
-                found = difference(values)
-                said = short_verdict(found, higher_is_better=better)
-                rows.append(
-                    (name, label_cell(label), label_cell(baseline), *_cells(found), Cell(said))
-                )
+            if label == baseline or not values:
+                continue
+            found = difference(values)
+            # The section says why few seeds are too few.
+            verdict, _, _ = found.verdict(higher_is_better=not is_loss).partition(":")
+            bounds = f"{found.low:+.3g} to {found.high:+.3g}" if found.n > 1 else DASH
+            texts = (str(found.n), f"{found.mean:+.3g}", bounds, f"{found.p:.3g}", verdict)
+            rows.append((name, label_title(label), label_title(baseline), *texts))
     return Table(
         key=key,
         title=title,
@@ -176,31 +217,14 @@ def _paired_table(comparison: Comparison, measure: Measure, key: str, title: str
     )
 
 
-def too_few(comparison: Comparison) -> tuple[str, ...]:
-    """A sentence for each number of pairs by seed that cannot decide."""
-    numbers = {
-        len(paired_by_seed(comparison, row, label, baseline, FINAL_TRAIN_LOSS))
-        for row in comparison.rows
-        if (baseline := comparison.baseline(row)) is not None
-        for label in comparison.labels
-        if label != baseline
-    }
-    return tuple(f"{cannot_decide(n)}." for n in sorted(numbers) if n > 0 and smallest_p(n) > ALPHA)
-
-
 def over_rows_table(comparison: Comparison) -> Table:
     """The geometric mean over rows of loss / Adam's loss, for every label."""
     rows = []
-    for label in comparison.labels:
-        values = list(log_loss_differences(comparison, label).values())
-        if not values:
-            continue
-        found = difference(values)
-        ratio = [loss_text(math.exp(x)) for x in (found.mean, found.low, found.high)]
-        interval = DASH if found.n == 1 else f"{ratio[1]} to {ratio[2]}"
-        said = verdict(found, higher_is_better=False, unit="row")
-        cells = (str(found.n), ratio[0], interval, f"{found.p:.3g}", said)
-        rows.append((label_cell(label), *map(Cell, cells)))
+    for label, found in loss_ratios(comparison).items():
+        ratio, low, high = (loss_text(math.exp(x)) for x in (found.mean, found.low, found.high))
+        bounds = f"{low} to {high}" if found.n > 1 else DASH
+        verdict = found.verdict(higher_is_better=False, unit="row")
+        rows.append((label_title(label), str(found.n), ratio, bounds, f"{found.p:.3g}", verdict))
     return Table(
         key="loss-over-rows",
         title="Final training loss relative to Adam, over all rows",
@@ -208,11 +232,5 @@ def over_rows_table(comparison: Comparison) -> Table:
         "half of Adam's loss. The interval is the bootstrap's over rows, p the exact sign-flip "
         "permutation test's on the differences of the logarithms.",
         columns=("optimizer", "rows", "ratio", "95 % interval", "p", "verdict"),
-        rows=tuple(rows),
+        rows=filled(rows),
     )
-
-
-def _cells(found: Difference) -> tuple[Cell, ...]:
-    interval = DASH if found.n == 1 else f"{found.low:+.3g} to {found.high:+.3g}"
-    texts = (str(found.n), f"{found.mean:+.3g}", interval, f"{found.p:.3g}")
-    return tuple(Cell(text) for text in texts)

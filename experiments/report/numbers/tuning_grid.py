@@ -1,142 +1,196 @@
-"""How much tuning the baselines had: the whole grid and its winners."""
+"""The tuning of the baselines: every rate that was tried, the winners, and what it cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from experiments.report.numbers.cells import final
-from experiments.report.read.records import Results, RunRecord
+from experiments.report.numbers.cells import (
+    DASH,
+    FINAL_SCORE,
+    FINAL_TRAIN_LOSS,
+    FINAL_VAL_LOSS,
+    Comparison,
+    in_order,
+    loss_text,
+    mean,
+    score_text,
+)
+from experiments.report.titles import counted, label_title, row_title, score_title
+from experiments.report.write.document import Cell, Table, without_repeats
 from experiments.tuning import Decider, Outcome, best
 
-COLUMNS = (
-    "row",
-    "label",
-    "lr",
-    "number",
-    "number_name",
-    "lower_is_better",
-    "hold_out",
-    "winner",
-    "diverged",
+_BY: dict[Decider, str] = {
+    "score": "the best mean final score",
+    "val_loss": "the lowest mean final validation loss",
+}
+_COLUMNS = (
+    *("row", "label", "lr", "score", "score_name", "score_is_loss", "train_loss", "val_loss"),
+    *("finished", "diverged", "others", "instead", "hold_out", "decider"),
+    *("number", "number_name", "lower_is_better", "winner"),
 )
 
 
-@dataclass(frozen=True)
-class Point:
-    """The runs of one optimizer and rate in one row; numbers are means over finished runs."""
+def tuning_points(comparison: Comparison) -> pd.DataFrame:
+    """One line per row, label and rate of the tuning stage: rows and labels in order, then by rate.
 
-    row: str
-    label: str
-    lr: float
-    """NaN for what has none to tune: line searches, and references."""
-    runs: tuple[RunRecord, ...]
-    score: float
-    train_loss: float
-    val_loss: float
-    decider: Decider
-    """The number that decides between the rates of its row."""
-    winner: bool = False
-
-    @property
-    def hold_out(self) -> float:
-        """The share of training examples that judged its runs; 0: the validation split did."""
-        trainer = self.runs[0].config.get("trainer")
-        share = trainer.get("hold_out") if isinstance(trainer, Mapping) else None
-        return 0.0 if share is None else float(share)
-
-    @property
-    def is_candidate(self) -> bool:
-        """Whether its rate may win: all its runs came to their end with a result."""
-        return not math.isnan(self.lr) and all(run.status == "finished" for run in self.runs)
-
-    @property
-    def outcome(self) -> Outcome:
-        """What decides whether it wins."""
-        return Outcome(self.lr, self.score, self.runs[0].score_is_loss, self.val_loss)
-
-
-def grid(results: Results) -> list[Point]:
-    """All points of the tuning stage: rows and labels in their order, then by rate.
-
-    The winner of a row and label is the best rate by `tuning`, which is the sweep's, applied
-    to the runs that are there.
+    `lr` is NaN for line searches and references, which have none to tune. `score`, `train_loss` and
+    `val_loss` are means over the `finished` runs; `number` is the one that decides between the
+    rates of the row (`number_name`, `lower_is_better`). `hold_out` is the share of training
+    examples that judged the runs; 0: the validation split did. `others` counts the runs that did
+    not finish, `diverged` says whether one diverged, `instead` stands for a missing score. The
+    `winner` of a row and label is the best rate by the rule of sweeps, of the runs that are there.
     """
-    groups: dict[tuple[str, str, float], list[RunRecord]] = {}
-    for run in results.runs:
-        if run.stage == "tuning":
-            lr = None if run.reference else run.config["optimizer"].get("lr")
-            # 0 stands for none here: NaN is no key, and no rate is 0.
-            groups.setdefault((run.row, run.label, 0.0 if lr is None else float(lr)), []).append(
-                run
-            )
-    rows = _order([cell.row for cell in results.planned], [key[0] for key in groups])
-    labels = _order([cell.label for cell in results.planned], [key[1] for key in groups])
-    ordered = sorted(groups, key=lambda key: (rows.index(key[0]), labels.index(key[1]), key[2]))
+    runs, planned = comparison.tuning, comparison.results.planned
+    rows = in_order((cell.row for cell in planned), sorted(runs["row"]))
+    labels = in_order((cell.label for cell in planned), sorted(runs["label"]))
+    # No rate is 0: here it stands for none.
+    order = [runs["row"].map(rows.index), runs["label"].map(labels.index), runs["lr"].fillna(0.0)]
     points = [
-        _point(*key, runs=groups[key], decider=results.tuned_by.get(key[0], "score"))
-        for key in ordered
+        _point(of_rate, comparison.results.tuned_by.get(of_rate["row"].iloc[0], "score"))
+        for _, of_rate in runs.groupby(order)
     ]
-    winners = {id(_winner(of_cell)) for of_cell in _by_cell(points)}
-    return [replace(point, winner=True) if id(point) in winners else point for point in points]
+    candidates: dict[tuple[str, str], list[Outcome]] = {}
+    deciders: dict[tuple[str, str], Decider] = {}
+    for point in points:
+        if point["lr"] > 0 and not point["others"]:
+            place = (point["row"], point["label"])
+            outcome = (point[key] for key in ("lr", "score", "score_is_loss", "val_loss"))
+            candidates.setdefault(place, []).append(Outcome(*outcome))
+            deciders[place] = point["decider"]
+    winners = {place: best(outcomes, deciders[place]) for place, outcomes in candidates.items()}
+    for point in points:
+        winner = winners.get((point["row"], point["label"]))
+        point["winner"] = winner is not None and point["lr"] == winner.lr
+    return pd.DataFrame(points, columns=list(_COLUMNS))
 
 
-def _order(planned: Sequence[str], found: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*planned, *sorted(found)]))
+def _point(runs: pd.DataFrame, decider: Decider) -> dict[str, Any]:
+    """The line of the runs of one row, label and rate."""
+    first, ends = runs.iloc[0], runs["status"].tolist()
+    finished = runs[runs["status"] == "finished"]
+    others = {end: ends.count(end) for end in ("diverged", "stuck", "unfinished")}
+    score, val_loss = mean(finished[FINAL_SCORE]), mean(finished[FINAL_VAL_LOSS])
+    by_loss = decider == "val_loss"
+    trainer = first["run"].config.get("trainer") or {}
+    return {
+        "row": first["row"],
+        "label": first["label"],
+        "score_name": first["score"],
+        "score_is_loss": first["score_is_loss"],
+        "lr": first["lr"] if first["lr"] > 0 else math.nan,
+        "score": score,
+        "train_loss": mean(finished[FINAL_TRAIN_LOSS]),
+        "val_loss": val_loss,
+        "finished": len(finished),
+        "diverged": others["diverged"] > 0,
+        "others": ", ".join(f"{count} {end}" for end, count in others.items() if count),
+        "instead": next((end for end in ("diverged", "stuck") if others[end]), "missing"),
+        "hold_out": float(trainer.get("hold_out") or 0.0),
+        "decider": decider,
+        "number": val_loss if by_loss else score,
+        "number_name": "val_loss" if by_loss else first["score"],
+        "lower_is_better": by_loss or first["score_is_loss"],
+    }
 
 
-def _point(row: str, label: str, lr: float, *, runs: list[RunRecord], decider: Decider) -> Point:
-    runs = sorted(runs, key=lambda run: (run.seed, run.hash))
-    finished = [run for run in runs if run.status == "finished"]
+def terms(points: pd.DataFrame) -> str:
+    """On which examples and by which number rates were chosen.
 
-    def mean(values: list[float]) -> float:
-        return math.fsum(values) / len(values) if values else math.nan
+    Where rows differ, the sentences for some of them begin with their names.
+    """
+    rows: dict[str, dict[str, None]] = {}
+    for point in points.itertuples():
+        where = (
+            "Rates were tried on the validation split itself, no examples were held out; this "
+            "favours the optimizers that were tuned."
+        )
+        if point.hold_out:
+            where = (
+                f"Rates were tried on {point.hold_out:.3g} of the training examples, which were "
+                "held out; the validation split was not looked at."
+            )
+        winner = (
+            f"The winner is the rate with {_BY[point.decider]} among those whose runs all ended "
+            "without diverging."
+        )
+        rows.setdefault(f"{where} {winner}", {})[row_title(point.row)] = None
+    if len(rows) == 1:
+        return next(iter(rows))
+    return " ".join(f"{', '.join(names)}: {sentences}" for sentences, names in rows.items())
 
-    return Point(
-        row=row,
-        label=label,
-        lr=lr if lr > 0 else math.nan,
-        runs=tuple(runs),
-        score=mean([final(run, run.score) for run in finished]),
-        train_loss=mean([final(run, "train_loss") for run in finished]),
-        val_loss=mean([final(run, "val_loss") for run in finished]),
-        decider=decider,
+
+def grid_table(points: pd.DataFrame) -> Table:
+    """The whole grid: the result of every rate."""
+    rows: list[tuple[Cell | str, ...]] = []
+    for point in points.itertuples():
+        score, note = point.instead, ""
+        if math.isfinite(point.score):
+            score = score_text(point.score, is_loss=point.score_is_loss)
+        if point.finished and point.score_name != "accuracy":
+            note = score_title(point.score_name)
+        rate = "none" if math.isnan(point.lr) else f"{point.lr:g}"
+        losses = [
+            Cell(DASH if math.isnan(loss) else loss_text(loss), point.winner)
+            for loss in (point.train_loss, point.val_loss)
+        ]
+        rows.append(
+            (
+                row_title(point.row),
+                label_title(point.label),
+                Cell(rate, point.winner),
+                Cell(str(point.finished), note=point.others),
+                Cell(score, point.winner, note),
+                *losses,
+            )
+        )
+    loss = "held-out loss" if (points["hold_out"] > 0).all() else "validation loss"
+    return Table(
+        key="tuning-grid",
+        title="The tuning grid",
+        caption=f"Every rate that was tried. {terms(points)} The winner is in bold. Optimizers "
+        "without a rate were not tuned; they are shown for reference.",
+        columns=("row", "optimizer", "rate", "n", "score", "training loss", loss),
+        rows=without_repeats(rows),
     )
 
 
-def _by_cell(points: Sequence[Point]) -> list[list[Point]]:
-    cells: dict[tuple[str, str], list[Point]] = {}
-    for point in points:
-        cells.setdefault((point.row, point.label), []).append(point)
-    return list(cells.values())
-
-
-def _winner(points: Sequence[Point]) -> Point | None:
-    candidates = {point.outcome: point for point in points if point.is_candidate}
-    found = best(list(candidates), points[0].decider)
-    return None if found is None else candidates[found]
-
-
-def sensitivity(results: Results) -> pd.DataFrame:
-    """The data of the picture: a row a point, columns `COLUMNS`; NaN for what has no number.
-
-    `number` is the one that decides between the rates of the row.
-    """
-    rows = [
-        {
-            "row": point.row,
-            "label": point.label,
-            "lr": point.lr,
-            "number": point.score if point.decider == "score" else point.val_loss,
-            "number_name": point.runs[0].score if point.decider == "score" else "val_loss",
-            "lower_is_better": point.decider == "val_loss" or point.runs[0].score_is_loss,
-            "hold_out": point.hold_out,
-            "winner": point.winner,
-            "diverged": any(run.status == "diverged" for run in point.runs),
-        }
-        for point in grid(results)
+def budget(comparison: Comparison, points: pd.DataFrame) -> tuple[str, ...]:
+    """Sentences on what the tuning cost, also where there was none."""
+    runs = comparison.tuning
+    tuned = runs["lr"] > 0
+    if not tuned.any():
+        return ("There are no tuning runs here: no optimizer's rate was tuned.",)
+    sentences = [
+        f"Tuning {label_title(label)} took {_cost(runs[tuned & (runs['label'] == label)])}."
+        for label in points.loc[points["lr"].notna(), "label"].unique()
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    searches = {
+        label_title(run.label)
+        for run in comparison.runs["run"]
+        if "lr" not in run.config["optimizer"]
+    }
+    names = f" ({', '.join(sorted(searches))})" if searches else ""
+    sentences.append(f"The line searches{names} were not tuned: 0 runs.")
+    if not tuned.all():
+        sentences.append(
+            f"{_cost(runs[~tuned])} of optimizers without a rate to tune, on the same examples, "
+            "are the reference lines; nothing was chosen by them."
+        )
+    return tuple(sentences)
+
+
+def _cost(runs: pd.DataFrame) -> str:
+    steps, seconds = runs["last.step"].sum(), runs["last.seconds"].sum()
+    return f"{counted(len(runs), 'run')}, {steps:,.0f} steps and {duration(seconds)} of training"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -1,12 +1,11 @@
-"""`metrics.jsonl` → tables of steps and evaluations, fast, and however broken the file is."""
+"""Tables of the steps and evaluations in a `metrics.jsonl`, read fast and however broken it is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ _INTEGERS = ("step", "forward_passes", "backward_passes")
 _STEP_TYPES = {name: np.int32 if name in _INTEGERS else np.float32 for name in STEP_COLUMNS}
 _SCHEMA = pa.schema(
     [("event", pa.string())]
-    + [(name, pa.int32() if name in _INTEGERS else pa.float32()) for name in STEP_COLUMNS]
+    + [(name, pa.from_numpy_dtype(kind)) for name, kind in _STEP_TYPES.items()]
 )
 _PARSE = pyarrow.json.ParseOptions(
     explicit_schema=_SCHEMA, unexpected_field_behavior="ignore", newlines_in_values=False
@@ -37,22 +36,21 @@ _EVALUATION_COLUMNS = ("step", "epoch", "seconds", "forward_passes", "train_loss
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """What one `metrics.jsonl` says; `faults` are sentences without the file's name."""
+class Metrics(NamedTuple):
+    """The contents of one `metrics.jsonl`."""
 
     steps: pd.DataFrame
-    """`STEP_COLUMNS`; int32 and float32, NaN for what is missing or was not finite."""
+    """`STEP_COLUMNS`; int32 and float32, NaN for a number that is missing or was not finite."""
     evaluations: pd.DataFrame
     """step, epoch, seconds, forward_passes, train_loss, val_loss, then the task's metrics."""
     faults: tuple[str, ...]
+    """What was left out, without the file's name."""
 
 
 def read_metrics(path: Path) -> Metrics:
     """Read `path`; a file that is not there has no rows.
 
-    A last line without its end is left out, as are lines that are no row; both are told in
-    `faults`.
+    Lines that are not rows, and a last line without its end, are left out and are in `faults`.
     """
     faults = []
     try:
@@ -66,23 +64,36 @@ def read_metrics(path: Path) -> Metrics:
         data = data[:end]
     lines = data.split(b"\n")[:-1]
     table = _parsed(data, lines)
-    evaluations = None if table is None else _evaluation_rows(table, lines)
-    if table is None or evaluations is None:
-        rows, broken = _parsed_singly(lines)
-        if broken:
-            faults.append(_told(broken))
-        return Metrics(_steps_of(rows), _evaluations_of(rows), tuple(faults))
-    is_step = pa.compute.equal(table.column("event"), "step")
-    chosen = table.filter(is_step).drop_columns("event")
-    return Metrics(_frame(chosen), _evaluations_of(evaluations), tuple(faults))
+    if table is not None:
+        is_step = pa.compute.equal(table.column("event"), "step")
+        others = np.flatnonzero(~is_step.to_numpy())
+        # The metrics of evaluations are not in the schema.
+        rows = [json_object(lines[i], CountedRow) for i in others]
+        if None not in rows:
+            of_steps = table.filter(is_step).select(STEP_COLUMNS).to_pandas()
+            return Metrics(_steps(of_steps), _evaluations(rows), tuple(faults))
+    rows = [json_object(line, CountedRow) for line in lines]
+    broken = [number for number, row in enumerate(rows, start=1) if row is None]
+    if len(broken) == 1:
+        faults.append(f"line {broken[0]} cannot be read and was left out")
+    elif broken:
+        faults.append(
+            f"{len(broken)} lines cannot be read and were left out, the first is line {broken[0]}"
+        )
+    steps = [row for row in rows if row is not None and row["event"] == "step"]
+    columns = {name: [number(row.get(name)) for row in steps] for name in STEP_COLUMNS}
+    with np.errstate(over="ignore"):  # what is too large for a column is infinite
+        return Metrics(
+            _steps(pd.DataFrame(columns, dtype=float)), _evaluations(rows), tuple(faults)
+        )
 
 
 def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
-    """All lines at once, or None if one of them is not what it should be."""
+    """All lines at once; None if one of them is not as it should be."""
     # pyarrow 26 does not refuse a first value that is null, nor values within values without end:
     # both end the process.
-    flat = data.count(b"{") == len(lines) and b"[" not in data
-    if not (lines and flat and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines)):
+    is_flat = data.count(b"{") == len(lines) and b"[" not in data
+    if not (lines and is_flat and all(line[:1] == b"{" and line[-1:] == b"}" for line in lines)):
         return None
     # In one block and one thread: the order of the rows is that of the lines.
     reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1)
@@ -92,65 +103,26 @@ def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-    whole = table.num_rows == len(lines) and all(
+    is_whole = table.num_rows == len(lines) and all(
         table.column(name).null_count == 0 for name in ("event", *_INTEGERS)
     )
-    return table if whole else None
+    return table if is_whole else None
 
 
-def _evaluation_rows(table: pa.Table, lines: Sequence[bytes]) -> list[Row] | None:
-    """The rows of evaluations, whose metrics the schema does not know; None if one is broken."""
-    where = pa.compute.equal(table.column("event"), "evaluation").to_numpy()
-    rows = [json_object(lines[i], CountedRow) for i in np.flatnonzero(where).tolist()]
-    whole: list[Row] = [row for row in rows if row is not None]
-    return whole if len(whole) == len(rows) else None
+def _steps(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.astype(_STEP_TYPES)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    columns = {name: table.column(name).to_numpy() for name in STEP_COLUMNS}
-    return pd.DataFrame({name: columns[name].astype(_STEP_TYPES[name]) for name in STEP_COLUMNS})
-
-
-# ------------------------------------------------------------------------- a file with a fault
-
-
-def _parsed_singly(lines: Sequence[bytes]) -> tuple[list[Row], list[int]]:
-    """The rows, and the numbers of the lines that are none."""
-    rows: list[Row] = []
-    broken = []
-    for number, line in enumerate(lines, start=1):
-        row = json_object(line, CountedRow)
-        if row is None:
-            broken.append(number)
-        else:
-            rows.append(row)
-    return rows, broken
-
-
-def _told(broken: Sequence[int]) -> str:
-    if len(broken) == 1:
-        return f"line {broken[0]} cannot be read and was left out"
-    return f"{len(broken)} lines cannot be read and were left out, the first is line {broken[0]}"
-
-
-def _steps_of(rows: Sequence[Row]) -> pd.DataFrame:
-    steps = [row for row in rows if row["event"] == "step"]
-    columns = {name: np.array([_number(row.get(name)) for row in steps]) for name in STEP_COLUMNS}
-    with np.errstate(over="ignore"):  # what is too large for a column is infinite
-        return pd.DataFrame(
-            {name: columns[name].astype(_STEP_TYPES[name]) for name in STEP_COLUMNS}
-        )
-
-
-def _evaluations_of(rows: Sequence[Row]) -> pd.DataFrame:
-    evaluations = [row for row in rows if row["event"] == "evaluation"]
+def _evaluations(rows: Sequence[Row | None]) -> pd.DataFrame:
+    evaluations = [row for row in rows if row is not None and row["event"] == "evaluation"]
     seen = dict.fromkeys(name for row in evaluations for name in row if name not in _NO_METRICS)
-    names = list(dict.fromkeys([*_EVALUATION_COLUMNS, *seen]))
+    names = dict.fromkeys([*_EVALUATION_COLUMNS, *seen])
     frame = pd.DataFrame(
-        {name: [_number(row.get(name)) for row in evaluations] for name in names}, dtype=float
+        {name: [number(row.get(name)) for row in evaluations] for name in names}, dtype=float
     )
     return frame.astype({"step": np.int64, "forward_passes": np.int64})
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
+    """A value that was read as a number; NaN for any other."""
     return float(value) if isinstance(value, int | float) else math.nan

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.files.atomic import DiskError
 from experiments.files.reading import BrokenFileError, read_model
@@ -14,21 +14,19 @@ from experiments.report.titles import label_title, row_title
 from experiments.tuning import Decider
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where in the tables a run belongs."""
+class Place(NamedTuple):
+    """The cell of a run."""
 
     row: str
     label: str
     reference: bool = False
-    """Of a tuning run: its rate is not tuned."""
+    """True for a tuning run whose rate is not tuned."""
 
 
-@dataclass(frozen=True)
-class Plans:
+class Plans(NamedTuple):
     """All plans of a folder; the folders of runs are relative to it."""
 
-    there_are_any: bool
+    sweeps: tuple[SweepPlan, ...]
     cells: tuple[PlannedCell, ...]
     comparison: Mapping[str, Place]
     tuning: Mapping[str, Place]
@@ -37,10 +35,10 @@ class Plans:
 
 
 def read_plans(folder: Path) -> Plans:
-    """The plans below `folder`, in the order of their names; what is broken is a warning.
+    """The plans below `folder`, in the order of their names; a broken one is a warning.
 
     Where a later plan has other runs for a row, label and seed of an earlier one, its name is
-    put to its label, so that both are shown and neither is averaged with the other.
+    added to its label, so that both are shown and neither is averaged with the other.
     """
     plans: list[SweepPlan] = []
     warnings: list[str] = []
@@ -58,22 +56,32 @@ def read_plans(folder: Path) -> Plans:
     taken: dict[tuple[Place, int], str] = {}
     for plan in plans:
         for cell in plan.cells:
-            place = _place(cell, plan.sweep, taken)
-            if place.label != cell.label:
+            place = Place(cell.row, cell.label)
+            runs = [(s, f) for s, f in zip(cell.seeds, cell.folders, strict=True) if f is not None]
+            if any(taken.get((place, seed), run) != run for seed, run in runs):
+                place = Place(cell.row, f"{cell.label} ({plan.sweep})")
                 warnings.append(
                     f"Sweep {plan.sweep} has other runs for {row_title(cell.row)} with "
                     f"{label_title(cell.label)} than another sweep of this folder; they are shown "
                     f"as “{label_title(place.label)}”."
                 )
             cells[place] = _joined(cells.get(place), cell, place)
-            for seed, run in zip(cell.seeds, cell.folders, strict=True):
-                if run is not None:
-                    taken[place, seed] = run
-                    comparison[run] = place
+            for seed, run in runs:
+                taken[place, seed] = run
+                comparison[run] = place
         for tried in plan.tuning:
-            tuning[_below_tuning(tried.folder)] = Place(tried.row, tried.label, tried.reference)
+            # Tuning runs lie below `tuning/`, whether the plan names that or not.
+            below = f"tuning/{tried.folder.removeprefix('tuning/')}"
+            tuning[below] = Place(tried.row, tried.label, tried.reference)
     tuned_by = _tuned_by(plans, warnings)
-    return Plans(bool(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
+    return Plans(tuple(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
+
+
+def _joined(before: PlannedCell | None, cell: PlanCell, place: Place) -> PlannedCell:
+    seeds, tuned = set(cell.seeds), cell.tuned
+    if before is not None:
+        seeds, tuned = seeds | set(before.seeds), tuned or before.tuned
+    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
 
 
 def _tuned_by(plans: Sequence[SweepPlan], warnings: list[str]) -> dict[str, Decider]:
@@ -89,23 +97,3 @@ def _tuned_by(plans: Sequence[SweepPlan], warnings: list[str]) -> dict[str, Deci
                 )
             deciders[row] = decider
     return deciders
-
-
-def _place(cell: PlanCell, sweep: str, taken: Mapping[tuple[Place, int], str]) -> Place:
-    place = Place(cell.row, cell.label)
-    clash = any(
-        run is not None and taken.get((place, seed), run) != run
-        for seed, run in zip(cell.seeds, cell.folders, strict=True)
-    )
-    return Place(cell.row, f"{cell.label} ({sweep})") if clash else place
-
-
-def _joined(before: PlannedCell | None, cell: PlanCell, place: Place) -> PlannedCell:
-    seeds = set(cell.seeds) | (set() if before is None else set(before.seeds))
-    tuned = cell.tuned or (before is not None and before.tuned)
-    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
-
-
-def _below_tuning(folder: str) -> str:
-    """Tuning runs lie below `tuning/`, whether the plan names that or not."""
-    return folder if folder.startswith("tuning/") else f"tuning/{folder}"

@@ -1,9 +1,11 @@
-"""What the report knows of a run, as data: read once by `reading`, used by everything else."""
+"""The results of a folder as data: its runs, what was planned, and one table with a row per run."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,18 +28,22 @@ STEP_COLUMNS = (
     "trials",
 )
 
+_IDENTITY = ("stage", "row", "label", "optimizer", "seed", "hash", "status")
+_FIRST_COLUMNS = (*_IDENTITY, "folder", "score", "score_is_loss")
+_VERSIONS = ("sls", "torch", "torchvision", "transformers", "numpy", "python", "device_name")
+
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run. Numbers that were not finite are NaN; columns that a run has not are NaN too."""
+    """One run. Numbers that are missing or were not finite are NaN."""
 
     folder: Path
     stage: Stage
     """`tuning`: below `tuning/`, or with examples held out; `comparison`: planned; `other`."""
     row: str
-    """The row of the tables: the experiment's name, or `<task>-<model>` where there is none."""
+    """The row of the comparison: the experiment, or `<task>-<model>` where there is none."""
     label: str
-    """The column of the tables: the optimizer's name, or the label that the sweep gave it."""
+    """The column of the comparison: the optimizer's name, or the sweep's label for it."""
     optimizer: str
     """The optimizer's `kind`, as in the config: `alsals`, `adam`, …"""
     seed: int
@@ -50,31 +56,41 @@ class RunRecord:
     """The metric of evaluations that decides which is best: `accuracy`, `mcc`, `val_loss`, …"""
     score_is_loss: bool
     steps: pd.DataFrame
-    """`STEP_COLUMNS`, a row a training step."""
+    """`STEP_COLUMNS`, one row per training step."""
     evaluations: pd.DataFrame
     """step, epoch, seconds, forward_passes, train_loss, val_loss and the task's metrics.
 
     `train_loss` is the mean over the steps since the evaluation before.
     """
     reference: bool = False
-    """Of the tuning stage, to compare tuned rates with; its own rate is not tuned."""
+    """A run of the tuning stage whose own rate is not tuned; tuned rates are compared with it."""
+
+    @property
+    def version(self) -> tuple[str, str, str, str]:
+        """Commit, torch, python and device."""
+        git = self.env.get("git") or {}
+        changes = " with uncommitted changes" if git.get("dirty") else ""
+        torch, python, device = (
+            self.env.get(name) or "unknown" for name in ("torch", "python", "device_name")
+        )
+        return f"{(git.get('commit') or 'unknown')[:7]}{changes}", torch, python, device
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """What a sweep meant to run for one row and label."""
+    """The runs that a sweep planned for one row and label."""
 
     row: str
     label: str
     optimizer: str
     seeds: tuple[int, ...]
     tuned: bool = False
-    """Tuning was to choose its rate."""
+    """Its rate was to be tuned."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All runs below a folder, and what was planned; `warnings` in plain sentences."""
+    """All runs below a folder, and what was planned; `warnings` are sentences."""
 
     folder: Path
     runs: tuple[RunRecord, ...]
@@ -83,3 +99,41 @@ class Results:
     warnings: tuple[str, ...]
     tuned_by: Mapping[str, Decider] = field(default_factory=dict)
     """What decides between the rates of a row; a row that is not here has its score."""
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per run, sorted by folder, with the columns of `runs.csv`; indexed as `runs`."""
+        rows = {i: _table_row(run, self.folder) for i, run in enumerate(self.runs)}
+        order = sorted(rows, key=lambda i: self.runs[i].folder)
+        columns = dict.fromkeys([*_FIRST_COLUMNS, *sorted({key for i in rows for key in rows[i]})])
+        # Columns of objects: integers stay integers, and text may hold any bytes of a file's name.
+        return pd.DataFrame([rows[i] for i in order], order, list(columns), dtype=object)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"final.accuracy": 0.8, …}` for nested mappings."""
+    items: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            items |= flat(value, f"{prefix}{key}.")
+        else:
+            items[f"{prefix}{key}"] = value
+    return items
+
+
+def _table_row(run: RunRecord, root: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(run, name) for name in _IDENTITY}
+    row |= {
+        "folder": run.folder.relative_to(root).as_posix(),
+        "score": run.score,
+        "score_is_loss": run.score_is_loss,
+        "settings": json.dumps(run.config["optimizer"], sort_keys=True),
+    }
+    row = flat(run.summary or {}) | row
+    if len(run.steps):
+        last = run.steps.iloc[-1]
+        row |= {f"last.{name}": last[name] for name in ("epoch", "seconds", "loss")}
+        row["last.step"] = int(last["step"])
+    git = run.env.get("git") or {}
+    row |= {"commit": git.get("commit"), "commit_dirty": git.get("dirty")}
+    return row | {f"version.{name}": run.env.get(name) for name in _VERSIONS}

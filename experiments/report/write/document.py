@@ -1,11 +1,18 @@
-"""A report as data: what the writers of Markdown, HTML and LaTeX turn into files."""
+"""A report as data: the writers make Markdown, HTML and LaTeX of it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MADE_BY = "sls report"
-"""Written into every picture, so that the next report knows which ones it may delete."""
+"""Written into every figure, so that the next report knows which ones it may delete."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_NUMBER = re.compile(r"[+-]?\.?\d")
+# What stands where a number could be.
+_INSTEAD = frozenset(("", "–", "missing", "diverged", "stuck", "none", "not reached"))
 
 
 @dataclass(frozen=True)
@@ -31,10 +38,46 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def columns_of_words(self) -> tuple[bool, ...]:
+        """True for columns to set flush left: the rows' names, other names, and sentences."""
+        return tuple(
+            number == 0 or is_sentences or _are_names([row[number].text for row in self.rows])
+            for number, is_sentences in enumerate(self.columns_of_sentences)
+        )
+
+    @property
+    def columns_of_sentences(self) -> tuple[bool, ...]:
+        """True for columns with a cell of three words, which may be broken into lines."""
+        return tuple(
+            any(len(_WORD.findall(row[number].text)) >= 3 for row in self.rows)
+            for number in range(len(self.columns))
+        )
+
+
+def _are_names(texts: list[str]) -> bool:
+    names = [text for text in texts if text not in _INSTEAD]
+    return bool(names) and not any(_NUMBER.match(text) for text in names)
+
+
+def filled(rows: Iterable[Sequence[Cell | str]]) -> tuple[tuple[Cell, ...], ...]:
+    """The rows of a table, with a cell for each text."""
+    return tuple(tuple(Cell(c) if isinstance(c, str) else c for c in row) for row in rows)
+
+
+def without_repeats(rows: Iterable[Sequence[Cell | str]]) -> tuple[tuple[Cell, ...], ...]:
+    """The rows of a long table; the first cell is empty where it repeats the one above."""
+    cells = filled(rows)
+    names = [None, *(row[0] for row in cells)]
+    return tuple(
+        (Cell(""), *row[1:]) if row[0] == above else row
+        for above, row in zip(names, cells, strict=False)
+    )
+
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG and, for those who cannot see it, what it shows (`alternative`)."""
+class Figure:
+    """A PNG and, for those who cannot see it, a description (`alternative`)."""
 
     key: str
     title: str
@@ -45,18 +88,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, then paragraphs, pictures and tables, in this order. `key` is its anchor."""
+    """A heading, then paragraphs, figures and tables, in this order. `key` is its anchor."""
 
     key: str
     title: str
     paragraphs: tuple[str, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report; `warnings` is what a reader must know before believing it."""
+    """The whole report; a reader must know the `warnings` before believing it."""
 
     title: str
     summary: tuple[str, ...]

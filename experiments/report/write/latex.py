@@ -1,18 +1,12 @@
-"""The tables of a report as LaTeX, for a paper that takes the file in."""
+"""The tables of a report as LaTeX, to be included in a paper."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 
-from experiments.report.write.columns import columns_of_words
-from experiments.report.write.document import Cell, Document, Table
-
-_HEAD = r"""% The tables of a report; each has a label, tab:<key>. They need in the preamble:
-%   \usepackage[T1]{fontenc}
-%   \usepackage{adjustbox,booktabs}
-% and, with a LaTeX from before 2018, \usepackage[utf8]{inputenc}."""
+from experiments.report.write.document import Document
+from experiments.report.write.render import render
 
 _NAMED = {
     "\\": r"\textbackslash{}",
@@ -77,8 +71,12 @@ _ONE = re.compile(r"--|.")
 
 def to_latex(document: Document) -> str:
     """All tables of the document as `tabular`s of booktabs, each in a `table` of its own."""
-    tables = [table for section in document.sections for table in section.tables]
-    return "\n\n".join([_HEAD, *("\n".join(_table(table)) for table in tables)]) + "\n"
+    marks = {
+        "variable_start_string": "<<",
+        "variable_end_string": ">>",
+        "comment_start_string": "<#",
+    }
+    return render("tables.tex", document, escaped, **marks)
 
 
 def escaped(text: str) -> str:
@@ -104,34 +102,3 @@ def _character(character: str) -> str:
 def _is_accented(character: str) -> bool:
     """True for letters of Western and Central European languages."""
     return ord(character) < 0x180 and unicodedata.category(character) in ("Ll", "Lu")
-
-
-def _table(table: Table) -> Iterator[str]:
-    yield r"\begin{table}[htbp]"
-    yield r"  \centering"
-    yield rf"  \caption{{\textbf{{{escaped(table.title)}}} {escaped(table.caption)}}}"
-    yield rf"  \label{{tab:{table.key}}}"
-    yield r"  \begin{adjustbox}{max width=\textwidth}"
-    sides = "".join("l" if words else "r" for words in columns_of_words(table))
-    yield rf"  \begin{{tabular}}{{{sides}}}"
-    yield r"    \toprule"
-    yield f"    {_row(map(escaped, table.columns))}"
-    yield r"    \midrule"
-    for row in table.rows:
-        yield f"    {_row(map(_cell, row))}"
-    yield r"    \bottomrule"
-    yield r"  \end{tabular}"
-    yield r"  \end{adjustbox}"
-    yield r"\end{table}"
-
-
-def _row(cells: Iterator[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _cell(cell: Cell) -> str:
-    text = escaped(cell.text)
-    parts = [rf"\textbf{{{text}}}" if cell.bold and text else text]
-    if cell.note.strip():
-        parts.append(rf"{{\scriptsize {escaped(cell.note)}}}")
-    return " ".join(part for part in parts if part)

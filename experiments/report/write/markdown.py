@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import quote
 
-from experiments.report.write.columns import columns_of_words
-from experiments.report.write.document import Cell, Document, Picture, Section, Table
+from experiments.report.write.document import Document
+from experiments.report.write.render import render
 
 # What means something within a line; `$` begins mathematics, `&` an entity.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>|~$&#!]")
@@ -16,48 +15,12 @@ _START = re.compile(r"^(\d*)([.)](?=\s|$)|[-+](?=[-+\s]|$)|=)")
 
 
 def to_markdown(document: Document, *, pictures: str) -> str:
-    """The whole report; pictures are named `<pictures>/<key>.png`, relative to its file."""
-    blocks = [f"# {_plain(document.title)}", *map(_plain, document.summary)]
-    if document.warnings:
-        blocks.append("> [!WARNING]\n" + "\n".join(f"> - {_plain(w)}" for w in document.warnings))
-    for section in document.sections:
-        blocks += _section(section, pictures)
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    """The whole report; figures are named `<pictures>/<key>.png`, relative to its file."""
+    filters = {"address": lambda figure: f"{quote(pictures)}/{quote(figure.key)}.png"}
+    text = render("report.md", document, _escaped, filters=filters)
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
-def _section(section: Section, pictures: str) -> Iterator[str]:
-    yield f"## {_plain(section.title)}"
-    yield from map(_plain, section.paragraphs)
-    for picture in section.pictures:
-        yield from _picture(picture, pictures)
-    for table in section.tables:
-        yield from _table(table)
-
-
-def _picture(picture: Picture, pictures: str) -> Iterator[str]:
-    yield f"### {_plain(picture.title)}"
-    yield f"![{_plain(picture.alternative)}]({quote(pictures)}/{quote(picture.key)}.png)"
-    yield _plain(picture.caption)
-
-
-def _table(table: Table) -> Iterator[str]:
-    yield f"### {_plain(table.title)}"
-    yield _plain(table.caption)
-    lines = [[_plain(name) for name in table.columns]]
-    lines.append([":--" if words else "--:" for words in columns_of_words(table)])
-    lines += [[_cell(cell) for cell in row] for row in table.rows]
-    yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(cell: Cell) -> str:
-    text = _plain(cell.text)
-    parts = [f"**{text}**" if cell.bold and text else text]
-    if cell.note.strip():
-        parts.append(f"<sub>{_plain(cell.note)}</sub>")
-    return " ".join(part for part in parts if part)
-
-
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """One line of plain text that no reader of Markdown takes for anything else."""
-    escaped = _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-    return _START.sub(r"\1\\\2", escaped)
+    return _START.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", " ".join(text.split())))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import image
 
+from experiments.report.numbers.cells import Comparison
 from experiments.report.read.records import PlannedCell, Results, RunRecord
 
 OPTIMIZERS = {"adam": "adam", "sgd": "sgd", "alsals": "alsals", "mine": "alsals"}
@@ -61,9 +62,9 @@ def run(row="cpu_mrpc_bert", label="adam", seed=0, **changes):
     return RunRecord(**(values | changes))
 
 
-def results(*runs, planned=()):
+def compared(*runs, planned=()):
     cells = [PlannedCell(row, label, OPTIMIZERS.get(label, label), (0,)) for row, label in planned]
-    return Results(Path("results"), tuple(runs), tuple(cells), ())
+    return Comparison(Results(Path("results"), tuple(runs), tuple(cells), ()))
 
 
 def sensitivity(*lines):

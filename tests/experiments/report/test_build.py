@@ -8,9 +8,8 @@ import pytest
 
 from experiments.cli.commands import command
 from experiments.errors import UserError
-from experiments.report.build import write_report
+from experiments.report.build import compose, write_report
 from experiments.report.read.runs import read_results
-from experiments.report.sections import compose
 from tests.experiments.report.folders import write_plan, write_run
 
 
@@ -77,7 +76,7 @@ def test_the_document_of_an_unfinished_sweep(sweep: Path) -> None:
 def test_names_of_files_are_shown_once_and_kept_in_the_csv(sweep: Path) -> None:
     report = write_report(sweep)
     text, _, names = (report / "report.md").read_text().partition("### Names")
-    text = text.partition("## How to get")[0]
+    text = text.partition("## Reproducing")[0]
     assert "mrpc\\_bert" not in text.replace("mrpc\\_bert/glue", "")
     for title, file in (("MRPC · BERT", "mrpc\\_bert"), ("ALSALS", "alsals"), ("SGD", "sgd")):
         assert any(title in line and f"| {file} |" in line for line in names.splitlines()), title

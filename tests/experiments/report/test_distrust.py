@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from experiments.cli.commands import command
 from experiments.errors import UserError
-from experiments.report.build import write_report
+from experiments.report.build import compose, write_report
 from experiments.report.read.runs import read_results
-from experiments.report.sections import compose
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.html import to_html
 from experiments.report.write.latex import to_latex
@@ -108,8 +107,8 @@ def damaged(data: st.DataObject, original: str) -> bytes:
 
 
 @pytest.fixture
-def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.report.sections.DRAWING", {})
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.report.build.DRAWING", {})
 
 
 def target_of(root: Path, name: str) -> Path:
@@ -138,7 +137,7 @@ def json_text(path: Path) -> str:
 )
 @given(data=st.data(), name=st.sampled_from([*FILES, "plans"]))
 def test_whatever_a_file_holds_all_texts_of_the_report_are_made(
-    sweep: Path, without_pictures: None, data: st.DataObject, name: str
+    sweep: Path, without_figures: None, data: st.DataObject, name: str
 ) -> None:
     path = target_of(sweep, name)
     before = path.read_bytes() if path.exists() else None
@@ -154,7 +153,7 @@ def test_whatever_a_file_holds_all_texts_of_the_report_are_made(
 @pytest.mark.parametrize("name", [*FILES, "plans"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
 def test_what_is_no_file_in_a_files_place_is_not_waited_for(
-    tmp_path: Path, without_pictures: None, name: str, make: Callable[[Path], None]
+    tmp_path: Path, without_figures: None, name: str, make: Callable[[Path], None]
 ) -> None:
     write_plan(
         tmp_path,
@@ -169,7 +168,7 @@ def test_what_is_no_file_in_a_files_place_is_not_waited_for(
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_values_within_values_without_end_end_no_process(
-    tmp_path: Path, without_pictures: None, opening: str, closing: str
+    tmp_path: Path, without_figures: None, opening: str, closing: str
 ) -> None:
     folder = write_run(tmp_path)
     row = '{"event": "step", "step": 9, "forward_passes": 9, "backward_passes": 9, "x": '
@@ -185,12 +184,12 @@ def test_a_part_that_cannot_be_made_takes_no_other_with_it(
     def broken(*_arguments: object) -> None:
         raise OverflowError("too large")
 
-    monkeypatch.setattr("experiments.report.sections.loss_table", broken)
-    monkeypatch.setattr("experiments.report.sections.DRAWING", {"training": broken})
+    monkeypatch.setattr("experiments.report.build.loss_table", broken)
+    monkeypatch.setattr("experiments.report.build.DRAWING", {"training": broken})
     write_run(tmp_path)
     document = compose(read_results(tmp_path))
     assert document.warnings == (
-        "the pictures training cannot be made and is left out (OverflowError: too large).",
+        "the figures training cannot be made and is left out (OverflowError: too large).",
         "“Results” cannot be made and is left out (OverflowError: too large).",
     )
     assert [section.key for section in document.sections][:2] == ["curves", "statistics"]
@@ -206,7 +205,7 @@ def test_labels_of_configs_with_endless_texts_stay_short_and_different(tmp_path:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
 def test_no_text_of_the_csv_begins_as_a_formula(
-    tmp_path: Path, without_pictures: None, start: str
+    tmp_path: Path, without_figures: None, start: str
 ) -> None:
     text = f"{start}cmd|'calc'!A0"
     folder = write_run(tmp_path, optimizer=text, kind="alsals")
@@ -223,7 +222,7 @@ def test_no_text_of_the_csv_begins_as_a_formula(
 
 
 def test_a_report_elsewhere_leaves_the_results_alone(
-    tmp_path: Path, without_pictures: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, without_figures: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
     write_run(results)
@@ -255,7 +254,7 @@ def test_a_wrong_output_is_one_line(
 
 
 def test_a_report_without_a_place_is_one_line_that_names_the_way_out(
-    tmp_path: Path, without_pictures: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, without_figures: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path)
     (tmp_path / "report").touch()
@@ -267,7 +266,7 @@ def test_a_report_without_a_place_is_one_line_that_names_the_way_out(
 
 
 def test_a_report_that_cannot_be_finished_leaves_the_one_before(
-    tmp_path: Path, without_pictures: None
+    tmp_path: Path, without_figures: None
 ) -> None:
     write_run(tmp_path)
     report = write_report(tmp_path)
@@ -281,7 +280,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_one_before(
     assert not list(report.glob(".*")), "no temporary file stays"
 
 
-def test_reports_at_the_same_time_are_all_whole(tmp_path: Path, without_pictures: None) -> None:
+def test_reports_at_the_same_time_are_all_whole(tmp_path: Path, without_figures: None) -> None:
     write_run(tmp_path)
     failures: list[Exception] = []
 

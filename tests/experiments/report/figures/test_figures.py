@@ -1,4 +1,4 @@
-"""The report's pictures."""
+"""The report's figures."""
 
 from __future__ import annotations
 
@@ -10,27 +10,33 @@ import pandas as pd
 import pytest
 
 from experiments.report import titles
-from experiments.report.figures import panels, pictures
-from experiments.report.figures.lines import styles_of
+from experiments.report.figures import DRAWING, panels
 from experiments.report.figures.palette import line_styles
-from experiments.report.figures.profiles import profile_pictures
-from experiments.report.figures.step_size import step_size_pictures, taken_steps
-from experiments.report.figures.training_loss import training_pictures
-from experiments.report.figures.tuning_grid import tuning_pictures
-from experiments.report.figures.validation import validation_pictures
+from experiments.report.figures.panels import styles_of
+from experiments.report.figures.profiles import profile_figures
+from experiments.report.figures.step_size import step_size_figures, taken_steps
+from experiments.report.figures.training_loss import training_figures
+from experiments.report.figures.tuning_grid import tuning_figures
+from experiments.report.figures.validation import validation_figures
 from tests.experiments.report.made import (
     OPTIMIZERS,
+    compared,
     count,
     evaluations,
     pixels,
     profiles,
-    results,
     run,
     sensitivity,
     steps,
 )
 
 ROW = "cpu_mrpc_bert"
+
+
+def every_figure(comparison):
+    return {key: draw(comparison) for key, draw in DRAWING.items()}
+
+
 NO_TUNING, NO_PROFILES = sensitivity(), profiles()
 GRID = sensitivity(
     (ROW, "adam", 1e-4, 0.7, False),
@@ -55,7 +61,7 @@ def figures(monkeypatch):
 
 
 def two_labels(seeds=(0, 1, 2)):
-    return results(*(run(label=label, seed=s) for label in ("adam", "alsals") for s in seeds))
+    return compared(*(run(label=label, seed=s) for label in ("adam", "alsals") for s in seeds))
 
 
 def every_stage(seeds=(0, 1, 2)):
@@ -68,7 +74,7 @@ def every_stage(seeds=(0, 1, 2)):
         numbers = {"accuracy": accuracy, "train_loss": 0.1, "val_loss": 0.2}
         return {"final": numbers, "best": numbers}
 
-    compared = [
+    others = [
         run(label=label, seed=seed, summary=ended(0.75), evaluations=evaluations(offset=ahead))
         for label, ahead in (("adam", 0.0), ("alsals", 0.06))
         for seed in seeds
@@ -81,7 +87,7 @@ def every_stage(seeds=(0, 1, 2)):
             ("alsals", {}, 0.82),
         )
     ]
-    return results(*compared, *tuned)
+    return compared(*others, *tuned)
 
 
 def assert_is_png(picture):
@@ -92,9 +98,9 @@ def assert_is_png(picture):
     assert len(picture.png) < 600_000
 
 
-def test_every_key_has_its_pictures(monkeypatch):
+def test_every_key_has_its_figures(monkeypatch):
     monkeypatch.setattr(panels, "DPI", 160)
-    drawn = pictures(every_stage())
+    drawn = every_figure(every_stage())
     keys = {name: [picture.key for picture in found] for name, found in drawn.items()}
     assert keys == {
         "training": ["training-steps", "training-seconds"],
@@ -112,83 +118,83 @@ def test_every_key_has_its_pictures(monkeypatch):
 
 
 def test_the_same_results_give_the_same_bytes():
-    first, second = (training_pictures(two_labels()) for _ in range(2))
+    first, second = (training_figures(two_labels()) for _ in range(2))
     assert [picture.png for picture in first] == [picture.png for picture in second]
 
 
 def test_settings_of_matplotlib_on_this_machine_change_nothing():
     import matplotlib as mpl
 
-    plain = validation_pictures(two_labels())
+    plain = validation_figures(two_labels())
     with mpl.rc_context({"lines.linewidth": 9.0, "font.size": 20.0, "axes.facecolor": "red"}):
-        assert validation_pictures(two_labels()) == plain
+        assert validation_figures(two_labels()) == plain
 
 
-@pytest.mark.parametrize("draw", [training_pictures, validation_pictures, step_size_pictures])
+@pytest.mark.parametrize("draw", [training_figures, validation_figures, step_size_figures])
 @pytest.mark.parametrize(
     "runs",
     [[], [run(stage="tuning")], [run(stage="other")], [run(steps=steps(0))]],
     ids=["no runs", "tuning only", "other only", "no step yet"],
 )
-def test_without_runs_of_the_comparison_there_is_no_picture(draw, runs):
-    assert draw(results(*runs)) == ()
+def test_without_runs_of_the_comparison_there_is_no_figure(draw, runs):
+    assert draw(compared(*runs)) == ()
 
 
-def test_without_numbers_there_is_no_picture_of_tuning_or_profiles():
+def test_without_numbers_there_is_no_figure_of_tuning_or_profiles():
     reference_only = GRID[GRID["lr"].isna()]
     never = profiles(("adam", np.inf, 0.0), ("adam", np.nan, 1.0))
-    assert tuning_pictures(two_labels(), NO_TUNING) == ()
-    assert tuning_pictures(two_labels(), reference_only) == ()
-    assert profile_pictures(two_labels(), NO_PROFILES) == ()
-    assert profile_pictures(two_labels(), never) == ()
+    assert tuning_figures(two_labels(), NO_TUNING) == ()
+    assert tuning_figures(two_labels(), reference_only) == ()
+    assert profile_figures(two_labels(), NO_PROFILES) == ()
+    assert profile_figures(two_labels(), never) == ()
 
 
 def test_a_run_without_evaluations_is_left_out_of_the_validation():
-    assert validation_pictures(results(run(evaluations=evaluations(0)))) == ()
-    assert validation_pictures(results(run(evaluations=pd.DataFrame()))) == ()
-    (picture,) = validation_pictures(
-        results(run(evaluations=evaluations(0)), run(row="digits-mlp", label="alsals"))
+    assert validation_figures(compared(run(evaluations=evaluations(0)))) == ()
+    assert validation_figures(compared(run(evaluations=pd.DataFrame()))) == ()
+    (picture,) = validation_figures(
+        compared(run(evaluations=evaluations(0)), run(row="digits-mlp", label="alsals"))
     )
     assert "MRPC" not in picture.alternative
     assert "Digits + MLP" in picture.alternative
 
 
-def test_without_a_line_search_there_is_no_picture_of_trials():
-    assert [picture.key for picture in step_size_pictures(results(run()))] == ["step-size"]
+def test_without_a_line_search_there_is_no_figure_of_trials():
+    assert [picture.key for picture in step_size_figures(compared(run()))] == ["step-size"]
 
 
-def test_a_label_has_the_same_colour_in_every_picture():
+def test_a_label_has_the_same_colour_in_every_figure():
     styles = line_styles(OPTIMIZERS)
-    for picture in (picture for found in pictures(every_stage()).values() for picture in found):
+    for picture in (picture for found in every_figure(every_stage()).values() for picture in found):
         for label in ("alsals",) if picture.key == "trials" else ("alsals", "adam"):
             assert count(picture, styles[label].colour) > 60, (picture.key, label)
 
 
 def test_a_label_keeps_its_line_when_others_have_no_run_of_the_comparison():
     planned = [(ROW, "alsals"), (ROW, "mine"), (ROW, "adam")]
-    everything = styles_of(results(*(run(label=label) for _, label in planned), planned=planned))
+    everything = styles_of(compared(*(run(label=label) for _, label in planned), planned=planned))
     tuned_only = [run(label="alsals", stage="tuning"), run(label="mine")]
-    assert styles_of(results(*tuned_only, planned=planned))["mine"] == everything["mine"]
+    assert styles_of(compared(*tuned_only, planned=planned))["mine"] == everything["mine"]
 
 
 def test_one_seed_has_no_band_and_the_caption_says_so():
-    one, several = (training_pictures(two_labels(seeds))[0] for seeds in ((0,), (0, 1)))
-    assert "One seed" in one.caption
+    one, several = (training_figures(two_labels(seeds))[0] for seeds in ((0,), (0, 1)))
+    assert "One seed per line" in one.caption
     assert "band" not in one.caption
     assert "bands reach from the lowest to the highest seed" in several.caption
 
 
 def test_seeds_that_differ_have_a_band():
-    def picture(factor):
+    def drawn(factor):
         losses = [2.0 / np.arange(1, 61) * f for f in (1.0, factor)]
         runs = [
             run(seed=s, label="alsals", steps=steps(loss=loss)) for s, loss in enumerate(losses)
         ]
-        return training_pictures(results(*runs))[0]
+        return training_figures(compared(*runs))[0]
 
     # The band is the colour of the line at 16 per cent on white.
     pale = "#F8E4D6"
-    assert count(picture(4.0), pale) > count(picture(1.0), pale) + 700
+    assert count(drawn(4.0), pale) > count(drawn(1.0), pale) + 700
 
 
 def test_a_run_that_diverged_is_marked_with_a_cross():
@@ -196,7 +202,7 @@ def test_a_run_that_diverged_is_marked_with_a_cross():
     changes = {"steps": steps(loss=loss), "label": "alsals"}
     colour = line_styles(OPTIMIZERS)["alsals"].colour
     ended, diverged = (
-        training_pictures(results(run(status=status, **changes)))[0]
+        training_figures(compared(run(status=status, **changes)))[0]
         for status in ("unfinished", "diverged")
     )
     assert "cross" in diverged.caption
@@ -220,9 +226,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("draw", [training_pictures, validation_pictures, step_size_pictures])
+@pytest.mark.parametrize("draw", [training_figures, validation_figures, step_size_figures])
 def test_odd_runs_can_be_drawn_alone(draw):
-    for picture in draw(results(*(run(row=name, **odd) for name, odd in ODD.items()))):
+    for picture in draw(compared(*(run(row=name, **odd) for name, odd in ODD.items()))):
         assert all(name in picture.alternative for name in ODD)
         assert pixels(picture.png).std() > 5
 
@@ -230,7 +236,7 @@ def test_odd_runs_can_be_drawn_alone(draw):
 def test_odd_runs_can_be_drawn_beside_others():
     others = [run(row=name, seed=1) for name in ODD]
     odd = [run(row=name, **changes) for name, changes in ODD.items()]
-    for picture in training_pictures(results(*odd, *others)):
+    for picture in training_figures(compared(*odd, *others)):
         assert all(name in picture.alternative for name in ODD)
 
 
@@ -238,14 +244,14 @@ def test_a_fast_seed_that_is_finished_counts_until_the_slowest_is_done(figures):
     # A low loss in 30 s and a high one in 60 s; over the last 30 s both make the median.
     low, high = (steps(loss=np.full(60, loss), seconds_a_step=s) for loss, s in ((1, 0.5), (3, 1)))
     for status, expected in (("finished", 2.0), ("unfinished", 3.0)):
-        training_pictures(results(run(steps=low, status=status), run(seed=1, steps=high)))
+        training_figures(compared(run(steps=low, status=status), run(seed=1, steps=high)))
         (line,) = figures[-1].axes[0].lines
         assert (line.get_xdata()[-1], line.get_ydata()[-1]) == (60.0, expected)
 
 
 def test_a_loss_that_explodes_does_not_squeeze_the_other_lines(figures):
     exploding = steps(loss=np.concatenate([np.ones(30), np.full(30, 1e25)]))
-    training_pictures(results(run(), run(label="alsals", steps=exploding)))
+    training_figures(compared(run(), run(label="alsals", steps=exploding)))
     for figure in figures:
         bottom, top = figure.axes[0].get_ylim()
         assert bottom < 0.05
@@ -255,20 +261,20 @@ def test_a_loss_that_explodes_does_not_squeeze_the_other_lines(figures):
 def test_odd_tables_can_be_drawn():
     lost = sensitivity((ROW, "adam", 1e-3, np.nan, False), (ROW, "adam", 1e-2, np.nan, False))
     one = profiles(("adam", 1.0, 1.0))
-    assert "diverged" in tuning_pictures(two_labels(), lost)[0].caption
-    assert count(profile_pictures(two_labels(), one)[0], line_styles(OPTIMIZERS)["adam"].colour)
+    assert "diverged" in tuning_figures(two_labels(), lost)[0].caption
+    assert count(profile_figures(two_labels(), one)[0], line_styles(OPTIMIZERS)["adam"].colour)
 
 
 def test_names_are_shown_as_they_are():
     for name in ("$x_{", "_hidden", "50% & more"):
-        (first, _) = training_pictures(results(run(row=name, label=name)))
+        (first, _) = training_figures(compared(run(row=name, label=name)))
         assert name in first.alternative
 
 
 def test_panels_and_lines_are_in_the_order_of_the_plan():
     planned = [("smoke", "alsals"), ("smoke", "adam"), (ROW, "adam")]
     runs = [run(row=ROW), run(row="smoke"), run(row="smoke", label="alsals")]
-    (first, _) = training_pictures(results(*runs, planned=planned))
+    (first, _) = training_figures(compared(*runs, planned=planned))
     assert "smoke and MRPC" in first.alternative
     assert "ALSALS and Adam" in first.alternative
 
@@ -279,7 +285,7 @@ def test_the_step_taken_is_annealed_where_there_is_a_factor():
 
 
 def test_the_winner_is_a_star_and_the_reference_a_line_across(figures):
-    tuning_pictures(two_labels(), GRID)
+    tuning_figures(two_labels(), GRID)
     (axes,) = figures[0].axes
     (star,) = (line for line in axes.lines if line.get_marker() == "*")
     assert (list(star.get_xdata()), list(star.get_ydata())) == ([1e-3], [0.8])
@@ -290,7 +296,7 @@ def test_the_winner_is_a_star_and_the_reference_a_line_across(figures):
 
 def test_a_rate_without_a_result_yet_is_not_called_diverged(figures):
     waiting = GRID.assign(diverged=False)
-    (picture,) = tuning_pictures(two_labels(), waiting)
+    (picture,) = tuning_figures(two_labels(), waiting)
     assert "diverged" not in picture.caption
     (axes,) = figures[0].axes
     assert not any(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x")
@@ -299,7 +305,7 @@ def test_a_rate_without_a_result_yet_is_not_called_diverged(figures):
 def test_the_trials_of_first_searches_do_not_flatten_the_others(figures):
     first = np.concatenate([[28.0], np.ones(199)])
     many = run(label="alsals", steps=steps(200, searching=True).assign(trials=first))
-    step_size_pictures(results(many))
+    step_size_figures(compared(many))
     (axes,) = figures[1].axes
     assert axes.get_ylim()[0] == 0
     assert 1.0 < axes.get_ylim()[1] < 14.0
@@ -307,10 +313,10 @@ def test_the_trials_of_first_searches_do_not_flatten_the_others(figures):
 
 
 def test_captions_of_tuning_say_what_is_better_and_what_diverged():
-    (picture,) = tuning_pictures(two_labels(), GRID)
+    (picture,) = tuning_figures(two_labels(), GRID)
     assert "Higher is better." in picture.caption
     assert "diverged" in picture.caption
-    (losses,) = tuning_pictures(two_labels(), GRID.dropna().assign(lower_is_better=True))
+    (losses,) = tuning_figures(two_labels(), GRID.dropna().assign(lower_is_better=True))
     assert "Lower is better." in losses.caption
     assert "diverged" not in losses.caption
     assert "no rate" not in losses.caption
@@ -326,7 +332,7 @@ def test_captions_of_tuning_say_what_is_better_and_what_diverged():
 )
 def test_the_caption_of_tuning_says_on_which_examples(hold_outs, said):
     grid = sensitivity((ROW, "adam", 1e-3, 0.7, True), ("smoke", "adam", 1e-3, 0.7, True))
-    (picture,) = tuning_pictures(two_labels(), grid.assign(hold_out=hold_outs))
+    (picture,) = tuning_figures(two_labels(), grid.assign(hold_out=hold_outs))
     assert said in picture.caption
 
 
@@ -334,7 +340,7 @@ def test_the_caption_of_tuning_says_on_which_examples(hold_outs, said):
     ("hold_out", "label"), [(0.1, "validation loss, held out"), (0.0, "validation loss")]
 )
 def test_the_axis_of_tuning_is_the_number_that_decides(figures, hold_out, label):
-    tuning_pictures(two_labels(), GRID.assign(number_name="val_loss", hold_out=hold_out))
+    tuning_figures(two_labels(), GRID.assign(number_name="val_loss", hold_out=hold_out))
     assert figures[0].axes[0].get_ylabel() == label
 
 
@@ -351,5 +357,5 @@ def test_500_long_runs_are_drawn_in_seconds():
         for seed in range(5)
     ]
     start = time.process_time()
-    pictures(results(*runs, *runs[:10]))
+    every_figure(compared(*runs, *runs[:10]))
     assert time.process_time() - start < 30

@@ -1,4 +1,4 @@
-"""The picture of a run."""
+"""The figure of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib import image
 
 from experiments.files.run_folder import RunFolder
-from experiments.report.figures.run_figure import draw_curves, smoothed
+from experiments.report.figures.run_figure import draw_curves
 
 BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 
@@ -22,7 +22,7 @@ def evaluation(number, val_loss=1.0):
 
 
 def draw(tmp_path, rows):
-    """The picture as height × width × 3 integers."""
+    """The figure as height × width × 3 integers."""
     folder = RunFolder(tmp_path)
     for row in rows:
         folder.append_row(row)
@@ -35,7 +35,7 @@ def count(picture, colour, panel="both"):
     return int((np.abs(picture[rows] - np.array(colour)).max(axis=-1) <= 2).sum())
 
 
-def test_the_picture_is_900_pixels_wide_with_every_curve(tmp_path):
+def test_the_figure_is_900_pixels_wide_with_every_curve(tmp_path):
     rows = [step(n) for n in range(1, 60)] + [evaluation(30), evaluation(59)]
     picture = draw(tmp_path, rows)
     assert picture.shape[1] == 900
@@ -74,17 +74,3 @@ def test_steps_that_failed_or_were_not_searched_are_marked(tmp_path, changes, co
 )
 def test_odd_runs_can_be_drawn(tmp_path, rows):
     assert draw(tmp_path, rows).shape[1] == 900
-
-
-def test_the_smoothed_curve_starts_at_the_first_value_and_follows_the_mean():
-    assert smoothed(np.full(300, 0.7)) == pytest.approx(np.full(300, 0.7))
-    noise = np.random.default_rng(0).normal(3.0, 1.0, 1000)
-    assert np.abs(smoothed(noise)[200:] - 3.0).max() < 1.0 < np.abs(noise[200:] - 3.0).max()
-
-
-def test_values_that_are_not_finite_leave_a_gap_and_spoil_nothing():
-    values = np.ones(100)
-    values[50] = np.nan
-    found = smoothed(values)
-    assert np.isnan(found[50])
-    assert found[51:] == pytest.approx(np.ones(49))

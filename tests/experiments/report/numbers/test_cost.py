@@ -10,11 +10,11 @@ import pytest
 
 from experiments.report.numbers.cells import Comparison
 from experiments.report.numbers.cost import (
-    profiles,
+    performance_profiles,
     step_cost_table,
     target,
-    time_to_target,
     time_to_target_table,
+    times_to_target,
 )
 from experiments.report.read.runs import read_results
 from tests.experiments.report.folders import write_run
@@ -56,17 +56,15 @@ def test_the_target_is_adams_mean(to_target: Comparison) -> None:
 
 
 def test_time_to_target_is_the_first_evaluation_at_or_beyond_it(to_target: Comparison) -> None:
-    found = time_to_target(to_target, "mrpc_bert", "alsals")
-    assert found is not None
+    found = times_to_target(to_target).loc[("mrpc_bert", "alsals")]
     # Steps 2, 4 and never: the median is 4.
-    assert (found.runs, found.reached) == (3, 2)
-    assert found.medians == {"step": 4, "epoch": 2, "forward_passes": 8, "seconds": 2.0}
+    medians = {"step": 4, "epoch": 2, "forward_passes": 8, "seconds": 2.0}
+    assert found.to_dict() == {**medians, "runs": 3, "reached": 2}
 
 
 def test_half_of_the_seeds_are_not_enough(to_target: Comparison) -> None:
-    adam = time_to_target(to_target, "mrpc_bert", "adam")
-    assert adam is not None
-    assert (adam.runs, adam.reached, adam.medians["step"]) == (2, 1, math.inf)
+    adam = times_to_target(to_target).loc[("mrpc_bert", "adam")]
+    assert list(adam[["runs", "reached", "step"]]) == [2, 1, math.inf]
 
 
 def test_the_table_says_who_never_gets_there(to_target: Comparison) -> None:
@@ -82,9 +80,8 @@ def test_a_loss_is_reached_from_above(tmp_path: Path) -> None:
     losses = {"score": "val_loss", "scores": (0, 0, 0)}
     write_run(tmp_path, **losses, val_losses=(3.0, 2.5, 2.0))
     write_run(tmp_path, optimizer="alsals", **losses, val_losses=(2.5, 2.0, 1.0))
-    found = time_to_target(compare(tmp_path), "mrpc_bert", "alsals")
-    assert found is not None
-    assert found.medians["epoch"] == 2
+    times = times_to_target(compare(tmp_path))
+    assert times.loc[("mrpc_bert", "alsals"), "epoch"] == 2
 
 
 def test_profiles_are_shares_of_rows_within_a_factor_of_the_fastest(tmp_path: Path) -> None:
@@ -92,7 +89,7 @@ def test_profiles_are_shares_of_rows_within_a_factor_of_the_fastest(tmp_path: Pa
     for row, alsals in (("r1", (0, 0.9, 0.9)), ("r2", (0, 0, 0)), ("r3", (0, 0.9, 0.9))):
         write_run(tmp_path, row=row, scores=(0, 0, 0.5))
         write_run(tmp_path, row=row, optimizer="alsals", scores=alsals)
-    found = profiles(read_results(tmp_path))
+    found = performance_profiles(compare(tmp_path))
     expected = pd.DataFrame(
         {
             "label": ["adam", "adam", "alsals", "alsals"],
@@ -105,6 +102,6 @@ def test_profiles_are_shares_of_rows_within_a_factor_of_the_fastest(tmp_path: Pa
 
 def test_profiles_without_adam_are_empty(tmp_path: Path) -> None:
     write_run(tmp_path, optimizer="alsals")
-    found = profiles(read_results(tmp_path))
+    found = performance_profiles(compare(tmp_path))
     assert list(found.columns) == ["label", "tau", "share"]
     assert len(found) == 0

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from experiments.report.build import compose
 from experiments.report.numbers.cells import Comparison
-from experiments.report.numbers.relative import over_rows, ratios, relative_tables
+from experiments.report.numbers.relative import relative_tables
 from experiments.report.read.runs import read_results
-from experiments.report.sections import compose
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.document import Cell, Table
 from experiments.report.write.latex import to_latex
@@ -78,7 +78,8 @@ def test_without_a_tuned_column_there_is_no_table(tmp_path: Path) -> None:
 def test_the_first_tuned_column_of_the_sweep_is_the_baseline(tmp_path: Path) -> None:
     losses: Losses = {"a": {"adam": (2.0,), "sgd": (1.0,)}}
     write(tmp_path, losses, tuned=("sgd", "adam"))
-    assert {ratio.baseline for ratio in ratios(comparison(tmp_path))} == {"adam"}
+    assert "over that of Adam, the first column" in table_of(tmp_path).caption
+    assert cells_of(table_of(tmp_path), "a")["SGD"].text == "0.5"
 
 
 def test_a_row_without_a_tuned_column_is_left_out_and_named(tmp_path: Path) -> None:
@@ -152,17 +153,18 @@ def test_what_has_no_run_yet_is_missing(tmp_path: Path) -> None:
 
 def test_the_interval_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
     write(tmp_path, {"a": {"adam": (1.0, 2.0), "alsals": (2.0, 4.0, 300.0)}})
-    of_alsals = next(r for r in ratios(comparison(tmp_path)) if r.label == "alsals")
-    assert (of_alsals.low, of_alsals.high) == (2.0, 2.0)
-    assert of_alsals.value == pytest.approx(102.0 / 1.5)
+    # 102 / 1.5 with all three seeds; in both pairs the ratio is 2.
+    assert cells_of(table_of(tmp_path), "a")["ALSALS"].text == "68"
+    assert cells_of(table_of(tmp_path), "a")["ALSALS"].note.startswith("2 to 2")
 
 
 def test_many_seeds_have_an_interval_around_the_ratio(tmp_path: Path) -> None:
     theirs = [1.0 + 0.01 * (seed % 5) for seed in range(12)]
     ours = [0.5 * loss + 0.01 * (seed % 3) for seed, loss in enumerate(theirs)]
     write(tmp_path, {"a": {"adam": theirs, "alsals": ours}})
-    of_alsals = next(r for r in ratios(comparison(tmp_path)) if r.label == "alsals")
-    assert 0.5 < of_alsals.low < of_alsals.value < of_alsals.high < 0.52
+    cell = cells_of(table_of(tmp_path), "a")["ALSALS"]
+    low, high = map(float, cell.note.split(",")[0].split(" to "))
+    assert 0.5 < low < float(cell.text) < high < 0.52
 
 
 def test_the_caption_says_how_the_baselines_rate_was_chosen(tmp_path: Path) -> None:
@@ -195,8 +197,8 @@ def test_the_table_follows_from_runs_csv(tmp_path: Path) -> None:
         return sum(found) / len(found)
 
     by_hand = math.sqrt(math.prod(mean(row, "sgd") / mean(row, "adam") for row in losses))
-    of_sgd = next(o for o in over_rows(ratios(Comparison(results))) if o.label == "sgd")
-    assert of_sgd.geometric_mean == pytest.approx(by_hand)
+    shown = cells_of(table_of(tmp_path), "geometric mean")["SGD"].text
+    assert float(shown) == pytest.approx(by_hand, rel=5e-4)
 
 
 def test_the_report_has_the_table(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ from experiments.report.numbers.significance import (
     Difference,
     difference,
     log_loss_differences,
+    numbers_of_pairs,
     over_rows_table,
     paired_by_seed,
     paired_tables,
     smallest_p,
-    too_few,
-    verdict,
 )
 from experiments.report.read.runs import read_results
 from tests.experiments.report.folders import write_run
@@ -70,12 +69,10 @@ def test_five_seeds_that_all_agree_give_the_smallest_p() -> None:
 
 def test_plain_words() -> None:
     def words(n: int, mean: float, p: float) -> str:
-        return verdict(Difference(n, mean, 0.0, 0.0, p), higher_is_better=True)
+        return Difference(n, mean, 0.0, 0.0, p).verdict(higher_is_better=True)
 
-    assert words(5, 1.0, 0.0625) == (
-        "5 seeds cannot decide: the smallest p that 5 seeds can give is 0.0625"
-    )
-    assert words(1, 1.0, 1.0) == "1 seed cannot decide"
+    assert words(5, 1.0, 0.0625) == "5 seeds are too few: the smallest possible p is 0.0625"
+    assert words(1, 1.0, 1.0) == "1 seed is too few"
     assert words(6, 1.0, 0.03125) == "better"
     assert words(6, -1.0, 0.03125) == "worse"
     assert words(6, 1.0, 0.5) == "no difference shown"
@@ -108,15 +105,10 @@ def test_the_paired_table(three_seeds: Comparison) -> None:
     # Sums of ±1/8 ±2/8 ±1/8 as far from 0 as 2/8: all but ±(1 - 2 + 1)/8 = 0, so 6 of 8.
     score, _ = paired_tables(three_seeds)
     [row] = score.rows
-    assert too_few(three_seeds) == (
-        "3 seeds cannot decide: the smallest p that 3 seeds can give is 0.25.",
-    )
+    assert numbers_of_pairs(three_seeds) == [3]
     texts = [cell.text for cell in row]
     assert texts[:5] == ["MRPC · BERT", "ALSALS", "Adam", "3", "+0.0833"]
-    assert texts[6:] == [
-        "0.75",
-        "3 seeds cannot decide",
-    ]
+    assert texts[6:] == ["0.75", "3 seeds are too few"]
 
 
 def test_over_rows_losses_are_compared_as_ratios(three_seeds: Comparison) -> None:

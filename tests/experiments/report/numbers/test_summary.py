@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.report.numbers.cells import Comparison
-from experiments.report.numbers.cost import profiles, step_cost_table, time_to_target_table
+from experiments.report.numbers.cost import (
+    performance_profiles,
+    step_cost_table,
+    time_to_target_table,
+)
 from experiments.report.numbers.outcomes import not_finished_table, versions_table
 from experiments.report.numbers.published import published_tables
 from experiments.report.numbers.scores import loss_table, score_tables
 from experiments.report.numbers.significance import over_rows_table, paired_tables
 from experiments.report.numbers.summary import summary
-from experiments.report.numbers.tuning_tables import budget, grid_table
+from experiments.report.numbers.tuning_grid import budget, grid_table, tuning_points
 from experiments.report.read.records import Results
 from experiments.report.read.runs import read_results
 from experiments.report.write.csv import runs_csv
@@ -42,7 +46,6 @@ def test_runs_are_counted_by_what_became_of_them(tmp_path: Path) -> None:
     counted = "1 run finished, 1 diverged, 1 failed, 1 unfinished, 2 not started"
     assert f"Comparison: {counted}. Tuning: none." in said(tmp_path)
     table = not_finished_table(read_results(tmp_path))
-    assert table is not None
     assert [row[1].text for row in table.rows] == ["diverged", "unfinished", "failed"]
 
 
@@ -64,7 +67,7 @@ def test_what_cannot_be_concluded_is_said(tmp_path: Path) -> None:
         write_run(tmp_path, row="cpu_mrpc_bert", seed=seed)
         write_run(tmp_path, row="cpu_mrpc_bert", optimizer="alsals", seed=seed)
     text = said(tmp_path)
-    assert "5 seeds cannot decide: the smallest p that 5 seeds can give is 0.0625." in text
+    assert "5 seeds are too few: the smallest possible p is 0.0625." in text
     assert "MRPC · BERT (cpu) is a small twin of a row of the papers" in text
 
 
@@ -112,6 +115,7 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def everything(results: Results) -> list[object]:
     comparison = Comparison(results)
+    points = tuning_points(comparison)
     return [
         summary(comparison),
         score_tables(comparison),
@@ -120,9 +124,9 @@ def everything(results: Results) -> list[object]:
         over_rows_table(comparison),
         step_cost_table(comparison),
         time_to_target_table(comparison),
-        profiles(results).to_dict("list"),
-        grid_table(results),
-        budget(results),
+        performance_profiles(comparison).to_dict("list"),
+        grid_table(points),
+        budget(comparison, points),
         published_tables(comparison),
         versions_table(results),
         not_finished_table(results),

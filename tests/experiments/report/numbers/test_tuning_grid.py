@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from experiments.report.numbers.tuning_grid import grid, sensitivity
-from experiments.report.numbers.tuning_tables import budget, duration, grid_table
+from experiments.report.numbers.cells import Comparison
+from experiments.report.numbers.tuning_grid import budget, duration, grid_table, tuning_points
 from experiments.report.read.runs import read_results
 from tests.experiments.report.folders import write_plan, write_run
 
@@ -26,8 +27,17 @@ def plan(root: Path, *folders: Path, score: str, **more: Any) -> None:
     write_plan(root, [], tuning=tuning, tuned_by={"score": score, "hold_out": None})
 
 
+def points(root: Path) -> pd.DataFrame:
+    return tuning_points(Comparison(read_results(root)))
+
+
 def winners(root: Path) -> list[float]:
-    return [point.lr for point in grid(read_results(root)) if point.winner]
+    found = points(root)
+    return list(found.loc[found["winner"], "lr"])
+
+
+def budget_of(root: Path) -> tuple[str, ...]:
+    return budget(Comparison(read_results(root)), points(root))
 
 
 def test_the_best_score_wins(tmp_path: Path) -> None:
@@ -56,7 +66,7 @@ def test_the_lowest_loss_wins_where_the_plan_says_so(tmp_path: Path) -> None:
     low = tune(tmp_path, 0.3, 0.1, val_losses=(3.0, 2.0))
     plan(tmp_path, accurate, low, score="val_loss")
     assert winners(tmp_path) == [0.3]
-    numbers = sensitivity(read_results(tmp_path))
+    numbers = points(tmp_path)
     assert list(numbers["number"]) == [2.5, 2.0]
     assert set(numbers["number_name"]) == {"val_loss"}
     assert numbers["lower_is_better"].all()
@@ -65,9 +75,9 @@ def test_the_lowest_loss_wins_where_the_plan_says_so(tmp_path: Path) -> None:
 def test_a_reference_with_a_rate_of_its_own_wins_nothing(tmp_path: Path) -> None:
     folder = tune(tmp_path, 0.1, 0.9)
     plan(tmp_path, folder, score="score", reference=True)
-    [point] = grid(read_results(tmp_path))
-    assert math.isnan(point.lr)
-    assert not point.winner
+    [point] = points(tmp_path).to_dict("records")
+    assert math.isnan(point["lr"])
+    assert not point["winner"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +92,7 @@ def test_the_grid_says_on_what_and_by_what_rates_were_chosen(
 ) -> None:
     folder = tune(tmp_path, 0.1, 0.5, hold_out=hold_out, folder="tuning")
     plan(tmp_path, folder, score=score)
-    table = grid_table(read_results(tmp_path))
+    table = grid_table(points(tmp_path))
     assert all(words in table.caption for words in said)
     assert table.columns[-1].startswith(column)
 
@@ -90,7 +100,7 @@ def test_the_grid_says_on_what_and_by_what_rates_were_chosen(
 def test_rows_whose_rates_were_chosen_otherwise_are_named(tmp_path: Path) -> None:
     tune(tmp_path, 0.1, 0.5, row="a", hold_out=0.1)
     tune(tmp_path, 0.1, 0.5, row="b", hold_out=0.2)
-    caption = grid_table(read_results(tmp_path)).caption
+    caption = grid_table(points(tmp_path)).caption
     assert "a: Rates were tried on 0.1 of" in caption
     assert "b: Rates were tried on 0.2 of" in caption
 
@@ -126,17 +136,17 @@ def test_what_diverged_or_has_not_ended_does_not_win(tmp_path: Path) -> None:
 def test_line_searches_are_a_reference_and_win_nothing(tmp_path: Path) -> None:
     tune(tmp_path, 0.1, 0.5)
     write_run(tmp_path, optimizer="alsals", scores=(0.0, 0.9), hold_out=0.1)
-    frame = sensitivity(read_results(tmp_path))
+    frame = points(tmp_path)
     assert list(frame["label"]) == ["adam", "alsals"]
     assert math.isnan(frame["lr"][1])
     assert list(frame["winner"]) == [True, False]
 
 
-def test_the_data_of_the_picture(tmp_path: Path) -> None:
+def test_the_data_of_the_figure(tmp_path: Path) -> None:
     tune(tmp_path, 0.3, 0.75, train_losses=(1, 0.25))
     tune(tmp_path, 0.1, 0.5, status="diverged")
-    [diverged, point] = sensitivity(read_results(tmp_path)).to_dict("records")
-    assert point == {
+    [diverged, point] = points(tmp_path).to_dict("records")
+    expected = {
         "row": "mrpc_bert",
         "label": "adam",
         "lr": 0.3,
@@ -147,6 +157,7 @@ def test_the_data_of_the_picture(tmp_path: Path) -> None:
         "winner": True,
         "diverged": False,
     }
+    assert {key: point[key] for key in expected} == expected
     assert diverged["lr"] == 0.1
     assert math.isnan(diverged["number"])
     assert diverged["diverged"]
@@ -156,7 +167,7 @@ def test_the_grid_shows_every_rate(tmp_path: Path) -> None:
     tune(tmp_path, 0.1, 0.5)
     tune(tmp_path, 0.3, 0.75)
     tune(tmp_path, 1.0, 0.0, status="diverged")
-    table = grid_table(read_results(tmp_path))
+    table = grid_table(points(tmp_path))
     shown = [(row[2].text, row[4].text, row[4].bold, row[3].note) for row in table.rows]
     assert shown == [
         ("0.1", "0.5000", False, ""),
@@ -170,7 +181,7 @@ def test_the_budget_is_written_down(tmp_path: Path) -> None:
     tune(tmp_path, 0.1, 0.5, seconds_a_step=30)
     tune(tmp_path, 0.3, 0.5, seconds_a_step=30)
     write_run(tmp_path, optimizer="alsals")
-    assert budget(read_results(tmp_path)) == (
+    assert budget_of(tmp_path) == (
         "Tuning Adam took 2 runs, 8 steps and 4 minutes of training.",
         "The line searches (ALSALS) were not tuned: 0 runs.",
     )
@@ -178,7 +189,7 @@ def test_the_budget_is_written_down(tmp_path: Path) -> None:
 
 def test_no_tuning_is_told(tmp_path: Path) -> None:
     write_run(tmp_path)
-    [sentence] = budget(read_results(tmp_path))
+    [sentence] = budget_of(tmp_path)
     assert "no optimizer's rate was tuned" in sentence
 
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from experiments.report.write.document import Cell, Document, Picture, Section, Table
+from experiments.report.write.document import Cell, Document, Figure, Section, Table
 from experiments.report.write.html import to_html
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 160, 320) + b"more"
@@ -48,10 +48,10 @@ class Page(HTMLParser):
 
 
 def full(text="words"):
-    picture = Picture("loss", text, text, text, PNG)
+    figure = Figure("loss", text, text, text, PNG)
     rows = ((Cell(text), Cell(text, bold=True, note=text)), (Cell("b"), Cell("", note="missing")))
     table = Table("numbers", text, text, (text, "Adam"), rows)
-    sections = (Section("one", text, (text,), (picture,), (table,)), Section("two", "Two"))
+    sections = (Section("one", text, (text,), (figure,), (table,)), Section("two", "Two"))
     return Document(text, (text,), (text,), sections)
 
 
@@ -81,10 +81,10 @@ def test_the_contents_lead_to_every_section():
     identities = [e["attributes"]["id"] for e in page.elements if "id" in e["attributes"]]
     assert len(identities) == len(set(identities))
     assert [a["attributes"]["href"] for a in page.all("a")] == ["#one", "#two"]
-    assert {"one", "two", "picture-loss", "table-numbers"} <= set(identities)
+    assert {"one", "two", "figure-loss", "table-numbers"} <= set(identities)
 
 
-def test_a_picture_is_inside_with_its_text_and_size():
+def test_a_figure_is_inside_with_its_text_and_size():
     (image,) = Page(to_html(full())).all("img")
     source = image["attributes"]["src"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(source) == PNG
@@ -102,7 +102,7 @@ def test_a_table_has_heads_for_rows_and_columns_and_bold_and_small_cells():
 
 
 def test_columns_of_words_are_flush_left():
-    row = (Cell("a"), Cell("0.5"), Cell("three seeds cannot decide"))
+    row = (Cell("a"), Cell("0.5"), Cell("three seeds are too few"))
     table = Table("t", "T", "", ("Task", "p", "in words"), (row,))
     page = Page(to_html(Document("T", (), (), (Section("s", "S", tables=(table,)),))))
     assert [td["attributes"].get("class") for td in page.all("td")] == [None, "words sentences"]

@@ -107,7 +107,7 @@ def test_the_head_says_what_the_tables_need():
 
 
 def test_a_column_of_words_is_flush_left():
-    row = (Cell("a"), Cell("0.5"), Cell("three seeds cannot decide"))
+    row = (Cell("a"), Cell("0.5"), Cell("three seeds are too few"))
     assert r"\begin{tabular}{lrl}" in to_latex(document(row))
 
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from experiments.report.write.document import Cell, Document, Picture, Section, Table
+from experiments.report.write.document import Cell, Document, Figure, Section, Table
 from experiments.report.write.markdown import to_markdown
 
 HOSTILE = (
@@ -89,10 +89,10 @@ def test_an_empty_cell_that_is_bold_has_no_stray_stars():
     assert "| row |  |" in to_markdown(document("", bold=True), pictures="p").splitlines()
 
 
-def test_headings_pictures_and_tables_come_in_order():
-    picture = Picture("loss", "The loss", "Falls.", "A line [falls]", b"")
+def test_headings_figures_and_tables_come_in_order():
+    figure = Figure("loss", "The loss", "Falls.", "A line [falls]", b"")
     table = Table("t", "Numbers", "", ("Task", "Adam", "says"), ((Cell("a"),) * 3,))
-    section = Section("s", "Section", ("Text.",), (picture,), (table,))
+    section = Section("s", "Section", ("Text.",), (figure,), (table,))
     markdown = to_markdown(Document("Title", ("Short.",), (), (section,)), pictures="my pictures")
     places = [
         markdown.index(part)
@@ -118,7 +118,7 @@ def test_warnings_are_a_box_with_a_line_each():
 
 
 def test_a_column_of_words_is_flush_left():
-    row = (Cell("a"), Cell("0.5"), Cell("three seeds cannot decide"))
+    row = (Cell("a"), Cell("0.5"), Cell("three seeds are too few"))
     table = Table("t", "T", "", ("Task", "p", "in words"), (row,))
     markdown = to_markdown(
         Document("T", (), (), (Section("s", "S", tables=(table,)),)), pictures=""

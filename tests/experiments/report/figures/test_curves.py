@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.report.figures.bands import (
+from experiments.report.figures.curves import (
     MAX_POINTS,
     Curve,
     band,
     band_of_columns,
     held_to,
     smooth_curve,
+    smoothed,
     thinned,
 )
 
@@ -80,3 +81,17 @@ def test_a_run_of_nothing_but_nan_has_no_points():
     assert len(nothing.x) == 0
     assert len(band([nothing]).x) == 0
     assert band([nothing, curve([0, 1], [2, 2])]).middle[0] == 2
+
+
+def test_the_smoothed_curve_starts_at_the_first_value_and_follows_the_mean():
+    assert smoothed(np.full(300, 0.7)) == pytest.approx(np.full(300, 0.7))
+    noise = np.random.default_rng(0).normal(3.0, 1.0, 1000)
+    assert np.abs(smoothed(noise)[200:] - 3.0).max() < 1.0 < np.abs(noise[200:] - 3.0).max()
+
+
+def test_values_that_are_not_finite_leave_a_gap_and_spoil_nothing():
+    values = np.ones(100)
+    values[50] = np.nan
+    found = smoothed(values)
+    assert np.isnan(found[50])
+    assert found[51:] == pytest.approx(np.ones(49))

@@ -1,28 +1,53 @@
-"""Runs of several seeds as one curve with a band around it, of few enough points to draw."""
+"""Curves of few enough points to draw: which runs a line stands for, and the band around it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.report.figures.run_figure import smoothed
+from experiments.report.numbers.cells import Comparison
+from experiments.report.read.records import RunRecord
 
 # More points than a panel has pixels.
 MAX_POINTS = 1000
 
+Lines = dict[str, list[RunRecord]]
+"""The lines of a panel: label → the runs of its seeds."""
 
-@dataclass(frozen=True)
-class Curve:
+
+def lines_by_row(
+    comparison: Comparison, keep: Callable[[RunRecord], bool] = lambda run: True
+) -> dict[str, Lines]:
+    """The runs to draw: those that took a step, and that `keep` wants.
+
+    Rows and labels are in the order of the tables; those without runs are left out.
+    """
+    panels: dict[str, Lines] = {}
+    for row in comparison.rows:
+        for label in comparison.labels:
+            runs = [run for run in comparison.cell(row, label)["run"] if len(run.steps)]
+            if kept := [run for run in runs if keep(run)]:
+                panels.setdefault(row, {})[label] = kept
+    return panels
+
+
+def seeds_explained(panels: dict[str, Lines]) -> str:
+    """The sentence of a caption that explains line and band."""
+    if all(len(runs) == 1 for lines in panels.values() for runs in lines.values()):
+        return "One seed per line."
+    return "Lines are medians over the seeds, bands reach from the lowest to the highest seed."
+
+
+class Curve(NamedTuple):
     """One run: finite points only, x ascending."""
 
     x: np.ndarray
     y: np.ndarray
 
 
-@dataclass(frozen=True)
-class Band:
+class Band(NamedTuple):
     """The median over runs, and the lowest and the highest of them; NaN where there is none."""
 
     x: np.ndarray
@@ -33,14 +58,9 @@ class Band:
 
 def smooth_curve(x: np.ndarray, y: np.ndarray) -> Curve:
     """`y` thinned to at most `MAX_POINTS` points and then smoothed over a fiftieth of the run."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    return finite_curve(thinned(x), smoothed(thinned(y)))
-
-
-def finite_curve(x: np.ndarray, y: np.ndarray) -> Curve:
-    """The points of which both coordinates are finite."""
-    kept = np.isfinite(x) & np.isfinite(y)
-    return Curve(x[kept], y[kept])
+    x, y = thinned(np.asarray(x, dtype=float)), smoothed(thinned(np.asarray(y, dtype=float)))
+    finite = np.isfinite(x) & np.isfinite(y)
+    return Curve(x[finite], y[finite])
 
 
 def held_to(curve: Curve, x: float) -> Curve:
@@ -67,6 +87,21 @@ def thinned(values: np.ndarray) -> np.ndarray:
     return means
 
 
+def smoothed(values: np.ndarray) -> np.ndarray:
+    """The exponential mean over about a fiftieth of the run, corrected for its start.
+
+    Values that are not finite are left out of the mean, and the result has a gap there.
+    """
+    decay = 1.0 - 1.0 / max(1.0, len(values) / 50)
+    total, weight, result = 0.0, 0.0, np.full(len(values), np.nan)
+    for i, value in enumerate(values):
+        if np.isfinite(value):
+            total = decay * total + (1.0 - decay) * value
+            weight = decay * weight + (1.0 - decay)
+            result[i] = total / weight
+    return result
+
+
 def band(curves: Sequence[Curve]) -> Band:
     """The curves on one grid. Beyond its own ends a run is left out, never prolonged."""
     curves = [curve for curve in curves if len(curve.x) > 0]
@@ -88,3 +123,9 @@ def band_of_columns(x: np.ndarray, table: np.ndarray) -> Band:
         summaries = (np.nanmedian, np.nanmin, np.nanmax)
         rows[:, known] = np.stack([summary(columns, axis=0) for summary in summaries])
     return Band(x, *rows)
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """True for positive values that a linear axis would flatten."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) > 0 and finite.min() > 0 and finite.max() > 30 * finite.min())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.report.write.columns import columns_of_sentences, columns_of_words
 from experiments.report.write.document import Cell, Table
 
 
@@ -16,7 +15,7 @@ def column(*texts):
     ("texts", "words"),
     [
         (("ALSALS", "Adam"), True),
-        (("better", "3 seeds cannot decide"), True),
+        (("better", "3 seeds are too few"), True),
         (("0.42 ± 0.01", "missing"), False),
         (("-0.1 to +0.2", "–"), False),
         (("missing", "diverged", "–"), False),
@@ -25,9 +24,9 @@ def column(*texts):
     ],
 )
 def test_names_and_sentences_are_words_and_numbers_are_not(texts, words):
-    assert columns_of_words(column(*texts)) == (True, words)
+    assert column(*texts).columns_of_words == (True, words)
 
 
 def test_only_sentences_may_be_broken():
-    assert columns_of_sentences(column("ALSALS")) == (False, False)
-    assert columns_of_sentences(column("no difference shown")) == (False, True)
+    assert column("ALSALS").columns_of_sentences == (False, False)
+    assert column("no difference shown").columns_of_sentences == (False, True)
