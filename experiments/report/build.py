@@ -16,40 +16,22 @@ from experiments.errors import UserError
 from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
 from experiments.report.figures import DRAWING
+from experiments.report.numbers import (
+    cost,
+    outcomes,
+    published,
+    relative,
+    scores,
+    significance,
+    summary,
+    tuning_grid,
+)
 from experiments.report.numbers.cells import Comparison
-from experiments.report.numbers.cost import step_cost_table, target, time_to_target_table
-from experiments.report.numbers.outcomes import (
-    counts,
-    not_finished_table,
-    not_started,
-    versions_table,
-)
-from experiments.report.numbers.published import over_rows_table as published_over_rows_table
-from experiments.report.numbers.published import published_tables
-from experiments.report.numbers.relative import relative_tables
-from experiments.report.numbers.scores import loss_table, score_tables
-from experiments.report.numbers.significance import (
-    ALPHA,
-    numbers_of_pairs,
-    over_rows_table,
-    paired_tables,
-    smallest_p,
-    too_few,
-)
-from experiments.report.numbers.summary import summary
-from experiments.report.numbers.tuning_grid import budget, grid_table, tuning_points
 from experiments.report.read.records import Results
 from experiments.report.read.runs import LAYOUT, PATTERN, read_results, run_folders
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
-from experiments.report.write.document import (
-    MADE_BY,
-    Document,
-    Figure,
-    Section,
-    Table,
-    filled,
-)
+from experiments.report.write.document import MADE_BY, Document, Section, Table, filled
 from experiments.report.write.html import to_html
 from experiments.report.write.latex import to_latex
 from experiments.report.write.markdown import to_markdown
@@ -162,27 +144,25 @@ def compose(results: Results) -> Document:
     comparison = Comparison(results)
     warnings = list(results.warnings)
 
-    def made(name: str, make: Callable[[Comparison], Part], otherwise: Part) -> Part:
+    def made(name: str, make: Callable[[Comparison], Part]) -> Part | None:
         try:
             return make(comparison)
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             warnings.append(f"{name} cannot be made and is left out ({reason}).")
-            return otherwise
+            return None
 
-    nothing: tuple[Figure, ...] = ()
-    figures = {key: made(f"the figures {key}", draw, nothing) for key, draw in DRAWING.items()}
+    figures = {key: made(f"the figures {key}", draw) or () for key, draw in DRAWING.items()}
     sections = []
     for key, (title, fill, names) in _SECTIONS.items():
-        content = made(f"“{title}”", fill, None)
+        content = made(f"“{title}”", fill)
         if content is not None:
             sentences, tables = content
             shown = tuple(figure for name in names for figure in figures.get(name, ()))
             filled_tables = tuple(table for table in tables if table.rows)
             sections.append(Section(key, title, tuple(sentences), shown, filled_tables))
-    no_sentences: tuple[str, ...] = ()
-    first = made("the summary", summary, no_sentences)
     title = f"Report on {results.folder.resolve().name}"
+    first = made("the summary", summary.summary) or ()
     return Document(title, first, tuple(warnings), tuple(sections))
 
 
@@ -198,14 +178,14 @@ def _glance(comparison: Comparison) -> Content:
 
 def _results(comparison: Comparison) -> Content:
     return ("Rows are experiments, columns are optimizers.",), (
-        *score_tables(comparison),
-        loss_table(comparison),
-        *relative_tables(comparison),
+        *scores.score_tables(comparison),
+        scores.loss_table(comparison),
+        *relative.relative_tables(comparison),
     )
 
 
 def _significance(comparison: Comparison) -> Content:
-    tables = (*paired_tables(comparison), over_rows_table(comparison))
+    tables = (*significance.paired_tables(comparison), significance.over_rows_table(comparison))
     tested = sum(len(table.rows) for table in tables)
     if tested == 0:
         return ("No test: Adam has no finished run, or no other optimizer has one to compare.",), ()
@@ -214,39 +194,43 @@ def _significance(comparison: Comparison) -> Content:
         "the same first weights and the same order of the data.",
         f"{tested} comparisons are made here; if there were no differences at all, one in "
         "twenty of those with enough pairs would still show one.",
-        *(f"{too_few(n)}." for n in numbers_of_pairs(comparison) if smallest_p(n) > ALPHA),
+        *(
+            f"{significance.too_few(n)}."
+            for n in significance.numbers_of_pairs(comparison)
+            if significance.smallest_p(n) > significance.ALPHA
+        ),
     )
     return sentences, tables
 
 
 def _cost(comparison: Comparison) -> Content:
-    has_target = any(math.isfinite(target(comparison, row)) for row in comparison.rows)
+    has_target = any(math.isfinite(cost.target(comparison, row)) for row in comparison.rows)
     no_target = "There is no time to Adam's result: Adam has no finished run."
-    tables = (step_cost_table(comparison), time_to_target_table(comparison))
+    tables = (cost.step_cost_table(comparison), cost.time_to_target_table(comparison))
     return (() if has_target else (no_target,)), tables
 
 
 def _tuning(comparison: Comparison) -> Content:
-    points = tuning_points(comparison)
-    return budget(comparison, points), (grid_table(points),)
+    points = tuning_grid.tuning_points(comparison)
+    return tuning_grid.budget(comparison, points), (tuning_grid.grid_table(points),)
 
 
 def _published(comparison: Comparison) -> Content:
-    tables = published_tables(comparison)
+    tables = published.published_tables(comparison)
     if not tables:
         return ("No row here has published numbers, nor is the small twin of one that has.",), ()
     sentence = (
         "The ALSALS paper's own tables were not available; these are the numbers of the SaLSa and "
         "PLASLS papers, from tables, or read off plots with the uncertainty given."
     )
-    return (sentence,), (*tables, published_over_rows_table())
+    return (sentence,), (*tables, published.over_rows_table())
 
 
 def _runs(comparison: Comparison) -> Content:
     results = comparison.results
-    total = counts(results.runs, not_started(comparison))
+    total = outcomes.counts(results.runs, outcomes.not_started(comparison))
     sentence = f"{total}. All of them, with all their numbers, are in runs.csv."
-    return (sentence,), (not_finished_table(results), versions_table(results))
+    return (sentence,), (outcomes.not_finished_table(results), outcomes.versions_table(results))
 
 
 def _reproducing(comparison: Comparison) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable
-from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ import pandas as pd
 from experiments.report.read.metrics import number
 from experiments.report.read.records import Results, RunRecord, Stage
 from experiments.report.titles import counted
-from experiments.report.write.document import Cell
 
 DASH = "–"
 
@@ -70,58 +69,54 @@ class Sample(NamedTuple):
 class Comparison:
     """The runs of the comparison by row and label, and the tuning runs, as tables.
 
-    `runs` and `tuning` have one row per run, by seed: what the run is, the `RunRecord` (`run`), its
-    rate (`lr`; NaN where it has none to tune) and its numbers, NaN where a run has none.
-    `rows` and `labels` are in the order of the tables: the plan's, then others by name.
+    `runs` and `tuning` have one line per run, by seed: what the run is, the `RunRecord` (`run`),
+    its rate (`lr`; NaN where it has none to tune) and its numbers, NaN where a run has none.
+    `rows` and `labels` are in the order of the tables: the plan's, then others by name. `scores`
+    has for each row the name of its score, and whether lower is better; `baselines` the label to
+    compare with: `adam`, else the best of Adam's labels, None where Adam has no finished run.
     """
 
     def __init__(self, results: Results) -> None:
         self.results = results
-        self.planned = {(cell.row, cell.label): cell for cell in results.planned}
         self.runs, self.tuning = _numbers(results, "comparison"), _numbers(results, "tuning")
         self._cells = dict(iter(self.runs.groupby(["row", "label"])))
         finished = self.runs[self.runs["status"] == "finished"]
-        self._finished = dict(iter(finished.groupby(["row", "label"])))
         # As lists: tables ask for a cell's numbers thousands of times.
-        self._values = {
+        self._finished = {
             place: runs[["seed", *_MEASURES]].to_dict("list")
-            for place, runs in self._finished.items()
+            for place, runs in finished.groupby(["row", "label"])
         }
+        self._planned = {(cell.row, cell.label): cell for cell in results.planned}
         # Labels of one optimizer are ordered by their rate, as a number.
-        named = {
-            (label.partition(" ")[0], rate, label)
-            for label, rate in zip(self.runs["label"], self.runs["lr"].fillna(0.0), strict=True)
-        }
-        self.rows = in_order((row for row, _ in self.planned), sorted(self.runs["row"]))
-        self.labels = in_order(
-            (label for _, label in self.planned), (label for _, _, label in sorted(named))
-        )
+        rates = zip(self.runs["label"], self.runs["lr"].fillna(0.0), strict=True)
+        named = sorted({(label.partition(" ")[0], rate, label) for label, rate in rates})
+        self.rows = in_order((row for row, _ in self._planned), sorted(self.runs["row"]))
+        self.labels = in_order((label for _, label in self._planned), (name[2] for name in named))
+        cells = product(self.rows, self.labels)
+        self.usual_seeds = max((self.seeds(*place) for place in cells), default=0)
+        self.scores = dict.fromkeys(self.rows, ("", True))
+        for run in self.runs.drop_duplicates("row")["run"]:
+            self.scores[run.row] = (run.score, run.score_is_loss)
+        adams = finished[finished["optimizer"] == "adam"]
+        self.baselines: dict[str, str | None] = {}
+        for row in self.rows:
+            known = set(adams.loc[adams["row"] == row, "label"])
+            labels = [label for label in self.labels if label in known]
+            best = "adam" if "adam" in labels else self.best_label(row, FINAL_SCORE, labels)
+            self.baselines[row] = best
 
     def cell(self, row: str, label: str) -> pd.DataFrame:
         """All runs of a cell by seed, whatever their status."""
         return self._cells.get((row, label), self.runs[:0])
 
-    def finished(self, row: str, label: str) -> pd.DataFrame:
-        """The runs of a cell that ended with a result."""
-        return self._finished.get((row, label), self.runs[:0])
-
     def seeds(self, row: str, label: str) -> int:
         """How many runs the cell should have; where nothing was planned, how many it has."""
-        planned = self.planned.get((row, label))
+        planned = self._planned.get((row, label))
         return len(self.cell(row, label)) if planned is None else len(planned.seeds)
-
-    @cached_property
-    def usual_seeds(self) -> int:
-        """The largest number of seeds that a cell should have."""
-        return max((self.seeds(r, label) for r in self.rows for label in self.labels), default=0)
-
-    # -------------------------------------------------------------------------------- measures
 
     def values(self, row: str, label: str, measure: str) -> list[tuple[int, float]]:
         """Seed and number of the finished runs of a cell that have the measure."""
-        cell = self._values.get((row, label))
-        if cell is None:
-            return []
+        cell = self._finished.get((row, label), {"seed": [], measure: []})
         values = zip(cell["seed"], cell[measure], strict=True)
         return [(seed, value) for seed, value in values if math.isfinite(value)]
 
@@ -140,35 +135,28 @@ class Comparison:
 
     def means(self, measure: str) -> pd.DataFrame:
         """The means of the cells, rows × labels; NaN where there is none."""
-        return self._means[measure]
+        means = [
+            [mean(value for _, value in self.values(row, label, measure)) for label in self.labels]
+            for row in self.rows
+        ]
+        return pd.DataFrame(means, self.rows, self.labels, dtype=float)
 
-    @cached_property
-    def _means(self) -> dict[str, pd.DataFrame]:
-        return {
-            measure: pd.DataFrame(
-                [
-                    [mean(x for _, x in self.values(row, label, measure)) for label in self.labels]
-                    for row in self.rows
-                ],
-                pd.Index(self.rows, dtype=object),
-                pd.Index(self.labels, dtype=object),
-                dtype=float,
-            )
-            for measure in _MEASURES
-        }
+    def pairs(
+        self, row: str, label: str, baseline: str, measure: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The measure of the label and of the baseline, of finished runs with the same seed."""
+        ours, theirs = (dict(self.values(row, name, measure)) for name in (label, baseline))
+        seeds = sorted(ours.keys() & theirs.keys())
+        return np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
 
-    def score_of(self, row: str) -> tuple[str, bool]:
-        """The name of the row's score, and whether lower is better; no name without runs."""
-        return self._scores.get(row, ("", True))
-
-    @cached_property
-    def _scores(self) -> dict[str, tuple[str, bool]]:
-        firsts = self.runs.drop_duplicates("row")
-        return {run.row: (run.score, run.score_is_loss) for run in firsts["run"]}
+    def tuned_baseline(self, row: str) -> str | None:
+        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
+        planned = self.results.planned
+        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
 
     def lower_is_better(self, row: str, measure: str) -> bool:
         """Whether the row's best mean is the lowest."""
-        return self.score_of(row)[1] if measure in _SCORES else measure not in _ACCURACIES
+        return self.scores[row][1] if measure in _SCORES else measure not in _ACCURACIES
 
     def best_label(self, row: str, measure: str, labels: Iterable[str] | None = None) -> str | None:
         """The first of the labels (all, if None) with the best mean; None if none has a mean."""
@@ -178,42 +166,10 @@ class Comparison:
             return None
         return str(known.idxmin() if self.lower_is_better(row, measure) else known.idxmax())
 
-    def text(self, row: str, measure: str, value: float) -> str:
-        """A value of a measure as it is shown in the row."""
-        return score_text(value, is_loss=self.lower_is_better(row, measure))
-
-    # ------------------------------------------------------------------------------- baselines
-
-    def baseline(self, row: str) -> str | None:
-        """The label to compare a row's others with: `adam`, else the best of Adam's labels.
-
-        None where Adam has no finished run.
-        """
-        return self._baselines[row]
-
-    @cached_property
-    def _baselines(self) -> dict[str, str | None]:
-        adams = self.runs[self.runs["optimizer"] == "adam"]
-        baselines = {}
-        for row in self.rows:
-            known = set(adams.loc[adams["row"] == row, "label"])
-            labels = [x for x in self.labels if x in known and len(self.finished(row, x))]
-            best = "adam" if "adam" in labels else self.best_label(row, FINAL_SCORE, labels)
-            baselines[row] = best
-        return baselines
-
-    def tuned_baseline(self, row: str) -> str | None:
-        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
-        planned = self.planned.values()
-        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
-
-    def pairs(
-        self, row: str, label: str, baseline: str, measure: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The measure of the label and of the baseline, of finished runs with the same seed."""
-        ours, theirs = (dict(self.values(row, name, measure)) for name in (label, baseline))
-        seeds = sorted(ours.keys() & theirs.keys())
-        return np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
+    def mean_text(self, row: str, measure: str, sample: Sample) -> str:
+        """`mean ± deviation`; the mean alone where there is but one value."""
+        text = score_text(sample.mean, is_loss=self.lower_is_better(row, measure))
+        return f"{text} ± {spread_text(text, sample.deviation)}" if sample.n > 1 else text
 
 
 def in_order(planned: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
@@ -255,23 +211,6 @@ def loss_text(value: float) -> str:
 def score_text(value: float, *, is_loss: bool) -> str:
     """Four decimals for what lies between 0 and 1, four digits for a loss."""
     return loss_text(value) if is_loss else f"{value:.4f}"
-
-
-def mean_text(comparison: Comparison, row: str, measure: str, sample: Sample) -> str:
-    """`mean ± deviation`; the mean alone where there is but one value."""
-    text = comparison.text(row, measure, sample.mean)
-    return f"{text} ± {spread_text(text, sample.deviation)}" if sample.n > 1 else text
-
-
-def mean_cell(comparison: Comparison, row: str, label: str, measure: str, *, bold: bool) -> Cell:
-    """`mean ± deviation`, and beside it what a reader must know of it."""
-    sample = comparison.sample(row, label, measure)
-    if sample.planned == 0:
-        return Cell(DASH)
-    note = sample.notes(comparison.usual_seeds)
-    if sample.n == 0:
-        return Cell(sample.instead, note=note)
-    return Cell(mean_text(comparison, row, measure, sample), bold, note)
 
 
 def spread_text(mean: str, deviation: float) -> str:

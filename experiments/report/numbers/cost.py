@@ -30,7 +30,7 @@ def step_cost_table(comparison: Comparison) -> Table:
     costs = per_step.groupby([runs["row"], runs["label"]]).median()
     rows = []
     for row in comparison.rows:
-        adam = comparison.baseline(row)
+        adam = comparison.baselines[row]
         for label in comparison.labels:
             if (row, label) not in costs.index:
                 continue
@@ -67,7 +67,7 @@ def step_cost_table(comparison: Comparison) -> Table:
 
 def target(comparison: Comparison, row: str) -> float:
     """The mean final validation score of the row's Adam; NaN where there is none."""
-    adam = comparison.baseline(row)
+    adam = comparison.baselines[row]
     return math.nan if adam is None else float(comparison.means(FINAL_SCORE).at[row, adam])
 
 

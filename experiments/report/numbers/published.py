@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -13,9 +13,7 @@ from experiments.report.numbers.cells import (
     FINAL_ACCURACY,
     FINAL_TRAIN_LOSS,
     Comparison,
-    Sample,
     loss_text,
-    mean_text,
 )
 from experiments.report.read.records import RunRecord
 from experiments.report.titles import counted, label_title, row_title
@@ -23,11 +21,11 @@ from experiments.report.write.document import Cell, Table, filled, without_repea
 
 FILE = Path(__file__).resolve().parent / "published.yaml"
 
-# Of each quantity of the file: our measure, and the title.
+# Of each quantity of the file: our measure, the title, the digits of a difference.
 _QUANTITIES = {
-    "final_training_loss": (FINAL_TRAIN_LOSS, "Final training loss"),
-    "final_score": (FINAL_ACCURACY, "Final accuracy"),
-    "best_score": (BEST_ACCURACY, "Best accuracy"),
+    "final_training_loss": (FINAL_TRAIN_LOSS, "Final training loss", "+.3g"),
+    "final_score": (FINAL_ACCURACY, "Final accuracy", "+.4f"),
+    "best_score": (BEST_ACCURACY, "Best accuracy", "+.4f"),
 }
 
 
@@ -39,9 +37,9 @@ def load() -> dict[str, Any]:
 
 
 def find(quantity: str, row: str, optimizer: str) -> tuple[float, str] | None:
-    """The published number and its source, with the uncertainty of reading it off a plot.
+    """The published number and its source; None if there is no number.
 
-    The best score is the final one where no other is given. None if there is no number.
+    The best score is the final one where no other is given.
     """
     for source, rows in load()[quantity].items():
         if optimizer in rows.get(row, {}):
@@ -50,7 +48,7 @@ def find(quantity: str, row: str, optimizer: str) -> tuple[float, str] | None:
 
 
 def source_text(name: str) -> str:
-    """A source of `published.yaml` in words."""
+    """A source of `published.yaml` in words, with the uncertainty of reading it off a plot."""
     source = load()["sources"][name]
     uncertainty = f", ±{source['uncertainty']:g}" if "uncertainty" in source else ""
     return f"{source['paper']}; {source['kind']}{uncertainty}"
@@ -63,91 +61,56 @@ def published_name(run: RunRecord) -> str:
     return run.optimizer
 
 
-# -------------------------------------------------------------------------------------- tables
-
-
-class _Pair(NamedTuple):
-    """Our cell, and the published number of the same optimizer."""
-
-    row: str
-    label: str
-    published_row: str
-    sample: Sample
-    ours: Cell
-    theirs: float
-    source: str
-
-
 def published_tables(comparison: Comparison) -> tuple[Table, ...]:
     """Ours, published and difference for rows of the papers' scale; then twins side by side."""
     same_scale = {row: row for row in comparison.rows}
-    pairs = {quantity: _pairs(comparison, quantity, same_scale) for quantity in _QUANTITIES}
-    twins = {quantity: _pairs(comparison, quantity, load()["twins"]) for quantity in _QUANTITIES}
-    return (
-        *(_difference_table(quantity, found) for quantity, found in pairs.items() if found),
-        *(_twin_table(quantity, found) for quantity, found in twins.items() if found),
-    )
+    tables = [
+        Table(
+            key=f"published-{quantity.replace('_', '-')}",
+            title=f"{title}: ours and published",
+            caption="Our mean ± sample standard deviation, the published number, and ours less "
+            "the published.",
+            columns=("row", "optimizer", "ours", "published", "difference", "source"),
+            rows=_rows(comparison, quantity, same_scale),
+        )
+        for quantity, (_, title, _) in _QUANTITIES.items()
+    ]
+    tables += [
+        Table(
+            key=f"twins-{quantity.replace('_', '-')}",
+            title=f"{title}: small twins beside the papers' rows",
+            caption="Another scale: not comparable. Ours is a small model trained for minutes, "
+            "theirs a large one; only the order of the optimizers could be looked at.",
+            columns=("row", "optimizer", "ours", "the papers' row", "published", "source"),
+            rows=_rows(comparison, quantity, load()["twins"]),
+        )
+        for quantity, (_, title, _) in _QUANTITIES.items()
+    ]
+    return tuple(table for table in tables if table.rows)
 
 
-def _pairs(comparison: Comparison, quantity: str, rows: dict[str, str]) -> list[_Pair]:
-    """The cells with a number; `rows` has the published row of each of ours."""
-    measure, _ = _QUANTITIES[quantity]
-    pairs = []
-    for row, label in ((r, x) for r in comparison.rows if r in rows for x in comparison.labels):
-        sample = comparison.sample(row, label, measure)
-        if sample.n == 0:
-            continue
-        run = comparison.finished(row, label)["run"].iloc[0]
-        published = find(quantity, rows[row], published_name(run))
-        if published is not None:
-            theirs, source = published
-            ours = mean_text(comparison, row, measure, sample)
-            cell = Cell(ours, note=counted(sample.n, "seed"))
-            pairs.append(_Pair(row, label, rows[row], sample, cell, theirs, source))
-    return pairs
-
-
-def _difference_table(quantity: str, pairs: list[_Pair]) -> Table:
-    digits = "+.3g" if quantity == "final_training_loss" else "+.4f"
-    return Table(
-        key=f"published-{quantity.replace('_', '-')}",
-        title=f"{_QUANTITIES[quantity][1]}: ours and published",
-        caption="Our mean ± sample standard deviation, the published number, and ours less the "
-        "published.",
-        columns=("row", "optimizer", "ours", "published", "difference", "source"),
-        rows=without_repeats(
-            (
-                row_title(pair.row),
-                label_title(pair.label),
-                pair.ours,
-                loss_text(pair.theirs),
-                f"{pair.sample.mean - pair.theirs:{digits}}",
-                pair.source,
-            )
-            for pair in pairs
-        ),
-    )
-
-
-def _twin_table(quantity: str, pairs: list[_Pair]) -> Table:
-    return Table(
-        key=f"twins-{quantity.replace('_', '-')}",
-        title=f"{_QUANTITIES[quantity][1]}: small twins beside the papers' rows",
-        caption="Another scale: not comparable. Ours is a small model trained for minutes, theirs "
-        "a large one; only the order of the optimizers could be looked at.",
-        columns=("row", "optimizer", "ours", "the papers' row", "published", "source"),
-        rows=without_repeats(
-            (
-                row_title(pair.row),
-                label_title(pair.label),
-                pair.ours,
-                row_title(pair.published_row),
-                loss_text(pair.theirs),
-                pair.source,
-            )
-            for pair in pairs
-        ),
-    )
+def _rows(
+    comparison: Comparison, quantity: str, published_rows: dict[str, str]
+) -> tuple[tuple[Cell, ...], ...]:
+    """The cells that have a number; `published_rows` has the papers' row of each of ours."""
+    measure, _, digits = _QUANTITIES[quantity]
+    rows = []
+    for row, theirs in ((r, published_rows[r]) for r in comparison.rows if r in published_rows):
+        for label in comparison.labels:
+            sample = comparison.sample(row, label, measure)
+            if sample.n == 0:
+                continue
+            run = comparison.cell(row, label)["run"].iloc[0]
+            published = find(quantity, theirs, published_name(run))
+            if published is not None:
+                value, source = published
+                ours = comparison.mean_text(row, measure, sample)
+                beside = (loss_text(value), f"{sample.mean - value:{digits}}")
+                if theirs != row:
+                    beside = (row_title(theirs), loss_text(value))
+                cell = Cell(ours, note=counted(sample.n, "seed"))
+                rows.append((row_title(row), label_title(label), cell, *beside, source))
+    return without_repeats(rows)
 
 
 def over_rows_table() -> Table:

@@ -16,7 +16,6 @@ from experiments.report.numbers.cells import (
     PERPLEXITY,
     Comparison,
     loss_text,
-    mean_cell,
 )
 from experiments.report.titles import counted, label_title, row_title, score_title
 from experiments.report.write.document import Cell, Table
@@ -24,7 +23,7 @@ from experiments.report.write.document import Cell, Table
 
 def score_tables(comparison: Comparison) -> tuple[Table, ...]:
     """Final and best score of every row, and the perplexity of those that have one."""
-    scores = {comparison.score_of(row)[0] for row in comparison.rows} - {""}
+    scores = {score for score, _ in comparison.scores.values()} - {""}
     name = score_title(scores.pop()) if len(scores) == 1 else "score"
     what = "Accuracy, or the metric that stands beside the row's name,"
     if name != "score":
@@ -129,11 +128,18 @@ def _row(comparison: Comparison, row: str, measure: str) -> tuple[Cell, ...]:
     best = np.nan
     if len(known) > 1:
         best = known.min() if comparison.lower_is_better(row, measure) else known.max()
-    cells = [
-        mean_cell(comparison, row, label, measure, bold=bool(means[label] == best))
-        for label in comparison.labels
-    ]
-    score, is_loss = comparison.score_of(row)
+    cells = []
+    for label in comparison.labels:
+        sample = comparison.sample(row, label, measure)
+        note = sample.notes(comparison.usual_seeds)
+        if sample.planned == 0:
+            cells.append(Cell(DASH))
+        elif sample.n == 0:
+            cells.append(Cell(sample.instead, note=note))
+        else:
+            text = comparison.mean_text(row, measure, sample)
+            cells.append(Cell(text, bool(means[label] == best), note))
+    score, is_loss = comparison.scores[row]
     note = ""
     if measure in (FINAL_SCORE, BEST_SCORE) and score not in ("", "accuracy"):
         note = f"{score_title(score)}, lower is better" if is_loss else score_title(score)

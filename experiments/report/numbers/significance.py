@@ -140,7 +140,7 @@ def log_loss_differences(comparison: Comparison, label: str) -> dict[str, float]
     means = comparison.means(FINAL_TRAIN_LOSS)
     differences = {}
     for row in comparison.rows:
-        baseline = comparison.baseline(row)
+        baseline = comparison.baselines[row]
         if baseline not in (None, label):
             ours, theirs = means.at[row, label], means.at[row, baseline]
             if ours > 0 and theirs > 0:
@@ -159,7 +159,7 @@ def numbers_of_pairs(comparison: Comparison) -> list[int]:
     numbers = {
         len(paired_by_seed(comparison, row, label, baseline, FINAL_TRAIN_LOSS))
         for row in comparison.rows
-        if (baseline := comparison.baseline(row)) is not None
+        if (baseline := comparison.baselines[row]) is not None
         for label in comparison.labels
         if label != baseline
     }
@@ -182,7 +182,7 @@ def paired_tables(comparison: Comparison) -> tuple[Table, ...]:
 def _paired_table(comparison: Comparison, measure: str, key: str, title: str) -> Table:
     rows = []
     for row in comparison.rows:
-        baseline = comparison.baseline(row)
+        baseline = comparison.baselines[row]
         if baseline is None:
             continue
         is_loss = comparison.lower_is_better(row, measure)

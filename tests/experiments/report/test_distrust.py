@@ -184,7 +184,7 @@ def test_a_part_that_cannot_be_made_takes_no_other_with_it(
     def broken(*_arguments: object) -> None:
         raise OverflowError("too large")
 
-    monkeypatch.setattr("experiments.report.build.loss_table", broken)
+    monkeypatch.setattr("experiments.report.numbers.scores.loss_table", broken)
     monkeypatch.setattr("experiments.report.build.DRAWING", {"training": broken})
     write_run(tmp_path)
     document = compose(read_results(tmp_path))

@@ -348,7 +348,7 @@ def test_the_axis_of_tuning_is_the_number_that_decides(figures, hold_out, label)
 def test_500_long_runs_are_drawn_in_seconds():
     rng = np.random.default_rng(0)
     long = steps(10_000, loss=rng.uniform(0.1, 2.0, 10_000), searching=True)
-    rows = [f"{task}_bert" for task in list(titles._TASKS)[:14]]
+    rows = [f"{task}_bert" for task in list(titles._TITLES["tasks"])[:14]]
     labels = ("adam", "sgd", "alsals", "mine", "salsa", "sls", "adam_sls")
     runs = [
         run(row=row, label=label, seed=seed, steps=long)

@@ -130,4 +130,4 @@ def test_the_baseline_is_the_best_of_several_adams(tmp_path: Path) -> None:
     write_run(tmp_path, settings={"lr": 0.1}, scores=(0.5, 0.6))
     write_run(tmp_path, settings={"lr": 0.2}, scores=(0.5, 0.7))
     write_run(tmp_path, settings={"lr": 0.3}, scores=(0.5, 0.9), status="diverged")
-    assert Comparison(read_results(tmp_path)).baseline("mrpc_bert") == "adam lr=0.2"
+    assert Comparison(read_results(tmp_path)).baselines == {"mrpc_bert": "adam lr=0.2"}
