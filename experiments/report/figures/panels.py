@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -77,19 +76,20 @@ def panel_figure(
     """
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
     styles = styles_of(comparison)
-    with style():
+    with mpl.rc_context():  # whatever is set on this machine
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
-        size = (
-            (7.4, 3.6) if columns == 1 else (WIDTH, PANEL_HEIGHT * math.ceil(len(panels) / columns))
-        )
-        legend = _legend(size[0], styles, labels)
+        rows = math.ceil(len(panels) / columns)
+        width, height = (7.4, 3.6) if columns == 1 else (WIDTH, PANEL_HEIGHT * rows)
+        legend = _legend(width, styles, labels)
         lines_of_legend = math.ceil(len(labels) / legend["ncols"])
         drawn = matplotlib.figure.Figure(
-            figsize=(size[0], size[1] + 0.5 + _LEGEND_LINE_INCHES * max(0, lines_of_legend - 2)),
+            figsize=(width, height + 0.5 + _LEGEND_LINE_INCHES * max(0, lines_of_legend - 2)),
             dpi=DPI,
             layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.07, wspace=0.03, hspace=0.04),
         )
-        grid = drawn.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).ravel()
+        grid = drawn.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         for axes, row in zip(grid, panels, strict=False):
@@ -98,8 +98,9 @@ def panel_figure(
             draw(axes, panels[row], styles)
         drawn.legend(**legend)
         image = png(drawn)
-    rows = f", one panel each for {_listed(map(row_title, panels))}" if [*panels] != [""] else ""
-    alternative = f"{shows}{rows}, with a line each for {_listed(map(label_title, labels))}."
+    if [*panels] != [""]:
+        shows += f", one panel each for {_listed(map(row_title, panels))}"
+    alternative = f"{shows}, with a line each for {_listed(map(label_title, labels))}."
     return Figure(key, title, caption, alternative, image)
 
 
@@ -112,25 +113,14 @@ def styles_of(comparison: Comparison) -> Styles:
     return line_styles(in_order | dict(reversed(known)))
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever is set on this machine."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        yield
-
-
 def _legend(width: float, styles: Styles, labels: Sequence[str]) -> dict[str, Any]:
     """The arguments of the legend above all panels, with as many columns as fit."""
     handles = [
         Line2D(
             [],
             [],
-            color=styles[label].colour,
-            linewidth=styles[label].width + 0.4,
-            linestyle=styles[label].dashes,
             label=_plain(label_title(label)),
+            **(styles[label].line | {"linewidth": styles[label].width + 0.4}),
         )
         for label in labels
     ]

@@ -80,7 +80,7 @@ def _draw_panel(axes: Axes, lines: Lines, styles: Styles, column: str) -> None:
 
 def _curve(run: RunRecord, column: str) -> Curve:
     loss = run.steps["loss"].to_numpy(dtype=float)
-    # What is larger is as good as infinite, and its powers would overflow.
+    # A larger loss is as good as infinite, and its powers would overflow.
     return smooth_curve(run.steps[column].to_numpy(), np.where(loss < 1e30, loss, np.nan))
 
 

@@ -46,24 +46,24 @@ def tuning_points(comparison: Comparison) -> pd.DataFrame:
     runs, planned = comparison.tuning, comparison.results.planned
     rows = in_order((cell.row for cell in planned), sorted(runs["row"]))
     labels = in_order((cell.label for cell in planned), sorted(runs["label"]))
-    # No rate is 0: here it stands for none.
-    order = [runs["row"].map(rows.index), runs["label"].map(labels.index), runs["lr"].fillna(0.0)]
-    points = [
-        _point(of_rate, comparison.results.tuned_by.get(of_rate["row"].iloc[0], "score"))
-        for _, of_rate in runs.groupby(order)
-    ]
-    candidates: dict[tuple[str, str], list[Outcome]] = {}
-    deciders: dict[tuple[str, str], Decider] = {}
-    for point in points:
-        if point["lr"] > 0 and not point["others"]:
-            place = (point["row"], point["label"])
-            outcome = (point[key] for key in ("lr", "score", "score_is_loss", "val_loss"))
-            candidates.setdefault(place, []).append(Outcome(*outcome))
-            deciders[place] = point["decider"]
-    winners = {place: best(outcomes, deciders[place]) for place, outcomes in candidates.items()}
-    for point in points:
-        winner = winners.get((point["row"], point["label"]))
-        point["winner"] = winner is not None and point["lr"] == winner.lr
+    points: list[dict[str, Any]] = []
+    places = [runs["row"].map(rows.index), runs["label"].map(labels.index)]
+    for _, of_label in runs.groupby(places):
+        decider = comparison.results.tuned_by.get(of_label["row"].iloc[0], "score")
+        # No rate is 0: here it stands for none.
+        by_rate = of_label.groupby(of_label["lr"].fillna(0.0))
+        lines = [_point(of_rate, decider) for _, of_rate in by_rate]
+        winner = best(
+            [
+                Outcome(line["lr"], line["score"], line["score_is_loss"], line["val_loss"])
+                for line in lines
+                if line["lr"] > 0 and not line["others"]
+            ],
+            decider,
+        )
+        for line in lines:
+            line["winner"] = winner is not None and line["lr"] == winner.lr
+        points += lines
     return pd.DataFrame(points, columns=list(_COLUMNS))
 
 

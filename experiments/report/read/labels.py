@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.report.read.records import flat
 
-# What makes no difference between two labels: where things lie, what is logged, and the seed.
+# Keys that make no difference between labels: places of files, what is logged, and the seed.
 _LEFT_OUT = ("seed", "choices", "data_root", "results_dir", "cache_dir", "device", "logger")
 _LEFT_OUT_BELOW = ("trainer.workers", "trainer.checkpoint_every_steps", "task.download")
 _LONGEST = 300

@@ -44,7 +44,7 @@ class Metrics(NamedTuple):
     evaluations: pd.DataFrame
     """step, epoch, seconds, forward_passes, train_loss, val_loss, then the task's metrics."""
     faults: tuple[str, ...]
-    """What was left out, without the file's name."""
+    """The parts that were left out, without the file's name."""
 
 
 def read_metrics(path: Path) -> Metrics:

@@ -85,7 +85,7 @@ def _joined(before: PlannedCell | None, cell: PlanCell, place: Place) -> Planned
 
 
 def _tuned_by(plans: Sequence[SweepPlan], warnings: list[str]) -> dict[str, Decider]:
-    """What decides between the rates of each row; of plans that differ the last one's."""
+    """The number that decides between the rates of each row, by the last plan that has the row."""
     deciders: dict[str, Decider] = {}
     for plan in plans:
         decider: Decider = "score" if plan.tuned_by is None else plan.tuned_by.score

@@ -98,7 +98,7 @@ class Results:
     """In the order of the tables; empty where no sweep left a plan."""
     warnings: tuple[str, ...]
     tuned_by: Mapping[str, Decider] = field(default_factory=dict)
-    """What decides between the rates of a row; a row that is not here has its score."""
+    """The number that decides between the rates of a row: its score, where none is given."""
 
     @cached_property
     def table(self) -> pd.DataFrame:

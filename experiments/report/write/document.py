@@ -11,7 +11,7 @@ MADE_BY = "sls report"
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _NUMBER = re.compile(r"[+-]?\.?\d")
-# What stands where a number could be.
+# Texts in place of a number.
 _INSTEAD = frozenset(("", "–", "missing", "diverged", "stuck", "none", "not reached"))
 
 

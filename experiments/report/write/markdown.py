@@ -8,9 +8,9 @@ from urllib.parse import quote
 from experiments.report.write.document import Document
 from experiments.report.write.render import render
 
-# What means something within a line; `$` begins mathematics, `&` an entity.
+# Markup within a line; `$` begins mathematics, `&` an entity.
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>|~$&#!]")
-# What means something at the start of a line only: lists, numbered ones too, and underlines.
+# Markup at the start of a line only: lists, numbered ones too, and underlines.
 _START = re.compile(r"^(\d*)([.)](?=\s|$)|[-+](?=[-+\s]|$)|=)")
 
 

@@ -265,6 +265,17 @@ def test_odd_tables_can_be_drawn():
     assert count(profile_figures(two_labels(), one)[0], line_styles(OPTIMIZERS)["adam"].colour)
 
 
+def test_a_legend_of_many_entries_takes_no_room_of_the_panel(figures):
+    many = [f"optimizer number {n}" for n in range(13)]
+    for labels in (many[:1], many):
+        training_figures(compared(*(run(label=label) for label in labels)))
+    heights = []
+    for figure in (figures[0], figures[2]):
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].get_position().height * figure.get_size_inches()[1])
+    assert heights[1] > 0.85 * heights[0]
+
+
 def test_names_are_shown_as_they_are():
     for name in ("$x_{", "_hidden", "50% & more"):
         (first, _) = training_figures(compared(run(row=name, label=name)))
