@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from experiments.report.numbers.cells import Comparison
 from experiments.report.read.records import RunRecord
@@ -92,13 +93,10 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
     Values that are not finite are left out of the mean, and the result has a gap there.
     """
-    decay = 1.0 - 1.0 / max(1.0, len(values) / 50)
-    total, weight, result = 0.0, 0.0, np.full(len(values), np.nan)
-    for i, value in enumerate(values):
-        if np.isfinite(value):
-            total = decay * total + (1.0 - decay) * value
-            weight = decay * weight + (1.0 - decay)
-            result[i] = total / weight
+    finite = np.isfinite(values)
+    known = pd.Series(np.where(finite, values, np.nan))
+    means = known.ewm(alpha=1.0 / max(1.0, len(values) / 50), ignore_na=True).mean()
+    result: np.ndarray = means.where(finite).to_numpy()
     return result
 
 
@@ -116,13 +114,9 @@ def band(curves: Sequence[Curve]) -> Band:
 
 def band_of_columns(x: np.ndarray, table: np.ndarray) -> Band:
     """Median, minimum and maximum of each column of `table` (runs × points), without its NaNs."""
-    known = np.isfinite(table).any(axis=0)
-    rows = np.full((3, len(x)), np.nan)
-    if known.any():
-        columns = np.where(np.isfinite(table[:, known]), table[:, known], np.nan)
-        summaries = (np.nanmedian, np.nanmin, np.nanmax)
-        rows[:, known] = np.stack([summary(columns, axis=0) for summary in summaries])
-    return Band(x, *rows)
+    columns = pd.DataFrame(np.where(np.isfinite(table), table, np.nan))
+    summaries = (columns.median(), columns.min(), columns.max())
+    return Band(x, *(summary.to_numpy() for summary in summaries))
 
 
 def spans_decades(values: np.ndarray) -> bool:
