@@ -59,7 +59,7 @@ _HANDLE_INCHES, _LETTER_INCHES, _LEGEND_LINE_INCHES = 0.7, 0.085, 0.22
 Drawn = TypeVar("Drawn")
 
 
-def panel_figure(
+def panel_figures(
     comparison: Comparison,
     panels: Mapping[str, dict[str, Drawn]],
     draw: Callable[[Axes, dict[str, Drawn], Styles], None],
@@ -68,12 +68,14 @@ def panel_figure(
     title: str,
     caption: str,
     shows: str,
-) -> Figure:
+) -> tuple[Figure, ...]:
     """A figure with one panel for each row in `panels`, which has its lines by label.
 
-    `draw(axes, lines, styles)` fills a panel; `shows` begins the description for those who cannot
-    see it. The same results give the same bytes.
+    None without panels. `draw(axes, lines, styles)` fills a panel; `shows` begins the description
+    for those who cannot see it. The same results give the same bytes.
     """
+    if not panels:
+        return ()
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
     styles = styles_of(comparison)
     with mpl.rc_context():  # whatever is set on this machine
@@ -101,7 +103,7 @@ def panel_figure(
     if [*panels] != [""]:
         shows += f", one panel each for {_listed(map(row_title, panels))}"
     alternative = f"{shows}, with a line each for {_listed(map(label_title, labels))}."
-    return Figure(key, title, caption, alternative, image)
+    return (Figure(key, title, caption, alternative, image),)
 
 
 def styles_of(comparison: Comparison) -> Styles:

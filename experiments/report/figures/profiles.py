@@ -20,22 +20,19 @@ def profile_figures(comparison: Comparison, profiles: pd.DataFrame) -> tuple[Fig
     """
     known = profiles.dropna(subset=["tau", "share"])
     known = known[known["tau"] < float("inf")]
-    if known.empty:
-        return ()
-    return (
-        panels.panel_figure(
-            comparison,
-            {"": {str(label): steps for label, steps in known.groupby("label", sort=False)}},
-            _draw_panel,
-            key="profiles",
-            title="Performance profiles",
-            caption="The share of the tasks on which an optimizer needs at most τ times the "
-            "seconds of training that the fastest needs to Adam's final validation score, medians "
-            "over seeds; tasks on which none gets there are left out. Where a line starts is how "
-            "often it is the fastest, how high it ends is how often it arrives at all; further up "
-            "and to the left is better.",
-            shows="Staircases of the share of tasks against τ",
-        ),
+    lines = {str(label): steps for label, steps in known.groupby("label", sort=False)}
+    return panels.panel_figures(
+        comparison,
+        {"": lines} if lines else {},
+        _draw_panel,
+        key="profiles",
+        title="Performance profiles",
+        caption="The share of the tasks on which an optimizer needs at most τ times the seconds of "
+        "training that the fastest needs to Adam's final validation score, medians over seeds; "
+        "tasks on which none gets there are left out. Where a line starts is how often it is the "
+        "fastest, how high it ends is how often it arrives at all; further up and to the left is "
+        "better.",
+        shows="Staircases of the share of tasks against τ",
     )
 
 

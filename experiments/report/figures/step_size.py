@@ -24,36 +24,30 @@ def step_size_figures(comparison: Comparison) -> tuple[Figure, ...]:
     """Step sizes and, if a line search is among the runs, trials; none without runs."""
     lines = lines_by_row(comparison)
     searches = lines_by_row(comparison, lambda run: bool(run.steps["trials"].notna().any()))
-    figures = []
-    if lines:
-        figures.append(
-            panels.panel_figure(
-                comparison,
-                lines,
-                _draw_step_sizes,
-                key="step-size",
-                title="Step size against steps",
-                caption="The step size times the annealing factor, as a geometric mean over a "
-                f"fiftieth of the run. {seeds_explained(lines)}",
-                shows="Step size against steps",
-            )
-        )
-    if searches:
-        figures.append(
-            panels.panel_figure(
-                comparison,
-                searches,
-                _draw_trials,
-                key="trials",
-                title="Trials per step",
-                caption="How many step sizes a line search tried before it took one, as a mean "
-                "over a fiftieth of the run; a step that repeats the last one without a search "
-                "counts zero. Where the first searches would flatten all others, the panel is cut "
-                f"and says how high they go. {seeds_explained(searches)}",
-                shows="Trials per step",
-            )
-        )
-    return tuple(figures)
+    return (
+        *panels.panel_figures(
+            comparison,
+            lines,
+            _draw_step_sizes,
+            key="step-size",
+            title="Step size against steps",
+            caption="The step size times the annealing factor, as a geometric mean over a "
+            f"fiftieth of the run. {seeds_explained(lines)}",
+            shows="Step size against steps",
+        ),
+        *panels.panel_figures(
+            comparison,
+            searches,
+            _draw_trials,
+            key="trials",
+            title="Trials per step",
+            caption="How many step sizes a line search tried before it took one, as a mean over a "
+            "fiftieth of the run; a step that repeats the last one without a search counts zero. "
+            "Where the first searches would flatten all others, the panel is cut and says how "
+            f"high they go. {seeds_explained(searches)}",
+            shows="Trials per step",
+        ),
+    )
 
 
 # -------------------------------------------------------------------------------- step sizes

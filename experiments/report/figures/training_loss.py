@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -24,36 +26,29 @@ from experiments.report.write.document import Figure
 def training_figures(comparison: Comparison) -> tuple[Figure, ...]:
     """Two figures, or none without runs of the comparison."""
     lines = lines_by_row(comparison)
-    if not lines:
-        return ()
     return (
-        _figure(comparison, lines, "step", "training-steps", "Training loss against steps"),
-        _figure(comparison, lines, "seconds", "training-seconds", "Training loss against time"),
+        *panels.panel_figures(
+            comparison,
+            lines,
+            partial(_draw_panel, column="step", axis="step"),
+            key="training-steps",
+            title="Training loss against steps",
+            caption=_caption(lines, "step"),
+            shows="Training loss against step",
+        ),
+        *panels.panel_figures(
+            comparison,
+            lines,
+            partial(_draw_panel, column="seconds", axis="seconds of training"),
+            key="training-seconds",
+            title="Training loss against time",
+            caption=_caption(lines, "seconds"),
+            shows="Training loss against seconds of training",
+        ),
     )
 
 
-def _figure(
-    comparison: Comparison, lines: dict[str, Lines], column: str, key: str, title: str
-) -> Figure:
-    axis = "seconds of training" if column == "seconds" else "step"
-
-    def draw(axes: Axes, of_row: Lines, styles: Styles) -> None:
-        _draw_panel(axes, of_row, styles, column)
-        panels.step_axis(axes, axis)
-        axes.set_ylabel("training loss")
-
-    return panels.panel_figure(
-        comparison,
-        lines,
-        draw,
-        key=key,
-        title=title,
-        caption=_caption(lines, column),
-        shows=f"Training loss against {axis}",
-    )
-
-
-def _draw_panel(axes: Axes, lines: Lines, styles: Styles, column: str) -> None:
+def _draw_panel(axes: Axes, lines: Lines, styles: Styles, column: str, axis: str) -> None:
     bands = []
     for label, runs in lines.items():
         style = styles[label]
@@ -76,6 +71,8 @@ def _draw_panel(axes: Axes, lines: Lines, styles: Styles, column: str) -> None:
     starts = [one.middle[0] for one in bands if len(one.x) > 0]
     if starts and axes.get_ylim()[1] > 100 * np.median(starts) > 0:
         axes.set_ylim(top=100 * np.median(starts))
+    panels.step_axis(axes, axis)
+    axes.set_ylabel("training loss")
 
 
 def _curve(run: RunRecord, column: str) -> Curve:

@@ -16,24 +16,16 @@ from experiments.report.write.document import Figure
 
 def tuning_figures(comparison: Comparison, points: pd.DataFrame) -> tuple[Figure, ...]:
     """One figure of the `tuning_points`, or none where nothing was tuned."""
-    tuned = points[points["lr"].notna()]
-    if tuned.empty:
-        return ()
-    shown = points[points["row"].isin(tuned["row"])]
-    rows = {
-        row: dict(iter(shown[shown["row"] == row].groupby("label", sort=False)))
-        for row in tuned["row"].unique()
-    }
-    return (
-        panels.panel_figure(
-            comparison,
-            rows,
-            _draw_panel,
-            key="tuning",
-            title="Sensitivity to the learning rate",
-            caption=_caption(shown),
-            shows="The number that decides between rates, against the peak learning rate",
-        ),
+    tuned = points.loc[points["lr"].notna(), "row"].unique()
+    shown = points[points["row"].isin(tuned)]
+    return panels.panel_figures(
+        comparison,
+        {row: dict(iter(shown[shown["row"] == row].groupby("label", sort=False))) for row in tuned},
+        _draw_panel,
+        key="tuning",
+        title="Sensitivity to the learning rate",
+        caption=_caption(shown),
+        shows="The number that decides between rates, against the peak learning rate",
     )
 
 

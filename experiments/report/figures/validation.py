@@ -25,19 +25,14 @@ from experiments.report.write.document import Figure
 def validation_figures(comparison: Comparison) -> tuple[Figure, ...]:
     """One figure, or none where no run of the comparison was evaluated."""
     lines = lines_by_row(comparison, _was_evaluated)
-    if not lines:
-        return ()
-    return (
-        panels.panel_figure(
-            comparison,
-            lines,
-            _draw_panel,
-            key="validation",
-            title="Validation against epochs",
-            caption="The score on the validation split at each evaluation. "
-            + seeds_explained(lines),
-            shows="The validation score against epochs",
-        ),
+    return panels.panel_figures(
+        comparison,
+        lines,
+        _draw_panel,
+        key="validation",
+        title="Validation against epochs",
+        caption=f"The score on the validation split at each evaluation. {seeds_explained(lines)}",
+        shows="The validation score against epochs",
     )
 
 
