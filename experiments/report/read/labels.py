@@ -6,9 +6,10 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from experiments.report.read.records import flat
+from experiments.report.read.records import RunRecord, flat
 
 # Keys that make no difference between labels: places of files, what is logged, and the seed.
 _LEFT_OUT = ("seed", "choices", "data_root", "results_dir", "cache_dir", "device", "logger")
@@ -16,26 +17,25 @@ _LEFT_OUT_BELOW = ("trainer.workers", "trainer.checkpoint_every_steps", "task.do
 _LONGEST = 300
 
 
-def distinct_labels(named: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """A label for each (name, config) of one row.
+def with_settings(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs, those of the comparison with labels that tell their configs apart.
 
-    It is the name and, where configs of one name differ in more than the seed, the settings that
-    differ: `adam lr=0.01`. Settings that not all of them have are left out: they were added in a
-    later version.
+    A label is the optimizer's name and, where the configs of one row and name differ in more than
+    the seed, the settings that differ: `adam lr=0.01`. Settings that not all of them have are left
+    out: they were added in a later version.
     """
-    of_name: dict[str, list[dict[str, str]]] = defaultdict(list)
-    settings = [_settings(config) for _, config in named]
-    for (name, _), of_config in zip(named, settings, strict=True):
-        of_name[name].append(of_config)
-    differing = {name: _differing(configs) for name, configs in of_name.items()}
-    return [
-        _bounded(
-            " ".join(
-                [name, *(f"{k.removeprefix('optimizer.')}={of_config[k]}" for k in differing[name])]
-            )
-        )
-        for (name, _), of_config in zip(named, settings, strict=True)
-    ]
+    configs: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for run in (run for run in runs if run.stage == "comparison"):
+        configs[run.row, run.label].append(_settings(run.config))
+    differing = {place: _differing(of_label) for place, of_label in configs.items()}
+
+    def label(run: RunRecord) -> str:
+        settings = _settings(run.config)
+        keys = differing[run.row, run.label]
+        words = [f"{key.removeprefix('optimizer.')}={settings[key]}" for key in keys]
+        return _bounded(" ".join([run.label, *words]))
+
+    return [replace(r, label=label(r)) if r.stage == "comparison" else r for r in runs]
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +17,7 @@ from experiments.files.atomic import DiskError
 from experiments.files.reading import BrokenFileError, is_valid, read_json, read_yaml
 from experiments.files.run_folder import RunFolder, has_ended
 from experiments.files.shapes import Environment, Git, ReportedConfig, ReportedSummary
-from experiments.report.read.labels import distinct_labels
+from experiments.report.read.labels import with_settings
 from experiments.report.read.metrics import Metrics, read_metrics
 from experiments.report.read.plans import Place, Plans, read_plans
 from experiments.report.read.records import Results, RunRecord
@@ -53,7 +53,7 @@ def read_results(folder: Path) -> Results:
         if run is not None
     ]
     if not plans.sweeps:
-        runs = _labelled(runs)
+        runs = with_settings(runs)
     runs = _judged_alike(runs)
     warnings += [*_repeated_seeds(runs), *_mixed_versions(runs)]
     return Results(folder, tuple(runs), plans.cells, tuple(warnings), plans.tuned_by)
@@ -150,20 +150,6 @@ def _placed(run: RunRecord, plans: Plans, where: str) -> RunRecord:
         place = plans.comparison[where]
         return replace(run, stage="comparison", row=place.row, label=place.label)
     return run
-
-
-def _labelled(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs with labels that say in what configs of one row and optimizer differ."""
-    of_row: dict[str, list[int]] = defaultdict(list)
-    for i, run in enumerate(runs):
-        if run.stage == "comparison":
-            of_row[run.row].append(i)
-    labelled = list(runs)
-    for indices in of_row.values():
-        labels = distinct_labels([(runs[i].label, runs[i].config) for i in indices])
-        for i, label in zip(indices, labels, strict=True):
-            labelled[i] = replace(runs[i], label=label)
-    return labelled
 
 
 def _judged_alike(runs: Sequence[RunRecord]) -> list[RunRecord]:

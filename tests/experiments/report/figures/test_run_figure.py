@@ -60,6 +60,16 @@ def test_steps_that_failed_or_were_not_searched_are_marked(tmp_path, changes, co
     assert count(draw(tmp_path / "marked", marked), colour, "lower") > without + 20
 
 
+def test_a_step_that_moved_is_not_marked_whatever_its_status(tmp_path):
+    for status in ("accepted", "lowered"):
+        (tmp_path / status).mkdir()
+    accepted, lowered = (
+        draw(tmp_path / status, [step(n, status=status) for n in range(1, 60)])
+        for status in ("accepted", "lowered")
+    )
+    assert count(accepted, ORANGE, "lower") == count(lowered, ORANGE, "lower")
+
+
 @pytest.mark.parametrize(
     "rows",
     [
