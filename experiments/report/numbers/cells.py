@@ -27,7 +27,7 @@ _ACCURACIES = (FINAL_ACCURACY, BEST_ACCURACY)
 _MEASURES = (*_SCORES, *_ACCURACIES, FINAL_TRAIN_LOSS, FINAL_VAL_LOSS, PERPLEXITY)
 _COSTS = ("steps", "seconds_training", "forward_passes", "backward_passes")
 _LAST = ("last.step", "last.seconds")
-_IDENTITY = ["row", "label", "optimizer", "seed", "hash", "status", "score", "score_is_loss"]
+_IDENTITY = ["row", "label", "optimizer", "seed", "status", "score", "score_is_loss"]
 
 
 class Sample(NamedTuple):
@@ -180,14 +180,16 @@ def in_order(planned: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
 def _numbers(results: Results, stage: Stage) -> pd.DataFrame:
     """The runs of a stage by seed, with their numbers as such."""
     table = results.table[results.table["stage"] == stage]
-    runs = [results.runs[i] for i in table.index]
+    # Sorted here: pandas sorts no names of files with bytes that are not text.
+    order = sorted(table.index, key=lambda i: (results.runs[i].seed, results.runs[i].hash))
+    table, runs = table.loc[order], [results.runs[i] for i in order]
     numbers = table.reindex(columns=[*_MEASURES, *_COSTS, *_LAST]).map(number).astype(float)
     for which in ("final", "best"):
         numbers[f"{which}.score"] = [_score(run, which) for run in runs]
     rates = [None if run.reference else run.config["optimizer"].get("lr") for run in runs]
     numbers["lr"] = pd.array(rates, dtype="Float64").to_numpy(float, na_value=math.nan)
     identity = table[_IDENTITY].assign(run=pd.Series(runs, table.index, dtype=object))
-    return identity.join(numbers).sort_values(["seed", "hash"], kind="stable")
+    return identity.join(numbers)
 
 
 def _score(run: RunRecord, which: str) -> float:

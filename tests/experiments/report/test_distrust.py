@@ -195,6 +195,18 @@ def test_a_part_that_cannot_be_made_takes_no_other_with_it(
     assert [section.key for section in document.sections][:2] == ["curves", "statistics"]
 
 
+def test_names_of_folders_may_hold_bytes_that_are_no_text(
+    tmp_path: Path, without_figures: None
+) -> None:
+    for status in ("finished", None):
+        folder = write_run(tmp_path, seed=int(status is None), status=status)
+        os.rename(folder, os.fsencode(folder) + b"\xff\xfe")
+    report = write_report(tmp_path)
+    for name in ("report.md", "report.html", "runs.csv"):
+        assert "??" in (report / name).read_text(), name
+    assert "U+DCFF" in (report / "tables.tex").read_text()
+
+
 def test_labels_of_configs_with_endless_texts_stay_short_and_different(tmp_path: Path) -> None:
     for number in range(2):
         write_run(tmp_path, optimizer="alsals", settings={"note": "n" * 100_000 + str(number)})
