@@ -1,11 +1,13 @@
-"""Which of two rates is better: one rule for the sweep that chooses and the report that shows."""
+"""Tuning: which learning rate is best; one rule for the sweep and the report. No torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from experiments.errors import UserError
 
 Decider = Literal["score", "val_loss"]
 """The number that decides: the task's score, or the validation loss."""
@@ -13,7 +15,7 @@ Decider = Literal["score", "val_loss"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a rate gave in the final evaluations, mean over its runs; NaN for what it has not."""
+    """A rate's final evaluations, mean over its runs; NaN for a missing number."""
 
     lr: float
     score: float
@@ -37,11 +39,78 @@ def _by_score(outcome: Outcome) -> tuple[float, ...]:
     return score, outcome.val_loss if math.isfinite(outcome.val_loss) else math.inf, outcome.lr
 
 
-def _by_val_loss(outcome: Outcome) -> tuple[float, ...]:
-    return outcome.val_loss, outcome.lr
-
-
 _BADNESS: Mapping[Decider, Callable[[Outcome], tuple[float, ...]]] = {
     "score": _by_score,
-    "val_loss": _by_val_loss,
+    "val_loss": lambda outcome: (outcome.val_loss, outcome.lr),
 }
+
+
+class UntunedError(UserError):
+    """No rate can be chosen; says why."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The rate that was chosen, and its cost."""
+
+    lr: float
+    score: float
+    """The deciding number: mean over the seeds of the final score, or of `val_loss`."""
+    score_name: str
+    runs: int
+    steps: int
+    """Training steps of all the runs."""
+
+
+def best_rate(
+    trials: Sequence[tuple[float, Mapping[str, Any] | None]], decider: Decider = "score"
+) -> Best:
+    """The best rate of tuning runs: each one's rate and its summary, None while it has not ended.
+
+    Numbers are means over the runs of a rate. A rate with a run that diverged or was stuck, or
+    whose deciding number is missing, is no candidate.
+
+    Raises:
+        UntunedError: if a run has not ended, or no rate is a candidate.
+    """
+    by_rate: dict[float, list[Mapping[str, Any]]] = {}
+    for lr, summary in trials:
+        if summary is not None:
+            by_rate.setdefault(lr, []).append(summary)
+    summaries = [summary for summaries in by_rate.values() for summary in summaries]
+    if len(summaries) < len(trials):
+        waiting = len(trials) - len(summaries)
+        raise UntunedError(f"{waiting} of {len(trials)} tuning runs have not ended")
+    winner = best([_outcome(*item) for item in by_rate.items()], decider)
+    if winner is None:
+        raise UntunedError(f"all {len(trials)} tuning runs diverged or were stuck; try other rates")
+    return Best(
+        lr=winner.lr,
+        score=winner.score if decider == "score" else winner.val_loss,
+        score_name=str(summaries[0].get("score", "")) if decider == "score" else "val_loss",
+        runs=len(trials),
+        steps=sum(summary.get("steps") or 0 for summary in summaries),
+    )
+
+
+def _outcome(lr: float, summaries: Sequence[Mapping[str, Any]]) -> Outcome:
+    """The outcome of a rate whose runs have all ended."""
+    first = summaries[0]
+    return Outcome(
+        lr=lr,
+        score=_mean([_final(summary, summary.get("score", "")) for summary in summaries]),
+        # Runs of older versions do not have it; their only score that is a loss is `val_loss`.
+        score_is_loss=bool(first.get("score_is_loss", first.get("score") == "val_loss")),
+        val_loss=_mean([_final(summary, "val_loss") for summary in summaries]),
+    )
+
+
+def _final(summary: Mapping[str, Any], metric: str) -> float:
+    """A metric of the final evaluation; NaN where it is missing, and for a run without a result."""
+    final = summary.get("final") if summary["status"] == "finished" else None
+    value = final.get(metric) if isinstance(final, Mapping) else None
+    return math.nan if value is None else float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -155,8 +155,8 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.live import Live
 
+    from experiments.sweep.display import table
     from experiments.sweep.status import known_runs
-    from experiments.sweep.table import table
 
     def current() -> Any:
         """Plans are read again each time: runs are added to them once they are tuned."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-from experiments.tuning import Decider
+from pydantic import BaseModel, ConfigDict, Field
 
 Number = float | None
 """None: it was not finite."""
@@ -15,15 +12,17 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(max_length=255)]
 
 
-class _Stored(BaseModel):
+class Stored(BaseModel):
+    """A file, or a part of it, whose keys have these types."""
+
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
 
 
-class Anything(_Stored):
+class Anything(Stored):
     """Any mapping."""
 
 
-class Summary(_Stored):
+class Summary(Stored):
     """`summary.json`; earlier versions say less."""
 
     score: Name = ""
@@ -47,7 +46,7 @@ class ReportedSummary(Summary):
     best: dict[str, Number]
 
 
-class Environment(_Stored):
+class Environment(Stored):
     """`env.json`; what `git` says is looked at by itself."""
 
     sls: Name | None = None
@@ -59,21 +58,21 @@ class Environment(_Stored):
     device_name: Name | None = None
 
 
-class Git(_Stored):
+class Git(Stored):
     """`git` of `env.json`."""
 
     commit: Name | None = None
     dirty: bool | None = None
 
 
-class Plan(_Stored):
+class Plan(Stored):
     """`plan.json` of a run."""
 
     total_steps: Count | None = None
     steps_per_epoch: Count | None = None
 
 
-class Failure(_Stored):
+class Failure(Stored):
     """`failure.json`."""
 
     exit_code: int = 1
@@ -82,7 +81,7 @@ class Failure(_Stored):
     output: list[str] = []
 
 
-class Line(_Stored):
+class Line(Stored):
     """A line of `metrics.jsonl`, whatever it is about."""
 
     event: str | None = None
@@ -115,83 +114,26 @@ class CountedRow(Row):
     backward_passes: Count
 
 
-class _Choices(_Stored):
+class _Choices(Stored):
     experiment: Name
     task: Name
     model: Name
     optimizer: Name
 
 
-class _Optimizer(_Stored):
+class _Optimizer(Stored):
     kind: Name
     lr: Number = None
 
 
-class _Trainer(_Stored):
+class _Trainer(Stored):
     hold_out: Number = None
 
 
-class ReportedConfig(_Stored):
+class ReportedConfig(Stored):
     """`config.yaml` of a run that a report can use."""
 
     choices: _Choices
     optimizer: _Optimizer
     seed: int
     trainer: _Trainer | None = None
-
-
-# --------------------------------------------------------------------------- a sweep's plan's file
-
-
-def _is_below(folder: str) -> str:
-    path = PurePosixPath(folder)
-    if path.is_absolute() or ".." in path.parts or len(folder) > 4000:
-        raise ValueError("must be a path below the folder of the results")
-    return folder
-
-
-Folder = Annotated[str, AfterValidator(_is_below)]
-
-
-class PlanCell(_Stored):
-    """A row and a column of the tables: one folder a seed."""
-
-    row: Name
-    label: Name
-    optimizer: Name = ""
-    seeds: list[int]
-    folders: list[Folder | None]
-    tuned: bool = False
-
-    @model_validator(mode="after")
-    def _a_folder_a_seed(self) -> PlanCell:
-        if len(self.seeds) != len(self.folders):
-            raise ValueError(f"{len(self.seeds)} seeds, but {len(self.folders)} folders")
-        return self
-
-
-class PlanTuningRun(_Stored):
-    """A run that tries a rate, or a reference beside them, which has none."""
-
-    row: Name
-    label: Name
-    folder: Folder
-    lr: float | None = None
-    seed: int = 0
-    reference: bool = False
-
-
-class PlanTunedBy(_Stored):
-    """What decides between rates."""
-
-    score: Decider
-
-
-class SweepPlan(_Stored):
-    """`plans/<sweep>.json`."""
-
-    sweep: Name
-    cells: list[PlanCell]
-    tuning: list[PlanTuningRun] = []
-    tuned_by: PlanTunedBy | None = None
-    winners: Any = None

@@ -1,33 +1,36 @@
-"""Shows a sweep while it runs: a live table on a terminal, plain lines elsewhere."""
+"""The states of a sweep's runs for people: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-from experiments.sweep.run_state import RunState
-from experiments.sweep.status import Entry
-from experiments.sweep.table import change, overview, table
+from experiments.sweep.run_state import Kind, RunState
+from experiments.sweep.status import Entry, seconds_left
 
 HEARTBEAT_SECONDS = 60.0
-
-Entries = Callable[[], Sequence[Entry]]
+_ALWAYS_COUNTED: tuple[Kind, ...] = ("finished", "running", "waiting")
+_COUNTED: tuple[Kind, ...] = (*_ALWAYS_COUNTED, "stopped", "failed", "diverged", "stuck")
 
 
 class Display(Protocol):
-    """What a conductor tells people."""
+    """The conductor's output."""
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
 
     def show(self, entries: Sequence[Entry]) -> None:
-        """Show how things stand now."""
+        """Show the states as they are now."""
 
 
 class LiveTable:
@@ -47,7 +50,7 @@ class LiveTable:
 
 
 class PlainLines:
-    """A line when a run starts or ends, and one a minute that says how things stand."""
+    """A line when a run starts or ends, and an overview after a minute without one."""
 
     def __init__(self, console: Console, workers: int | None) -> None:
         self._console = console
@@ -76,7 +79,7 @@ class PlainLines:
 
 @contextmanager
 def open_display(workers: int | None) -> Iterator[Display]:
-    """The display that fits where the output goes."""
+    """The display for standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:
         yield PlainLines(console, workers)
@@ -84,3 +87,112 @@ def open_display(workers: int | None) -> Iterator[Display]:
     # No thread of its own draws it: processes are started from a process with one thread.
     with Live(console=console, auto_refresh=False) as live:
         yield LiveTable(live, workers)
+
+
+def change(before: RunState, entry: Entry) -> str | None:
+    """The line about a run's new state; None if there is nothing to report."""
+    state = entry.state
+    if state.kind == before.kind:
+        return None
+    match state.kind:
+        case "running":
+            return f"{'goes on' if before.kind == 'stopped' else 'started'}: {entry.name}"
+        case "finished" | "diverged" | "stuck":
+            took = "" if state.seconds is None else f" in {duration(state.seconds)}"
+            loss = f", training loss {loss_text(state.loss)}"
+            return f"{state.kind}: {entry.name}, {state.step} steps{took}{loss}"
+        case "failed" | "stopped":
+            reason = f": {state.reason}" if state.reason else f" at step {state.step}"
+            return f"{state.kind}: {entry.name}{reason}"
+    return None
+
+
+def overview(entries: Sequence[Entry], workers: int | None) -> str:
+    """The number of runs in each state, and how long the rest may take, in one line.
+
+    With `workers` None, as many runs go at once as are running now.
+    """
+    counts = Counter(entry.state.kind for entry in entries)
+    parts = [
+        f"{counts[kind]} {kind}"
+        for kind in _COUNTED
+        # Always show these three, even when zero.
+        if counts[kind] or kind in _ALWAYS_COUNTED
+    ]
+    unfinished = [e for e in entries if e.state.kind in ("running", "waiting", "stopped")]
+    seconds = [seconds_left(entry, entries) for entry in unfinished]
+    known = [number for number in seconds if number is not None]
+    at_once = max(1, counts["running"]) if workers is None else workers
+    # One run cannot be shared among workers.
+    left = max([sum(known) / at_once, *known])
+    if left:
+        about = "about" if len(known) == len(seconds) else "more than"
+        parts.append(f"{about} {duration(left)} left")
+    elif len(known) < len(seconds):
+        parts.append("time left not known yet")
+    return ", ".join(parts)
+
+
+def table(entries: Sequence[Entry], workers: int | None) -> Group:
+    """The overview, a line for each run that is running, and for each that failed its reason."""
+    parts: list[Text | Table] = [Text(overview(entries, workers))]
+    running = [entry for entry in entries if entry.state.kind == "running"]
+    if running:
+        shown = _table(("running", "optimizer"), ("seed", "step", "of", "loss", "left"))
+        for entry in running:
+            state = entry.state
+            left = "-" if state.seconds_left is None else duration(state.seconds_left)
+            total = "-" if state.total_steps is None else state.total_steps
+            _add(shown, entry, state.step, total, loss_text(state.loss), left)
+        parts.append(shown)
+    failed = [e for e in entries if e.state.kind in ("failed", "stopped") and e.state.reason]
+    if failed:
+        shown = _table(("not finished", "optimizer"), ("seed", "attempts"))
+        shown.add_column("reason", overflow="fold", ratio=1)
+        for entry in failed:
+            state = entry.state
+            _add(shown, entry, state.attempts, f"{state.kind}: {state.reason}")
+        parts.append(shown)
+    return Group(*parts)
+
+
+def _table(names: Sequence[str], numbers: Sequence[str]) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        made.add_column(name, overflow="fold")
+    for name in numbers:
+        made.add_column(name, justify="right", no_wrap=True)
+    return made
+
+
+def _add(shown: Table, entry: Entry, *cells: object) -> None:
+    """Add a row as `Text`, in which square brackets are no markup."""
+    row = f"{entry.row} (tuning)" if entry.stage == "tuning" else entry.row
+    shown.add_row(*(Text(str(cell)) for cell in (row, entry.label, entry.seed, *cells)))
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `40 s`, `12 min`, `3 h 05 min`, `2 d 4 h`; `?` if it is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def loss_text(loss: float | None) -> str:
+    """Four digits; `-` where there is none."""
+    if loss is None:
+        return "-"
+    return "not finite" if not math.isfinite(loss) else f"{loss:.4g}"
+
+
+def count_of_runs(count: int) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} run{'' if count == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +10,17 @@ from pydantic import ValidationError
 
 from experiments.config import yaml_files
 from experiments.config.arguments import argument_of, flat, refuse_blocks_with_keys_inside, value_of
-from experiments.config.messages import COMMAND_LINE, fault, short, unknown
-from experiments.config.schema import RunConfig
+from experiments.config.messages import COMMAND_LINE, complaint, fault, short, unknown
+from experiments.config.schema import RunConfig, Section
 from experiments.errors import UserError, did_you_mean
-from experiments.sweep.faults import explain
-from experiments.sweep.schema import LAUNCHERS, OptimizerEntry, SweepConfig
+from experiments.sweep.schema import (
+    LAUNCHERS,
+    Grid,
+    OptimizerEntry,
+    SweepConfig,
+    TaskEntry,
+    Tuning,
+)
 
 _INSTEAD = {
     "seed": "seeds=[0,1]",
@@ -34,10 +40,10 @@ class ReadSweep(NamedTuple):
 
     name: str
     source: str
-    """How messages call its file."""
+    """Its file, as messages name it."""
     config: SweepConfig
     run_arguments: Mapping[str, str]
-    """What the command line says of every run: key → `key=value`."""
+    """The command line's settings of every run: key → `key=value`."""
 
 
 def read_sweep(
@@ -46,46 +52,43 @@ def read_sweep(
     """The sweep that `key=value` arguments make of a file below `root/sweep`.
 
     Raises:
-        UserError: for everything that is wrong with the file, the names in it or the arguments;
-            the settings of runs are not looked at.
+        UserError: for errors in the file, the names in it or the arguments; the settings of runs
+            are not checked.
     """
-    name = _file_name(name, family, root)
+    known = yaml_files.available(root, "sweep")
+    name = family if name is None else f"{family}_cpu" if name == "cpu" else name
+    if name not in known:
+        near = did_you_mean(name, [*known, "cpu"])
+        raise UserError(f"--sweep {name!r} ({COMMAND_LINE}): no such file{near}")
     source = yaml_files.label(root, "sweep", name)
-    raw = yaml_files.read(root, "sweep", name)
-    in_file = _validated(raw, source, ())
-    _check_names(in_file, source, (), root)
+    config = _checked(yaml_files.read(root, "sweep", name), source, (), root)
     own, of_runs = _divided(arguments)
-    if not own:
-        return ReadSweep(name, source, in_file, of_runs)
-    raw = _overridden(in_file, own)
-    config = _validated(raw, source, own)
-    if "tuning" not in own:
-        config = _without_unneeded_tuning(config)
-    _check_names(config, source, own, root)
+    if own:
+        raw = _overridden(config, own)
+        said = {*own, *(["launcher"] if _LAUNCHER_FIELDS & own.keys() else [])}
+        config = _checked(raw, source, said, root)
     return ReadSweep(name, source, config, of_runs)
 
 
-def _file_name(name: str | None, family: str, root: Path) -> str:
-    known = yaml_files.available(root, "sweep")
-    wanted = family if name is None else f"{family}_cpu" if name == "cpu" else name
-    if wanted not in known:
-        near = did_you_mean(wanted, [*known, "cpu"])
-        raise UserError(f"--sweep {wanted!r} ({COMMAND_LINE}): no such file{near}")
-    return wanted
-
-
-def _validated(raw: dict[str, Any], source: str, from_command_line: Iterable[str]) -> SweepConfig:
+def _checked(
+    raw: dict[str, Any], source: str, from_command_line: Collection[str], root: Path
+) -> SweepConfig:
+    """The sweep of these values; the keys `from_command_line` are not the file's."""
     try:
-        return SweepConfig.model_validate(raw)
+        config = SweepConfig.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, source, set(from_command_line)) from None
+        raise _explained(error, source, from_command_line) from None
+    if from_command_line and "tuning" not in from_command_line:
+        config = _without_unneeded_tuning(config)
+    _check_names(config, source, from_command_line, root)
+    return config
 
 
 # ------------------------------------------------------------------------------- command line
 
 
 def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """What the arguments say of the sweep, parsed, and of its runs, as it was written."""
+    """The sweep's own keys with their values, and the arguments of its runs by key."""
     own: dict[str, Any] = {}
     of_runs: dict[str, str] = {}
     for argument in arguments:
@@ -93,7 +96,7 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         if key in own or key in of_runs:
             raise fault(key, COMMAND_LINE, "given twice")
         if key in _INSTEAD:
-            raise fault(key, COMMAND_LINE, f"a sweep has many; write {_INSTEAD[key]}")
+            raise fault(key, COMMAND_LINE, f"a sweep takes a list: {_INSTEAD[key]}")
         if key in _OWN_KEYS or key in _LAUNCHER_FIELDS:
             own[key] = value_of(key, text, (SweepConfig, *LAUNCHERS.values()))
         else:
@@ -101,71 +104,72 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
                 _refuse_unknown(key)
             of_runs[key] = argument
     refuse_blocks_with_keys_inside(of_runs, COMMAND_LINE)
-    return own, dict(pair for item in of_runs.items() for pair in _of_block(*item))
+    # A block's keys one by one, so that each overrides its own key alone.
+    return own, {
+        name: written
+        for key, argument in of_runs.items()
+        for name, written in _inside(key, argument).items()
+    }
 
 
-def _of_block(key: str, argument: str) -> Iterator[tuple[str, str]]:
-    """The arguments of a block's keys, so that each is the last word on its own key alone."""
+def _inside(key: str, argument: str) -> dict[str, str]:
     text = argument.partition("=")[2]
     value = value_of(key, text) if text.startswith("{") else None
     if not isinstance(value, dict):
-        yield key, argument
-        return
-    for name, inner in flat(key, value):
-        yield name, argument_of(name, inner)
+        return {key: argument}
+    return {name: argument_of(name, inner) for name, inner in flat(key, value)}
 
 
 def _refuse_unknown(key: str) -> None:
-    """main.py, which judges the rest of a key, does not know the keys of a sweep."""
-    known = {*_OWN_KEYS, *_LAUNCHER_FIELDS, *RunConfig.model_fields} - {*_INSTEAD, "choices"}
+    """Check a key's first part here: main.py, which checks the rest, has no keys of sweeps."""
+    of_runs = RunConfig.model_fields.keys() - {"choices"}
     first = key.split(".")[0]
-    if first.isidentifier() and first not in (*RunConfig.model_fields, "choices"):
+    if first.isidentifier() and first not in {*of_runs, "choices"}:
+        known = {*_OWN_KEYS, *_LAUNCHER_FIELDS, *of_runs} - _INSTEAD.keys()
         raise unknown(key, COMMAND_LINE, first, known)
 
 
-def _overridden(config: SweepConfig, own: dict[str, Any]) -> dict[str, Any]:
-    """The file's values below those of the command line; `own` gets the keys that it implies."""
+def _overridden(config: SweepConfig, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's values with those of the command line instead."""
     raw = config.model_dump(mode="python")
     raw |= {key: value for key, value in own.items() if key not in _LAUNCHER_FIELDS}
     if isinstance(own.get("optimizers"), list):
         raw["optimizers"] = _optimizers(own["optimizers"], config.optimizers)
     if isinstance(own.get("experiments"), list) and "tasks" not in own:
         tasks = {entry.row: entry.model_dump() for entry in config.tasks}
-        asked = own["experiments"]
-        raw["tasks"] = [tasks[name] for name in tasks if name in asked]
-        raw["experiments"] = [name for name in asked if name not in tasks]
+        raw["tasks"] = [entry for row, entry in tasks.items() if row in own["experiments"]]
+        raw["experiments"] = [name for name in own["experiments"] if name not in tasks]
     raw["launcher"] = _launcher(raw["launcher"], config, own)
-    own.update(dict.fromkeys(("launcher",) if _LAUNCHER_FIELDS & set(own) else ()))
     return raw
 
 
-def _optimizers(asked: list[Any], entries: Sequence[OptimizerEntry]) -> list[Any]:
-    """Labels and names of the file's columns stand for these; others are left for their files."""
+def _optimizers(names: list[Any], entries: Sequence[OptimizerEntry]) -> list[Any]:
+    """The file's columns for their labels and names; other names are files."""
     chosen: list[Any] = []
-    for name in asked:
-        by_label = [entry for entry in entries if entry.column == name]
-        same = by_label if by_label else [entry for entry in entries if entry.name == name]
-        chosen += [entry.model_dump() for entry in same] if same else [name]
+    for name in names:
+        same = [entry for entry in entries if entry.column == name]
+        same = same or [entry for entry in entries if entry.name == name]
+        chosen += [entry.model_dump() for entry in same] or [name]
     return chosen
 
 
-def _launcher(asked: Any, config: SweepConfig, own: Mapping[str, Any]) -> Any:
+def _launcher(launcher: Any, config: SweepConfig, own: Mapping[str, Any]) -> Any:
     """The launcher's values: a kind alone keeps the file's fields if the file has that kind."""
-    in_file = config.launcher.model_dump()
-    if isinstance(asked, str):
-        asked = in_file if asked == in_file["kind"] else {"kind": asked}
-    if not isinstance(asked, dict) or asked.get("kind") not in LAUNCHERS:
-        return asked  # pydantic says what is wrong with it
-    kind = asked["kind"]
+    if isinstance(launcher, str):
+        same = launcher == config.launcher.kind
+        launcher = config.launcher.model_dump() if same else {"kind": launcher}
+    if not isinstance(launcher, dict) or launcher.get("kind") not in LAUNCHERS:
+        return launcher  # pydantic refuses it
+    kind = launcher["kind"]
     known = [name for name in LAUNCHERS[kind].model_fields if name != "kind"]
     fields = {key: value for key, value in own.items() if key in _LAUNCHER_FIELDS}
     if isinstance(own.get("launcher"), dict):
-        for key in sorted(fields.keys() & asked.keys()):
+        for key in sorted(fields.keys() & launcher.keys()):
             raise fault(key, COMMAND_LINE, "given twice, by itself and inside launcher=…")
     for key in fields:
         if key not in known:
             raise fault(key, COMMAND_LINE, f"launcher={kind} has only: {', '.join(known)}")
-    return {**asked, **fields}
+    return {**launcher, **fields}
 
 
 def _without_unneeded_tuning(config: SweepConfig) -> SweepConfig:
@@ -175,44 +179,86 @@ def _without_unneeded_tuning(config: SweepConfig) -> SweepConfig:
         return config
     grids = {label: grid for label, grid in tuning.optimizers.items() if label in config.columns}
     reference = tuple(label for label in tuning.reference if label in config.columns)
-    rows = tuning.rows
-    if rows is not None:
-        rows = tuple(row for row in rows if row in config.rows)
-    left = {"optimizers": grids, "reference": reference, "rows": rows}
-    keep = grids and rows != ()
-    return config.model_copy(update={"tuning": tuning.model_copy(update=left) if keep else None})
+    rows = tuning.rows and tuple(row for row in tuning.rows if row in config.rows)
+    left = tuning.model_copy(update={"optimizers": grids, "reference": reference, "rows": rows})
+    return config.model_copy(update={"tuning": left if grids and rows != () else None})
 
 
-# ----------------------------------------------------------------------------------- names
+# ------------------------------------------------------------------------------------- errors
 
 
 def _check_names(
-    config: SweepConfig, source: str, from_command_line: Iterable[str], root: Path
+    config: SweepConfig, source: str, from_command_line: Collection[str], root: Path
 ) -> None:
-    """Refuse files, rows and labels that do not exist, and settings that a sweep decides."""
-    said = set(from_command_line)
+    """Refuse unknown files, rows and labels, and settings that are the sweep's own."""
 
-    def check(key: str, name: str, known: Sequence[str]) -> None:
-        if name not in known:
-            where = COMMAND_LINE if key in said else source
-            raise fault(key, where, f"{short(name)} is unknown{did_you_mean(name, known)}")
+    def check(key: str, names: Iterable[str], known: Sequence[str]) -> None:
+        for name in names:
+            if name not in known:
+                where = COMMAND_LINE if key in from_command_line else source
+                raise fault(key, where, f"{short(name)} is unknown{did_you_mean(name, known)}")
 
-    experiments = yaml_files.available(root, "experiment")
-    for name in config.experiments:
-        check("experiments", name, experiments)
-    for entry in config.tasks:
-        check("tasks", entry.task, yaml_files.available(root, "task"))
-        check("tasks", entry.model, yaml_files.available(root, "model"))
-    optimizers = yaml_files.available(root, "optimizer")
-    for column in config.optimizers:
-        check("optimizers", column.name, optimizers)
+    def files(group: str) -> list[str]:
+        return yaml_files.available(root, group)
+
+    check("experiments", config.experiments, files("experiment"))
+    check("tasks", (entry.task for entry in config.tasks), files("task"))
+    check("tasks", (entry.model for entry in config.tasks), files("model"))
+    check("optimizers", (entry.name for entry in config.optimizers), files("optimizer"))
     if config.tuning is not None:
-        for label in (*config.tuning.optimizers, *config.tuning.reference):
-            check("tuning", label, config.columns)
-        for row in config.tuning.rows if config.tuning.rows is not None else ():
-            check("tuning", row, config.rows)
+        check("tuning", (*config.tuning.optimizers, *config.tuning.reference), config.columns)
+        check("tuning", config.tuning.rows or (), config.rows)
     for settings in (config.settings, *(entry.settings for entry in config.tasks)):
         refuse_blocks_with_keys_inside(settings, source)
         for key in settings:
             if key in _INSTEAD or key in _OWN_KEYS:
-                raise fault(f"settings.{key}", source, "is what the sweep says elsewhere")
+                text = "is set by the sweep itself and cannot be overridden here"
+                raise fault(f"settings.{key}", source, text)
+
+
+def _explained(
+    error: ValidationError, source: str, from_command_line: Collection[str]
+) -> UserError:
+    """The first problem in one line; a misspelt key before others, since it may cause them."""
+    problems = error.errors(include_url=False)
+    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    location = list(problem["loc"])
+    where = COMMAND_LINE if location and location[0] in from_command_line else source
+    known = _known_keys(location)
+    if location[:1] == ["launcher"] and len(location) > 1:
+        del location[1]  # pydantic puts the union's tag after the key
+    key = ".".join(map(str, location)) or "sweep"
+    match problem["type"]:
+        case "extra_forbidden":
+            return unknown(key, where, str(location[-1]), known)
+        case "missing":
+            return fault(key, where, "missing")
+        case "union_tag_not_found":
+            return fault(f"{key}.kind", where, "missing")
+        case "union_tag_invalid":
+            tag = problem["ctx"]["tag"]
+            if tag == "gpus":
+                text = "launcher=local does this now: with several GPUs each run has one of them"
+            else:
+                text = f"{short(tag)} is unknown{did_you_mean(tag, LAUNCHERS)}"
+            return fault(f"{key}.kind", where, text)
+        case "value_error":
+            return fault(key, where, problem["msg"].removeprefix("Value error, "))
+    return fault(key, where, complaint(problem))
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """The keys that are allowed beside the last one of `location`."""
+    section: type[Section] = SweepConfig
+    match location[:-1]:
+        case ["tasks", int()]:
+            section = TaskEntry
+        case ["optimizers", int()]:
+            section = OptimizerEntry
+        case ["tuning"]:
+            section = Tuning
+        case ["tuning", "optimizers", str()]:
+            section = Grid
+        case ["launcher", str(kind)]:
+            section = LAUNCHERS[kind]
+    return list(section.model_fields)

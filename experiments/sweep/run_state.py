@@ -1,34 +1,39 @@
-"""How far a run has come, read from its folder alone; cheap enough for every second. No torch."""
+"""The state of a run, read from its folder alone, and the failure that is written there. No torch.
+
+Reading a state is cheap enough for every second.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from experiments.errors import UserError
+from experiments.errors import BusyError, UserError
+from experiments.files.atomic import DiskError
+from experiments.files.reading import BrokenFileError, open_regular
 from experiments.files.run_folder import RunFolder
+from experiments.sweep.launchers.process import Outcome
 
 Kind = Literal["finished", "diverged", "stuck", "running", "stopped", "failed", "waiting"]
-KINDS: tuple[Kind, ...] = (
-    "finished",
-    "running",
-    "waiting",
-    "stopped",
-    "failed",
-    "diverged",
-    "stuck",
-)
+
+_TAIL_BYTES = 16_384
+_LINES_KEPT = 20
+_HEADER = b"--- started "
 
 
 @dataclass(frozen=True)
 class RunState:
     """What is known of a run. `None` is unknown.
 
-    `stopped` has a checkpoint and nobody works on it: it goes on when it is started again. `failed`
-    ended by itself with an error, and is started again only when asked.
+    `stopped` has a checkpoint and no process: it goes on when it is started again. `failed` ended
+    by itself with an error, and is started again only with `--retry-failed`.
     """
 
     kind: Kind
@@ -39,15 +44,15 @@ class RunState:
     seconds_left: float | None = None
     """Of a running one's training, as fast as its steps so far; evaluations not counted."""
     attempts: int = 0
-    """Those that failed, or were killed, since it last finished."""
+    """Attempts that failed, or were killed, since it last finished."""
     reason: str = ""
     """Of the last failure, in one line."""
     seconds: float | None = None
-    """What a finished run took, evaluations included where the run knew."""
+    """Duration of a finished run, evaluations included where the run has it."""
 
 
 def state_of(folder: RunFolder) -> RunState:
-    """The state of a run, whoever runs it and wherever: only files and the lock are looked at."""
+    """The state of a run, whoever runs it and wherever: only files and the lock are read."""
     try:
         summary = folder.summary()
         if summary is not None:
@@ -65,10 +70,7 @@ def state_of(folder: RunFolder) -> RunState:
 
 
 def summary_of(folder: RunFolder) -> dict[str, Any] | None:
-    """The summary of a run that is done, None for any other.
-
-    Among these is one whose summary is broken: `state_of` says that it failed, and why.
-    """
+    """The summary of a run that is done, None for any other, a broken one included."""
     try:
         return folder.summary()
     except UserError:
@@ -76,9 +78,9 @@ def summary_of(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def ended_from_outside(exit_code: int) -> bool:
-    """True for an exit code that says: ended from outside, by a signal or by Ctrl-C.
+    """True for the exit code of a process that a signal or Ctrl-C ended.
 
-    A shell tells death by signal n as 128 + n, `subprocess` as -n; a run's own Ctrl-C is 130.
+    A shell gives death by signal n as 128 + n, `subprocess` as -n; a run's own Ctrl-C is 130.
     """
     return exit_code < 0 or exit_code > 128
 
@@ -91,14 +93,9 @@ def _done(summary: dict[str, Any]) -> RunState:
         step=steps,
         total_steps=steps,
         loss=_number(final.get("train_loss") if isinstance(final, dict) else None),
-        seconds=seconds_of(summary),
+        # Runs of earlier versions have the time of their steps only.
+        seconds=summary.get("seconds_total", summary.get("seconds_training")),
     )
-
-
-def seconds_of(summary: Mapping[str, Any]) -> float | None:
-    """What a run that is done took; runs of earlier versions know the time of their steps only."""
-    seconds: float | None = summary.get("seconds_total", summary.get("seconds_training"))
-    return seconds
 
 
 def _not_done(folder: RunFolder, *, running: bool) -> RunState:
@@ -110,8 +107,9 @@ def _not_done(folder: RunFolder, *, running: bool) -> RunState:
     plan, row = _readable(folder.plan, broken), _readable(folder.last_step, broken)
     step, total = row.get("step", 0), plan.get("total_steps")
     reason = failure.get("reason") or "; ".join(broken)
+    idle: Kind = "stopped" if os.path.exists(folder.checkpoint_file) else "waiting"
     return RunState(
-        "running" if running else "failed" if has_failed else _still_to_do(folder),
+        "running" if running else "failed" if has_failed else idle,
         step=step,
         total_steps=total,
         loss=_number(row["loss"]) if "loss" in row else None,
@@ -122,16 +120,12 @@ def _not_done(folder: RunFolder, *, running: bool) -> RunState:
 
 
 def _readable(read: Callable[[], dict[str, Any] | None], broken: list[str]) -> dict[str, Any]:
-    """What a file says; a broken one says nothing but that."""
+    """The values of a file; empty for a broken one, whose error is appended."""
     try:
         return read() or {}
     except UserError as error:
         broken.append(str(error))
         return {}
-
-
-def _still_to_do(folder: RunFolder) -> Kind:
-    return "stopped" if os.path.exists(folder.checkpoint_file) else "waiting"
 
 
 def _seconds_left(row: dict[str, Any], total_steps: int | None) -> float | None:
@@ -142,5 +136,81 @@ def _seconds_left(row: dict[str, Any], total_steps: int | None) -> float | None:
 
 
 def _number(value: Any) -> float:
-    """JSON has no NaN; files say null for it."""
+    """JSON has no NaN; files have null for it."""
     return math.nan if value is None else float(value)
+
+
+# ---------------------------------------------------------------------------------- failures
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that this sweep could not bring to its end."""
+
+    folder: Path
+    reason: str
+    output: tuple[str, ...]
+    """The last lines of its output."""
+
+
+def failure_of(folder: RunFolder, outcome: Outcome) -> Failure | None:
+    """The failure of a process that ended; None if its run is done or another process has it.
+
+    It is written to the folder's `failure.json`, unless the summary is broken or the disk refuses.
+    A process that was ended from outside counts as failed too, but its run as stopped, so that the
+    next sweep goes on with it.
+    """
+    try:
+        done = folder.summary() is not None
+    except UserError:  # a corrupt file is reported until it is deleted
+        return failed_before(folder, state_of(folder))
+    if done or outcome.exit_code == BusyError.exit_code:
+        return None
+    # Where there was no process, the last lines are of an earlier one.
+    output = [] if outcome.reason else _last_lines(folder.output_file)
+    reason = outcome.reason or _reason(outcome.exit_code, output)
+    with suppress(DiskError):
+        folder.write_failure(
+            {
+                "exit_code": outcome.exit_code,
+                "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "attempts": _readable(folder.failure, []).get("attempts", 0) + 1,
+                "reason": reason,
+                "output": output,
+            }
+        )
+    return Failure(folder.path, reason, tuple(output))
+
+
+def failed_before(folder: RunFolder, state: RunState) -> Failure:
+    """The failure of a run that is not tried."""
+    output = _readable(folder.failure, []).get("output", [])
+    return Failure(folder.path, state.reason, tuple(output))
+
+
+def _last_lines(file: Path) -> list[str]:
+    """At most 20 lines from the end of a run's output, of its last attempt only."""
+    try:
+        with open_regular(file) as opened:
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = opened.read()
+    except (OSError, BrokenFileError):
+        return []
+    attempt = text.rpartition(b"\n" + _HEADER)[2]
+    # The first one is the rest of the attempt's header.
+    lines = [line.rstrip() for line in attempt.decode(errors="replace").splitlines()[1:]]
+    return [line for line in lines if line][-_LINES_KEPT:]
+
+
+def _reason(exit_code: int, output: list[str]) -> str:
+    if ended_from_outside(exit_code):
+        number = -exit_code if exit_code < 0 else exit_code - 128
+        memory = ", perhaps out of memory" if number == signal.SIGKILL else ""
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"ended from outside by {name}{memory}; the next start goes on"
+    if output:
+        return output[-1].removeprefix("error: ")
+    return f"exit code {exit_code} and no output"

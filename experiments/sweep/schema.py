@@ -1,4 +1,4 @@
-"""What a sweep's file may hold: every key, its type, its range and its default. No torch."""
+"""The keys of a sweep's file, their types, ranges and defaults. No torch."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d)")
 
 
 def _unique(values: Any) -> Any:
-    """Refuse a list that says something twice."""
+    """Refuse a list with a value twice."""
     for number, value in enumerate(values):
         if value in values[:number]:
-            raise ValueError(f"holds {value!r} twice")
+            raise ValueError(f"contains {value!r} twice")
     return values
 
 
@@ -43,7 +43,7 @@ Rates = Annotated[tuple[PositiveFloat, ...], _Listed, Field(min_length=1), _Uniq
 
 
 class TaskEntry(Section):
-    """A row of the tables that is no experiment: a task with a model."""
+    """A row of the tables without an experiment: a task with a model."""
 
     task: Name
     model: Name
@@ -64,7 +64,7 @@ class OptimizerEntry(Section):
 
     @property
     def column(self) -> str:
-        """What the tables call it."""
+        """Its name in the tables."""
         return self.name if self.label is None else self.label
 
 
@@ -73,7 +73,7 @@ def _name_as_entry(value: Any) -> Any:
 
 
 class Grid(Section):
-    """The peak rates that are tried: `times` the recommended one, or the rates themselves."""
+    """The peak rates to try: `times` the recommended one, or the rates themselves."""
 
     times: Rates | None = None
     lr: Rates | None = None
@@ -102,9 +102,7 @@ class Tuning(Section):
         0.1, description="share of the training examples; null: none, the validation split is used"
     )
     score: Decider = Field("score", description="what decides: the task's score, or val_loss")
-    rows: Names | None = Field(
-        None, description="null: all; elsewhere the recommended rate is taken"
-    )
+    rows: Names | None = Field(None, description="the rows to tune; null: all")
 
     @model_validator(mode="after")
     def _tuned_or_reference(self) -> Self:
@@ -115,17 +113,12 @@ class Tuning(Section):
 
 
 class LocalSettings(Section):
-    """Processes on this machine."""
+    """Processes on this machine, each with a GPU where there are several."""
 
     kind: Literal["local"] = "local"
-    workers: PositiveInt = Field(1, description="runs at a time")
-
-
-class GpusSettings(Section):
-    """Processes on this machine, a GPU each (parsl)."""
-
-    kind: Literal["gpus"] = "gpus"
-    workers: PositiveInt | None = Field(None, description="null: as many as there are GPUs")
+    workers: PositiveInt | None = Field(
+        None, description="runs at a time; null: one, or as many as there are GPUs"
+    )
 
 
 class SlurmSettings(Section):
@@ -148,20 +141,33 @@ class SlurmSettings(Section):
 
     @property
     def minutes(self) -> int:
-        """`time` in minutes, begun ones counted whole."""
+        """`time` in minutes, rounded up."""
         if isinstance(self.time, int):
             return self.time
         hours, minutes, seconds = map(int, self.time.split(":"))
         return hours * 60 + minutes + math.ceil(seconds / 60)
 
 
+class RaySettings(Section):
+    """Tasks of a Ray cluster."""
+
+    kind: Literal["ray"] = "ray"
+    address: Annotated[str, Field(pattern=r"^(auto|\[?[\w.:-]+\]?:\d+)$")] = Field(
+        "auto", description="HOST:PORT; auto: RAY_ADDRESS, or the cluster of this machine"
+    )
+    workers: PositiveInt | None = Field(None, description="at most so many at once; null: no limit")
+    gpus: int = Field(1, ge=0, description="of a run; so are cpus")
+    cpus: PositiveInt = 4
+    retries: int = Field(3, ge=0, description="how often a run goes on whose worker was lost")
+
+
 LauncherSettings = Annotated[
-    LocalSettings | GpusSettings | SlurmSettings, Field(discriminator="kind")
+    LocalSettings | SlurmSettings | RaySettings, Field(discriminator="kind")
 ]
 LAUNCHERS: dict[str, type[Section]] = {
     "local": LocalSettings,
-    "gpus": GpusSettings,
     "slurm": SlurmSettings,
+    "ray": RaySettings,
 }
 
 Column = Annotated[OptimizerEntry, BeforeValidator(_name_as_entry)]
@@ -192,9 +198,9 @@ class SweepConfig(Section):
     @model_validator(mode="after")
     def _rows_and_columns(self) -> Self:
         if not self.rows:
-            raise ValueError("has no experiments and no tasks")
+            raise ValueError("has neither experiments nor tasks")
         for kind, names in (("rows", self.rows), ("columns", self.columns)):
             for name, count in Counter(names).items():
                 if count > 1:
-                    raise ValueError(f"has {count} {kind} that are called {name!r}")
+                    raise ValueError(f"has {count} {kind} called {name!r}")
         return self

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.files.atomic import DiskError
-from experiments.files.reading import BrokenFileError, read_model
-from experiments.files.shapes import PlanCell, SweepPlan
+from experiments.files.plan_file import PlanCell, SweepPlan, plan_files, read_plan
+from experiments.files.reading import BrokenFileError
 from experiments.report.read.records import PlannedCell
 from experiments.report.titles import label_title, row_title
 from experiments.tuning import Decider
@@ -42,9 +42,9 @@ def read_plans(folder: Path) -> Plans:
     """
     plans: list[SweepPlan] = []
     warnings: list[str] = []
-    for path in sorted((folder / "plans").glob("*.json")):
+    for path in plan_files(folder):
         try:
-            plan = read_model(path, SweepPlan)
+            plan = read_plan(path)
         except (BrokenFileError, DiskError) as error:
             where = path.relative_to(folder)
             warnings.append(f"{where} is not a plan and was left out: {error.reason}.")

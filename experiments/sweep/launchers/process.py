@@ -1,4 +1,4 @@
-"""Starting a job's process, and ending it so that it leaves a checkpoint. No torch."""
+"""A run as a process: its start, its end, and an interrupt that leaves a checkpoint. No torch."""
 
 from __future__ import annotations
 
@@ -10,32 +10,89 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Protocol
 
 from experiments.errors import UserError
 from experiments.files.atomic import disk
-from experiments.sweep.launchers.job import Job, Outcome
+
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+"""What the PYTHONPATH of another machine's worker needs, so that it can unpickle a job."""
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_SECONDS = 0.25
+# Exit codes of a process that left on SIGINT: by the signal itself, and as shells and main.py do.
+_INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process to start. Plain data, so that it can be sent to another machine."""
+
+    name: str
+    """For people: `<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>`."""
+    command: tuple[str, ...]
+    folder: str
+    """The run's folder, absolute; it exists."""
+    log_file: str
+    """Where standard output and error are appended, absolute."""
+    working_directory: str
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that the process has besides its parent's."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job's process ended. `exit_code` is negative for a signal, as in `subprocess`."""
+
+    exit_code: int
+    seconds: float
+    reason: str = ""
+    """Why there was no process, in one line."""
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether the process left because of SIGINT."""
+        return self.exit_code in _INTERRUPTED
+
+
+Ended = Callable[[Job, Outcome], None]
+Tick = Callable[[], None]
+
+
+class Launcher(Protocol):
+    """Starts jobs somewhere, several at a time."""
+
+    @property
+    def workers(self) -> int | None:
+        """How many jobs run at a time; None: as many as there is room for."""
+
+    def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
+        """Run all jobs to their end, in their order as far as there are free workers.
+
+        `ended` is called once for each job, `tick` about once a second, both in the caller's
+        thread. On KeyboardInterrupt no further job is started, running jobs are interrupted, which
+        leaves a checkpoint, and the exception continues when they have ended.
+        """
 
 
 def start(job: Job) -> subprocess.Popen[bytes]:
-    """Start a job's process; its output is appended to `job.log_file`, after a line that says when.
+    """Start a job's process; its output is appended to `job.log_file`, after a line with the time.
 
-    It is in a session of its own, so that a terminal's Ctrl-C reaches only who started it. On Linux
+    It is in a session of its own, so that a terminal's Ctrl-C reaches only its parent. On Linux
     it gets SIGINT when its parent dies, so that a parent killed by SIGKILL leaves no orphans. The
     kernel means by parent the thread that started it: other threads than the main one often end
     long before their process, so children of those are not tied.
 
     Raises:
-        UserError: if the log cannot be written, or there can be no process.
+        UserError: if the log cannot be written, or the process cannot be started.
     """
-    environment = {**os.environ, **dict(job.environment)}
+    # Unbuffered: a process that is killed has written its last lines.
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **dict(job.environment)}
     log_file = Path(job.log_file)
     with ExitStack() as stack:
         with disk(log_file):
@@ -57,71 +114,8 @@ def start(job: Job) -> subprocess.Popen[bytes]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """A FIFO in the log's place would be waited for."""
+    """Open the log without waiting for a reader, should a FIFO be in its place."""
     return os.open(path, flags | os.O_NONBLOCK, 0o666)
-
-
-def not_started(error: UserError) -> Outcome:
-    """The outcome of a job for which `start` raised: that of a process which was refused."""
-    return Outcome(error.exit_code, 0.0, reason=str(error))
-
-
-def interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to write its checkpoint and to end."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-
-
-def run_job(job: Job) -> Outcome:
-    """Run a job here and wait for its end: what a worker of parsl or a task of SLURM calls.
-
-    SIGINT and SIGTERM, where they have their default action here, are passed on as SIGINT: the
-    job writes its checkpoint, and its outcome is returned as always. That works in the main thread
-    only, as the signals of a process do. A handler of the caller's own stays; if it raises, the job
-    is interrupted and waited for too, and the exception goes on.
-    """
-    started = time.monotonic()
-    with _forwarding() as forward_to:
-        try:
-            process = start(job)
-        except UserError as error:
-            return not_started(error)
-        forward_to(process)
-        try:
-            exit_code = process.wait()
-        except BaseException:
-            interrupt(process)
-            process.wait()
-            raise
-    return Outcome(exit_code, time.monotonic() - started)
-
-
-@contextmanager
-def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Within, signals go to the process that is named to what this yields, also earlier ones."""
-    children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        early.append(number)
-        for child in children:
-            interrupt(child)
-
-    def forward_to(child: subprocess.Popen[bytes]) -> None:
-        children.append(child)
-        if early:
-            interrupt(child)
-
-    replaced: dict[signal.Signals, Any] = {}
-    if _in_main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                replaced[number] = signal.signal(number, handle)
-    try:
-        yield forward_to
-    finally:
-        for number, previous in replaced.items():
-            signal.signal(number, previous)
 
 
 def _preparation() -> Callable[[], None]:
@@ -131,8 +125,10 @@ def _preparation() -> Callable[[], None]:
     parent = os.getpid()
 
     def prepare() -> None:
-        # A conductor in the background of a script has SIGINT ignored, which is inherited.
+        # Both are inherited: a conductor in the background of a script has SIGINT ignored, a
+        # worker of Ray has it blocked.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if libc is not None:
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT.value)
             if os.getppid() != parent:  # it died before it could be tied to
@@ -143,3 +139,65 @@ def _preparation() -> Callable[[], None]:
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def not_started(error: UserError) -> Outcome:
+    """The outcome of a job for which `start` raised."""
+    return Outcome(error.exit_code, 0.0, reason=str(error))
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to write its checkpoint and to end."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+
+
+def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Run a job here and wait for its end; called in a task of SLURM or Ray.
+
+    The job is interrupted, once, when `stop()` becomes true, and in the main thread by SIGINT and
+    SIGTERM, which announces an end that would come without a checkpoint. Then its outcome is
+    returned as always. If another signal's handler raises, the job is interrupted and waited for
+    too, and the exception continues.
+    """
+    started = time.monotonic()
+    interrupted = False
+    with _signals_noted() as signals:
+        try:
+            process = start(job)
+        except UserError as error:
+            return not_started(error)
+        try:
+            # Not `wait`, which Ray's way to interrupt a task does not end.
+            while process.poll() is None:
+                if not interrupted and (signals or stop()):
+                    # Once: SLURM signals several processes, and each passes it on.
+                    interrupted = True
+                    interrupt(process)
+                time.sleep(_LOOK_SECONDS)
+        except BaseException:
+            interrupt(process)
+            process.wait()
+            raise
+    return Outcome(process.returncode, time.monotonic() - started)
+
+
+@contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Within, SIGINT and SIGTERM are only appended to the list."""
+    signals: list[int] = []
+    replaced = {}
+    if _in_main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            replaced[number] = signal.signal(number, lambda number, _: signals.append(number))
+    try:
+        yield signals
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+
+
+def note(job: Job, text: str) -> None:
+    """Append a line to the job's log, from which a failure is explained, if it can be written."""
+    with suppress(OSError), Path(job.log_file).open("a", encoding="utf-8") as log:
+        log.write(f"{text}\n")

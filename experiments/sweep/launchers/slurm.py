@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.sweep.launchers.job import Ended, Job, Outcome, Tick
-from experiments.sweep.launchers.orders import (
+from experiments.sweep.launchers.process import (
     PACKAGE_ROOT,
-    Orders,
+    Ended,
+    Job,
+    Outcome,
+    Tick,
     note,
-    run_until,
-    was_interrupted,
+    run_job,
 )
 from experiments.sweep.schema import SlurmSettings
 
@@ -29,7 +30,7 @@ _WARNING_SECONDS = 120
 _WARNING_SHARE = 0.25  # of the time at most, so that a job of few minutes does something too
 # A run may need its time this often; every time it goes on from its checkpoint.
 _REQUEUES = 100
-# A process that SLURM told to leave waits this long for SLURM to end it.
+# How long a process that SLURM interrupted waits for SLURM to end it.
 _PATIENCE = 600
 
 
@@ -37,8 +38,8 @@ class SlurmLauncher:
     """Runs jobs as one SLURM array, and those that SLURM cuts off again from their checkpoint.
 
     `scratch` must lie on a file system that the nodes share; submitit's files go below it.
-    With `cluster="debug"` the jobs run in this process in turn, for tests. SLURM's queue is asked
-    every `queue_every` seconds for jobs that ended without a word, as where a node failed.
+    With `cluster="debug"` the jobs run in this process in turn, for tests. SLURM's queue is read
+    every `queue_every` seconds to find jobs that ended without a result, as where a node failed.
 
     Raises:
         UserError: if submitit or SLURM's commands are missing.
@@ -49,14 +50,18 @@ class SlurmLauncher:
         settings: SlurmSettings,
         scratch: Path,
         *,
-        cluster: str | None = None,
+        cluster: str = "slurm",
         queue_every: float = 15.0,
     ) -> None:
+        self.workers = settings.workers
         self._settings = settings
         self._scratch = Path(scratch).absolute()
-        self._cluster = "slurm" if cluster is None else cluster
+        self._cluster = cluster
         self._queue_every = queue_every
-        _need_submitit()
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise UserError("launcher=slurm needs submitit: pip install '.[cluster]'") from error
 
     def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
         """See `Launcher`. A job that SLURM loses ends with a negative exit code.
@@ -72,8 +77,7 @@ class SlurmLauncher:
         functions = [
             _Resumable(job, orders, folder / f"process-{number}") for number, job in enumerate(jobs)
         ]
-        submitted = self._submit(folder, functions)
-        pairs = list(zip(jobs, submitted, strict=True))
+        pairs = list(zip(jobs, self._submit(folder, functions), strict=True))
         if self._cluster == "debug":
             _in_turn(pairs, ended, tick)
         else:
@@ -95,12 +99,11 @@ class SlurmLauncher:
 
     def _parameters(self, count: int) -> dict[str, Any]:
         settings = self._settings
-        workers = count if settings.workers is None else settings.workers
         parameters: dict[str, Any] = {
             "name": "sls-sweep",
             "timeout_min": settings.minutes,
             "cpus_per_task": settings.cpus,
-            "slurm_array_parallelism": workers,
+            "slurm_array_parallelism": count if settings.workers is None else settings.workers,
             "slurm_signal_delay_s": min(
                 _WARNING_SECONDS, int(_WARNING_SHARE * 60 * settings.minutes)
             ),
@@ -110,21 +113,36 @@ class SlurmLauncher:
             # Since SLURM 22.05 srun does not take the cores over from the job.
             "slurm_srun_args": [f"--cpus-per-task={settings.cpus}"],
             "slurm_additional_parameters": {"requeue": True},
+            "slurm_partition": settings.partition,
+            "mem_gb": settings.memory_gb,
+            "gpus_per_node": settings.gpus or None,
         }
-        if settings.partition is not None:
-            parameters["slurm_partition"] = settings.partition
-        if settings.memory_gb is not None:
-            parameters["mem_gb"] = settings.memory_gb
-        if settings.gpus:
-            parameters["gpus_per_node"] = settings.gpus
-        return parameters
+        return {key: value for key, value in parameters.items() if value is not None}
 
 
-def _need_submitit() -> None:
-    try:
-        import submitit  # noqa: F401
-    except ImportError as error:
-        raise UserError("launcher=slurm needs submitit: pip install '.[cluster]'") from error
+class Orders:
+    """A file that tells the nodes to stop.
+
+    A file and not a signal: it reaches a job that is just starting as surely as a running one, and
+    each job exactly once, where a second SIGINT would end it before its checkpoint. The file is
+    there from the start and only its content changes, since a network file system looks at an
+    opened file anew, but may remember for a minute that there was none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.write_text("go")
+
+    def stop(self) -> None:
+        """Order every job to interrupt its process, and others not to start one."""
+        self._path.write_text("stop")
+
+    def stopped(self) -> bool:
+        """Whether the order to stop was given."""
+        try:
+            return self._path.read_text() == "stop"
+        except OSError:
+            return False
 
 
 # --------------------------------------------------------------------------------- on the node
@@ -139,17 +157,19 @@ class _Resumable:
         self._process_file = process_file
 
     def __call__(self) -> Outcome | None:
+        if self._orders.stopped():
+            return None
         self._process_file.unlink(missing_ok=True)
-        outcome = run_until(_shielded(self._job, self._process_file), self._orders.stopped)
-        if outcome is not None and was_interrupted(outcome) and _on_a_node():
+        outcome = run_job(_shielded(self._job, self._process_file), self._orders.stopped)
+        if outcome.was_interrupted and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             self._wait_for_slurm()
         return outcome
 
     def _wait_for_slurm(self) -> None:
-        """Leave it to SLURM what becomes of a job that SLURM told to leave.
+        """Leave the job's fate to SLURM, which interrupted it.
 
-        It may requeue the job (preempted, `scontrol requeue`) or not (`scancel`). A result
-        written now would say that the job has ended.
+        SLURM may requeue the job (preempted, `scontrol requeue`) or not (`scancel`). A result
+        written now would mark the job as ended.
         """
         patient_until = time.monotonic() + _PATIENCE
         while not self._orders.stopped() and time.monotonic() < patient_until:
@@ -163,12 +183,8 @@ class _Resumable:
         return DelayedSubmission(self)
 
 
-def _on_a_node() -> bool:
-    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-
-
 def _shielded(job: Job, process_file: Path) -> Job:
-    """The job, its process deaf to what SLURM says to submitit, its id written to a file.
+    """The job; its process ignores SLURM's warning signals, and its id is written to a file.
 
     SLURM may send its warnings to all processes of a job, and each would end a process that does
     not know it before its checkpoint. Signals that are ignored stay so in what `exec` starts.
@@ -180,8 +196,8 @@ def _shielded(job: Job, process_file: Path) -> Job:
 def _interrupt(process_file: Path) -> None:
     """Send SIGINT to the process of `_shielded` and wait until it has ended.
 
-    Called by submitit's signal handler, within `run_job`, whose wait must still find the process:
-    so its end is looked at, not collected.
+    Called by submitit's signal handler, within `run_job`, which must still find the process: so
+    its end is looked at, not collected.
     """
     try:
         process = int(process_file.read_text())
@@ -198,7 +214,7 @@ def _in_turn(pairs: list[tuple[Job, Any]], ended: Ended, tick: Tick) -> None:
     for job, submitted in pairs:
         outcome = submitted.result()
         # Ctrl-C reaches this process only while it waits for the job's.
-        if outcome is None or was_interrupted(outcome):
+        if outcome is None or outcome.was_interrupted:
             raise KeyboardInterrupt
         ended(job, outcome)
         tick()
@@ -226,7 +242,7 @@ class _Array:
         self._tick = tick
         self._array = str(pairs[0][1].job_id).split("_")[0]
         self._began = time.monotonic()
-        self._asked = self._began
+        self._queue_read = self._began
         self._absent: set[str] = set()
 
     def watch(self) -> None:
@@ -237,46 +253,44 @@ class _Array:
             self._orders.stop()
             try:
                 # What waits need not start; what runs sees the order, leaves a checkpoint, ends.
-                _cancel("--state=PENDING", self._array)
+                _slurm("scancel", "--quiet", "--state=PENDING", self._array)
                 while self._pairs:
                     self._look()
             finally:
                 # Nothing is left to cancel, unless there was a second Ctrl-C.
-                _cancel(self._array)
+                _slurm("scancel", "--quiet", self._array)
             raise
 
     def _look(self) -> None:
         for pair in [pair for pair in self._pairs if _has_result(pair[1])]:
-            self._pairs.remove(pair)
-            self._end(pair[0], _outcome(*pair, time.monotonic() - self._began))
-        if time.monotonic() - self._asked >= self._queue_every:
-            self._asked = time.monotonic()
-            self._ask_queue()
+            self._end(pair, _outcome(*pair, time.monotonic() - self._began))
+        if time.monotonic() - self._queue_read >= self._queue_every:
+            self._queue_read = time.monotonic()
+            self._end_lost()
         self._tick()
         if self._pairs:
             time.sleep(1)
 
-    def _ask_queue(self) -> None:
-        """End the jobs that `squeue` does not know and that have no result either.
+    def _end_lost(self) -> None:
+        """End the jobs that are missing in `squeue` and have no result either.
 
         Twice in a row: a result may take some seconds to be seen here.
         """
-        queued = _queued()
-        if queued is None:
+        answer = _slurm("squeue", "--me", "--array", "--noheader", "--format=%i")
+        if answer.returncode != 0:
             return
-        absent = {str(submitted.job_id) for _, submitted in self._pairs} - queued
-        lost = [p for p in self._pairs if str(p[1].job_id) in absent & self._absent]
+        absent = {str(submitted.job_id) for _, submitted in self._pairs}
+        absent -= set(answer.stdout.split())  # `<array>_<index>` each
+        for pair in list(self._pairs):
+            if str(pair[1].job_id) in absent & self._absent and not _has_result(pair[1]):
+                seconds = time.monotonic() - self._began
+                self._end(pair, None if self._orders.stopped() else _lost(*pair, seconds))
         self._absent = absent
-        for pair in lost:
-            if _has_result(pair[1]):
-                continue
-            self._pairs.remove(pair)
-            if not self._orders.stopped():
-                self._end(pair[0], _lost(*pair, time.monotonic() - self._began))
 
-    def _end(self, job: Job, outcome: Outcome | None) -> None:
-        if outcome is not None and not (self._orders.stopped() and was_interrupted(outcome)):
-            self._ended(job, outcome)
+    def _end(self, pair: tuple[Job, Any], outcome: Outcome | None) -> None:
+        self._pairs.remove(pair)
+        if outcome is not None and not (self._orders.stopped() and outcome.was_interrupted):
+            self._ended(pair[0], outcome)
 
 
 def _has_result(submitted: Any) -> bool:
@@ -284,12 +298,12 @@ def _has_result(submitted: Any) -> bool:
 
 
 def _outcome(job: Job, submitted: Any, seconds: float) -> Outcome | None:
-    """What the job left; where it left an exception, exit code 1 and a line in its log."""
-    fault = submitted.exception()
-    if fault is None:
+    """The job's result; where it left an exception, exit code 1 and a line in its log."""
+    error = submitted.exception()
+    if error is None:
         outcome: Outcome | None = submitted.result()
         return outcome
-    lines = [line for line in str(fault).splitlines() if line.strip(" -")]
+    lines = [line for line in str(error).splitlines() if line.strip(" -")]
     # submitit's own message is around the traceback; its last line names the error.
     errors = [line for line in lines if "Error" in line and not line.startswith("Job ")]
     note(job, f"The job failed on its node: {errors[-1] if errors else lines[0]}")
@@ -298,20 +312,9 @@ def _outcome(job: Job, submitted: Any, seconds: float) -> Outcome | None:
 
 def _lost(job: Job, submitted: Any, seconds: float) -> Outcome:
     note(job, f"SLURM ended job {submitted.job_id} without a result (see scontrol, sacct).")
-    said = submitted.stderr()
-    for line in [] if said is None else said.strip().splitlines()[-3:]:
+    for line in (submitted.stderr() or "").strip().splitlines()[-3:]:
         note(job, line)
     return Outcome(-signal.SIGKILL, seconds)
-
-
-def _queued() -> set[str] | None:
-    """The ids of this user's jobs that wait or run, `<array>_<index>`; None if SLURM is silent."""
-    answer = _slurm("squeue", "--me", "--array", "--noheader", "--format=%i")
-    return set(answer.stdout.split()) if answer.returncode == 0 else None
-
-
-def _cancel(*what: str) -> None:
-    _slurm("scancel", "--quiet", *what)
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:

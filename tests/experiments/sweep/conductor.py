@@ -11,9 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
+from experiments.files.plan_file import PlanCell, SweepPlan
 from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
-from experiments.sweep.plan import Cell
+from experiments.sweep.plan import Untuned
 from experiments.sweep.schema import LocalSettings
 from tests.experiments.sweep.runs import Run, make_run
 
@@ -27,7 +28,7 @@ class FixedSweep:
         self.results_dir = results_dir
         self.launcher = LocalSettings(workers=workers)
         self.runs = tuple(runs)
-        self.cells: list[Cell] = []
+        self.cells: list[Untuned] = []
 
     def tuning_runs(self) -> tuple[Run, ...]:
         """None."""
@@ -37,27 +38,19 @@ class FixedSweep:
         """All."""
         return self.runs
 
-    def untuned(self) -> list[Cell]:
+    def untuned(self) -> list[Untuned]:
         """Those that a test puts there."""
         return self.cells
 
-    def write_plan(self) -> Path:
-        """In the format of the plan, a cell for each run."""
-        file = self.results_dir / "plans" / "fixed.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cells = [self._cell(run.folder) for run in self.runs]
-        file.write_text(json.dumps({"sweep": self.name, "cells": cells, "tuning": []}))
-        return file
+    def plan(self) -> SweepPlan:
+        """A cell for each run."""
+        return SweepPlan(sweep=self.name, cells=[self._cell(run.folder) for run in self.runs])
 
-    def _cell(self, folder: RunFolder) -> dict:
+    def _cell(self, folder: RunFolder) -> PlanCell:
         path = folder.path.relative_to(self.results_dir)
         seed = int(path.name[1:].partition("-")[0])
-        return {
-            "row": path.parts[-3],
-            "label": path.parts[-2],
-            "seeds": [seed],
-            "folders": [str(path)],
-        }
+        row, label = path.parts[-3:-1]
+        return PlanCell(row=row, label=label, seeds=[seed], folders=[str(path)])
 
 
 def write_report(results_dir: Path) -> Path:

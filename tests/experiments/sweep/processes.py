@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.sweep.launchers.job import Job, Outcome
+from experiments.sweep.launchers.process import Job, Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -17,11 +17,9 @@ from experiments.config.compose import load
 from experiments.errors import UserError
 from experiments.run import run as run_here
 from experiments.sweep.conduct import conduct, run_all
-from experiments.sweep.launchers.choose import environment_of
-from experiments.sweep.launchers.job import Outcome
-from experiments.sweep.plan import Cell
+from experiments.sweep.launchers.process import Outcome
+from experiments.sweep.plan import Untuned
 from experiments.sweep.run_state import state_of
-from experiments.sweep.schema import GpusSettings, LocalSettings
 from tests.experiments.sweep.conductor import FixedSweep, write_report
 from tests.experiments.sweep.runs import (
     REPOSITORY,
@@ -185,7 +183,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
 
 def test_an_untuned_cell_is_told_with_its_reason_and_by_the_exit_code(tmp_path, capsys):
     sweep = FixedSweep(tmp_path, [], workers=1)
-    sweep.cells = [Cell("a_row", "adam", "all its runs diverged")]
+    sweep.cells = [Untuned("a_row", "adam", "all its runs diverged")]
     assert conduct(sweep, retry_failed=False, write_report=write_report) == 1
     assert "not compared: a_row adam: all its runs diverged" in capsys.readouterr().out
 
@@ -199,22 +197,6 @@ def test_a_launcher_that_does_not_work_here_is_told_before_anything_runs(tmp_pat
     with pytest.raises(UserError, match="no GPU"):
         conduct(FixedSweep(tmp_path, [run], 1), retry_failed=False, write_report=write_report)
     assert not run.folder.path.exists()
-
-
-@pytest.mark.parametrize(
-    ("settings", "environ", "expected"),
-    [
-        (LocalSettings(workers=2), {}, "2"),
-        (LocalSettings(workers=64), {}, "1"),
-        (LocalSettings(workers=1), {}, None),
-        (LocalSettings(workers=2), {"OMP_NUM_THREADS": "7"}, None),
-        (GpusSettings(), {}, None),
-    ],
-)
-def test_local_workers_share_the_cores(monkeypatch, settings, environ, expected):
-    monkeypatch.setattr("experiments.sweep.launchers.choose._cores", lambda: 5)
-    variables = dict(environment_of(settings, environ))
-    assert variables.get("OMP_NUM_THREADS") == expected
 
 
 # ------------------------------------------------------------------------------ killed, interrupted
@@ -265,7 +247,7 @@ def test_an_interrupted_sweep_leaves_a_checkpoint_and_no_report(tmp_path, number
     conductor.send_signal(number)
     code, output = end_of(conductor)
     assert code == 128 + number, output
-    assert "the same command goes on" in output
+    assert "the same command resumes" in output
     assert (state_of(first).kind, state_of(second).kind) == ("stopped", "waiting")
     assert first.failure() is None
     assert first.last_step()["step"] == state_of(first).step

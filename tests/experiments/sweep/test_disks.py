@@ -11,13 +11,12 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError
+from experiments.files.plan_file import SweepPlan, write_plan
 from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
-from experiments.sweep.failures import failure_of
-from experiments.sweep.launchers.job import Job, Outcome
 from experiments.sweep.launchers.local import LocalLauncher
-from experiments.sweep.launchers.process import run_job
-from experiments.sweep.run_state import state_of
+from experiments.sweep.launchers.process import Job, Outcome, run_job
+from experiments.sweep.run_state import failure_of, state_of
 from tests.experiments.sweep.conductor import FixedSweep
 from tests.experiments.sweep.processes import Record, job
 
@@ -71,30 +70,33 @@ def test_failures_are_listed_before_a_report_that_cannot_be_written(
     assert f"failed: {tmp_path}/run: no space" in capsys.readouterr().out
 
 
-class FilledSweep(FixedSweep):
-    """The disk becomes full after the first plan."""
+def fill_the_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """The disk takes so many plans and no other."""
+    written: list[SweepPlan] = []
 
-    written = 0
-
-    def write_plan(self) -> Path:
-        """Fails from the second time on."""
-        self.written += 1
-        if self.written > 1:
+    def write(plan: SweepPlan, results_dir: Path) -> Path:
+        written.append(plan)
+        if len(written) > after:
             raise UserError("results_dir: cannot write the plan: No space left on device")
-        return super().write_plan()
+        return write_plan(plan, results_dir)
+
+    monkeypatch.setattr("experiments.sweep.conduct.write_plan", write)
 
 
 def test_a_plan_that_cannot_be_written_again_ends_no_sweep(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = FilledSweep(tmp_path, [], workers=1)
+    fill_the_disk(monkeypatch, after=1)
+    sweep = FixedSweep(tmp_path, [], workers=1)
     assert conduct(sweep, retry_failed=False, write_report=lambda path: path) == 0
     assert "warning: results_dir: cannot write the plan" in capsys.readouterr().out
 
 
-def test_a_plan_that_cannot_be_written_at_all_starts_nothing(tmp_path: Path) -> None:
-    sweep = FilledSweep(tmp_path, [], workers=1)
-    sweep.written = 1
+def test_a_plan_that_cannot_be_written_at_all_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_the_disk(monkeypatch, after=0)
+    sweep = FixedSweep(tmp_path, [], workers=1)
     with pytest.raises(UserError, match="cannot write the plan"):
         conduct(sweep, retry_failed=False, write_report=lambda path: path)
 

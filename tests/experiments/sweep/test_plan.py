@@ -16,6 +16,7 @@ from experiments.cli.main import main
 from experiments.config.compose import load
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
+from experiments.files.plan_file import write_plan
 from experiments.sweep.plan import PlannedRun, Sweep, load_sweep
 from tests.experiments.sweep.sweeps import DIGITS, copy_config, end, make_sweep
 
@@ -40,6 +41,12 @@ def fresh(tmp_path: Path) -> Path:
 
 def all_runs(sweep: Sweep) -> list[PlannedRun]:
     return [*sweep.tuning_runs(), *sweep.comparison_runs()]
+
+
+def written_plan(sweep: Sweep) -> Any:
+    path = write_plan(sweep.plan(), sweep.results_dir)
+    assert path == sweep.results_dir / "plans" / f"{sweep.name}.json"
+    return json.loads(path.read_text())
 
 
 def complaint(root: Path, *arguments: str, **values: Any) -> str:
@@ -168,7 +175,7 @@ def test_by_val_loss_a_tuned_cell_takes_the_rate_with_the_lowest_one(fresh: Path
 def test_the_plan_says_by_what_and_on_what_rates_are_chosen(
     fresh: Path, changes: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    plan = json.loads(make_sweep(fresh, tuning={**TUNED, **changes}).write_plan().read_text())
+    plan = written_plan(make_sweep(fresh, tuning={**TUNED, **changes}))
     assert plan["tuned_by"] == expected
 
 
@@ -178,7 +185,7 @@ def test_a_tuning_run_with_a_broken_summary_has_not_ended(fresh: Path) -> None:
         end(run, score=0.7)
     sweep.tuning_runs()[1].folder.summary_file.write_text("{")
     assert [cell.reason for cell in sweep.untuned()] == ["1 of 3 tuning runs have not ended"]
-    sweep.write_plan()
+    sweep.plan()
 
 
 def test_where_every_rate_diverged_the_cell_stays_out_with_a_reason(fresh: Path) -> None:
@@ -214,7 +221,7 @@ def test_main_py_leaves_a_planned_run_in_its_folder_and_tuning_reads_it(
     assert sweep.untuned() == ()
     summaries = [run.folder.summary() for run in runs]
     scores = [summary["final"]["accuracy"] for summary in summaries if summary is not None]
-    (winner,) = json.loads(sweep.write_plan().read_text())["winners"]
+    (winner,) = written_plan(sweep)["winners"]
     assert (winner["score"], winner["runs"], winner["steps"]) == (max(scores), 2, 4)
 
 
@@ -223,9 +230,7 @@ def test_main_py_leaves_a_planned_run_in_its_folder_and_tuning_reads_it(
 
 def test_the_plan_says_what_is_known(fresh: Path) -> None:
     sweep = make_sweep(fresh, experiments=["smoke"], tasks=[], tuning=TUNED)
-    path = sweep.write_plan()
-    assert path == sweep.results_dir / "plans" / "mine.json"
-    plan = json.loads(path.read_text())
+    plan = written_plan(sweep)
     alsals, adam = plan["cells"]
     assert alsals.pop("folders") == [
         run.folder.path.relative_to(sweep.results_dir).as_posix() for run in sweep.comparison_runs()
@@ -243,7 +248,7 @@ def test_the_plan_says_what_is_known(fresh: Path) -> None:
 
     for run in sweep.tuning_runs():
         end(run, score=0.5)
-    plan = json.loads(sweep.write_plan().read_text())
+    plan = written_plan(sweep)
     assert plan["winners"] == [
         {"row": "smoke", "label": "adam", "lr": 3e-4, "score": 0.5, "score_name": "accuracy",
          "runs": 3, "steps": 138}
@@ -253,7 +258,7 @@ def test_the_plan_says_what_is_known(fresh: Path) -> None:
 
 
 def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
-    plan = json.loads(make_sweep(fresh).write_plan().read_text())
+    plan = written_plan(make_sweep(fresh))
     assert {(cell["row"], cell["experiment"]) for cell in plan["cells"]} == {
         ("digits-resnet", None)
     }
@@ -267,25 +272,25 @@ def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
     [
         ({"sedes": [0]}, "sedes (config/sweep/mine.yaml): unknown key; did you mean 'seeds'?"),
         ({"seeds": []}, "seeds (config/sweep/mine.yaml): "),
-        ({"seeds": [1, 1]}, "seeds (config/sweep/mine.yaml): holds 1 twice"),
-        ({"tasks": []}, "has no experiments and no tasks"),
-        ({"tasks": [DIGITS, {**DIGITS, "settings": {}}]}, "2 rows that are called 'digits-"),
+        ({"seeds": [1, 1]}, "seeds (config/sweep/mine.yaml): contains 1 twice"),
+        ({"tasks": []}, "has neither experiments nor tasks"),
+        ({"tasks": [DIGITS, {**DIGITS, "settings": {}}]}, "2 rows called 'digits-"),
         ({"tasks": [{**DIGITS, "task": "digit"}]}, "'digit' is unknown; did you mean 'digits'?"),
         ({"tasks": [{**DIGITS, "modl": "vit"}]}, "tasks.0.modl (config/sweep/mine.yaml): unknown"),
         ({"optimizers": ["adm"]}, "'adm' is unknown; did you mean 'adam'?"),
-        ({"optimizers": ["adam", "adam"]}, "has 2 columns that are called 'adam'"),
+        ({"optimizers": ["adam", "adam"]}, "has 2 columns called 'adam'"),
         ({"optimizers": [{"name": "adam", "settings": {"c": 1}}]},
          "config/sweep/mine.yaml, digits-resnet with adam: optimizer.c: unknown key"),
         ({"settings": {"trainer.epoch": 1}},
          "config/sweep/mine.yaml, digits-resnet with alsals: trainer.epoch: unknown key; did you"),
-        ({"settings": {"seed": 1}}, "settings.seed (config/sweep/mine.yaml): is what the sweep"),
+        ({"settings": {"seed": 1}}, "settings.seed (config/sweep/mine.yaml): is set by the sweep"),
         ({"tuning": {"optimizers": {"adm": {"lr": [1]}}}}, "tuning (config/sweep/mine.yaml): 'ad"),
         ({"tuning": {"optimizers": {"adam": {"lr": [1], "times": [1]}}}}, "either times or lr"),
         ({"tuning": {"optimizers": {"adam": {"tims": [1]}}}}, "did you mean 'times'?"),
         ({"tuning": {"optimizers": {"alsals": {"lr": [1]}}}}, "has no rate to tune"),
         ({"tuning": {**TUNED, "reference": ["adam"]}}, "'adam' both tuned and as a reference"),
         ({"tuning": {**TUNED, "score": "accuracy"}}, "tuning.score (config/sweep/mine.yaml): "),
-        ({"launcher": {"kind": "gpu"}}, "launcher.kind (config/sweep/mine.yaml): 'gpu' is unknown"),
+        ({"launcher": {"kind": "gpus"}}, "(config/sweep/mine.yaml): launcher=local does"),
         ({"launcher": {"kind": "slurm", "tim": 5}}, "launcher.tim (config/sweep/mine.yaml): unk"),
         ({"launcher": {"kind": "slurm", "time": "90"}}, "neither minutes nor H:MM:SS: '90'"),
         ({"optimizers": ["adam", {"name": "adam", "label": "again", "settings": {"lr": 1e-3}}]},
@@ -295,7 +300,9 @@ def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
          "digits-resnet: the runs of 'adam' and of 'b' are the same"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_told_in_one_line(root: Path, values: dict[str, Any], text: str) -> None:
+def test_a_wrong_file_is_reported_in_one_line(
+    root: Path, values: dict[str, Any], text: str
+) -> None:
     message = complaint(root, **values)
     assert text in message
     assert "\n" not in message

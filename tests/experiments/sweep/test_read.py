@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from experiments.config.arguments import argument_of, value_of
 from experiments.errors import UserError
 from experiments.sweep.read import ReadSweep, read_sweep
-from experiments.sweep.schema import GpusSettings, LocalSettings, SlurmSettings
+from experiments.sweep.schema import LocalSettings, RaySettings, SlurmSettings
 from tests.experiments.sweep.sweeps import copy_config
 
 FILE = """\
@@ -91,8 +91,8 @@ def test_keys_of_runs_are_kept_as_they_were_written(root: Path) -> None:
         ([], LocalSettings(workers=2)),
         (["workers=4"], LocalSettings(workers=4)),
         (["launcher=local"], LocalSettings(workers=2)),
-        (["launcher=gpus"], GpusSettings(workers=None)),
-        (["workers=3", "launcher=gpus"], GpusSettings(workers=3)),
+        (["launcher=ray", "address=10.0.0.1:6379"], RaySettings(address="10.0.0.1:6379")),
+        (["workers=3", "launcher=ray", "retries=0"], RaySettings(workers=3, retries=0)),
         (["launcher=slurm", "time=2:00:00"], SlurmSettings(time="2:00:00")),
         (["launcher={kind: slurm, cpus: 9}", "gpus=0"], SlurmSettings(cpus=9, gpus=0)),
     ],
@@ -115,12 +115,17 @@ def test_the_time_of_a_job_in_minutes(time: int | str, minutes: int) -> None:
         ("seeds=0", "seeds (command line): must be a list"),
         ("seeds=[-1]", "seeds.0 (command line): must be greater than or equal to 0"),
         ("seeds=[", "seeds (command line): '[' is not YAML"),
-        ("seed=3", "seed (command line): a sweep has many; write seeds=[0,1]"),
-        ("optimizer=adam", "optimizer (command line): a sweep has many; write optimizers=[...]"),
+        ("seed=3", "seed (command line): a sweep takes a list: seeds=[0,1]"),
+        ("optimizer=adam", "optimizer (command line): a sweep takes a list: optimizers=[...]"),
         ("optimizers=[]", "optimizers (command line): "),
         ("optimizers=[adm]", "optimizers (command line): 'adm' is unknown; did you mean 'adam'?"),
         ("experiments=[mrpc_brt]", "experiments (command line): 'mrpc_brt' is unknown; did you"),
-        ("launcher=gpu", "launcher.kind (command line): 'gpu' is unknown; did you mean 'gpus'?"),
+        ("launcher=slrm", "launcher.kind (command line): 'slrm' is unknown; did you mean 'slurm'?"),
+        (
+            "launcher=gpus",
+            "launcher.kind (command line): launcher=local does this now",
+        ),
+        ("launcher={kind: ray, address: x}", "launcher.address (command line): "),
         ("partition=a", "partition (command line): launcher=local has only: workers"),
         ("workers=0", "launcher.workers (command line): must be greater than 0"),
         ("tuning={}", "tuning.optimizers (command line): missing"),

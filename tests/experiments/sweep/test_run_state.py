@@ -9,7 +9,14 @@ import sys
 import pytest
 
 from experiments.files.run_folder import RunFolder
-from experiments.sweep.run_state import RunState, ended_from_outside, state_of, summary_of
+from experiments.sweep.launchers.process import Outcome
+from experiments.sweep.run_state import (
+    RunState,
+    ended_from_outside,
+    failure_of,
+    state_of,
+    summary_of,
+)
 from tests.experiments.sweep.runs import REPOSITORY
 
 HOLD_THE_LOCK = """
@@ -127,8 +134,22 @@ def test_only_signals_are_from_outside():
     ]
 
 
-def test_a_broken_summary_is_failed_and_says_which_file(folder):
+# ---------------------------------------------------------------------------------- failures
+
+
+def test_a_broken_summary_is_reported_and_deleting_it_is_enough_to_run_again(folder):
     folder.summary_file.write_text('{"status": "fin')
-    state = state_of(folder)
-    assert state.kind == "failed"
-    assert "summary.json" in state.reason
+    failure = failure_of(folder, Outcome(2, 1.0))
+    assert failure is not None
+    assert str(folder.summary_file) in failure.reason
+    assert failure.reason.endswith("delete it to run again")
+    folder.summary_file.unlink()
+    assert state_of(folder).kind == "waiting"
+
+
+def test_an_error_is_written_down_with_the_last_line_as_its_reason(folder):
+    folder.output_file.write_text("--- started now: main.py\nloading\nerror: no data\n")
+    failure = failure_of(folder, Outcome(2, 1.0))
+    assert failure is not None
+    assert (failure.reason, failure.output) == ("no data", ("loading", "error: no data"))
+    assert (state_of(folder).kind, state_of(folder).reason) == ("failed", "no data")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweep.launchers.job import Job
-from experiments.sweep.launchers.process import run_job, start
+from experiments.sweep.launchers.process import Job, run_job, start
 from tests.experiments.sweep.runs import REPOSITORY
 
 SLEEPS = "import time; print('here', flush=True); time.sleep(600)"
@@ -76,8 +75,6 @@ def test_a_killed_job_has_a_negative_exit_code(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_job_as_an_interrupt_and_its_end_is_waited_for(tmp_path, number):
-    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGTERM)}
-
     def send() -> None:
         wait_for("here", tmp_path / "output.log")
         os.kill(os.getpid(), number)
@@ -88,13 +85,11 @@ def test_a_signal_reaches_the_job_as_an_interrupt_and_its_end_is_waited_for(tmp_
         outcome = run_job(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
     finally:
         sender.join()
-        for n, handler in before.items():
-            signal.signal(n, handler)
     assert outcome.exit_code == 130
     assert said(tmp_path) == ["here", "checkpoint"]
 
 
-def test_a_handler_of_the_callers_own_stays_and_the_job_is_waited_for(tmp_path):
+def test_where_another_signals_handler_raises_the_job_is_interrupted_and_waited_for(tmp_path):
     class StopError(Exception):
         pass
 
@@ -103,9 +98,9 @@ def test_a_handler_of_the_callers_own_stays_and_the_job_is_waited_for(tmp_path):
 
     def send() -> None:
         wait_for("here", tmp_path / "output.log")
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGUSR1)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGUSR1, stop)
     sender = threading.Thread(target=send)
     sender.start()
     try:
@@ -113,15 +108,27 @@ def test_a_handler_of_the_callers_own_stays_and_the_job_is_waited_for(tmp_path):
             run_job(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
     finally:
         sender.join()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGUSR1, before)
     assert said(tmp_path) == ["here", "checkpoint"]
 
 
-def test_a_job_can_be_interrupted_where_its_parent_ignores_it(tmp_path):
+def test_an_order_to_stop_interrupts_the_job_once(tmp_path):
+    log = tmp_path / "output.log"
+    outcome = run_job(
+        make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT),
+        lambda: log.exists() and "here" in said(tmp_path),
+    )
+    assert outcome.was_interrupted
+    assert said(tmp_path) == ["here", "checkpoint"]
+
+
+def test_a_job_can_be_interrupted_where_its_parent_ignores_and_blocks_it(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = start(make_job(tmp_path, ENDS_ITSELF_ON_INTERRUPT))
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, before)
     wait_for("here", tmp_path / "output.log")
     process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from experiments.errors import UserError
-from experiments.sweep.launchers.job import Job
+from experiments.sweep.launchers.process import Job
 from experiments.sweep.launchers.slurm import SlurmLauncher
 from experiments.sweep.schema import SlurmSettings
 from tests.experiments.sweep.launchers.slurm_cluster import slurm_cluster
