@@ -1,0 +1,186 @@
+"""A Ray cluster: each run a task. The run of a worker that is lost goes on with another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from experiments.errors import UserError, reason_of
+from experiments.sweep.launchers.process import Ended, Job, Outcome, Tick, note, run_job
+from experiments.sweep.schema import RaySettings
+
+_TICK_SECONDS = 1.0
+_CONNECT_SECONDS = 5.0
+# What each worker of Ray has of its own.
+_NOT_PASSED_ON = ("CUDA_VISIBLE_DEVICES", "PWD", "HOSTNAME", "TMPDIR")
+
+
+class RayLauncher:
+    """Runs jobs as tasks of a Ray cluster that is there already.
+
+    Raises:
+        UserError: if Ray is missing.
+    """
+
+    def __init__(self, settings: RaySettings) -> None:
+        self.workers = settings.workers
+        self._settings = settings
+        try:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            import ray  # noqa: F401
+        except ImportError as error:
+            raise UserError("launcher=ray needs ray: pip install '.[cluster]'") from error
+
+    def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
+        """See `Launcher`. A job that loses its worker too often ends with a negative exit code.
+
+        Raises:
+            UserError: if there is no cluster at the address, or no node of it that is large enough.
+        """
+        with _connected(self._settings.address):
+            _require_room(self._settings)
+            _Tasks(self._settings, jobs, ended, tick).run()
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    import ray
+
+    # Ray sets its own, by which Python would end without a checkpoint.
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _require_server(address)
+        ray.init(address=address, log_to_driver=False, logging_level="critical")
+    # SystemExit: what Ray raises, some minutes later, where nobody answers.
+    except (OSError, RuntimeError, ValueError, SystemExit) as error:
+        where = f"launcher=ray: no cluster at address={address}"
+        raise UserError(f"{where} ({reason_of(error)}); see `ray start`") from error
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_server(address: str) -> None:
+    """Raise OSError unless a server answers; Ray would try for two minutes."""
+    address = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+
+
+def _require_room(settings: RaySettings) -> None:
+    """Refuse what no node can hold: such tasks would wait forever."""
+    import ray
+
+    need = {"CPU": settings.cpus, "GPU": settings.gpus}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(kind, 0) >= need[kind] for kind in need) for node in nodes):
+        raise UserError(
+            f"launcher=ray: no node of the cluster has gpus={settings.gpus} cpus={settings.cpus}, "
+            "which a run is to get"
+        )
+
+
+class _Tasks:
+    """The tasks of one launch; which job each is, and how often its worker was lost."""
+
+    def __init__(
+        self, settings: RaySettings, jobs: Sequence[Job], ended: Ended, tick: Tick
+    ) -> None:
+        import ray
+
+        self._settings = settings
+        # Retried here and not by Ray, which repeats without limit what lacks memory.
+        self._work = ray.remote(
+            num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0
+        )(run_job)  # fmt: skip
+        self._waiting = deque(jobs)
+        self._running: dict[Any, Job] = {}
+        self._lost: Counter[str] = Counter()
+        self._ended = ended
+        self._tick = tick
+        self._began = time.monotonic()
+        self._stopping = False
+
+    def run(self) -> None:
+        import ray
+
+        try:
+            self._work_off()
+        except KeyboardInterrupt:
+            self._stopping = True
+            self._waiting.clear()
+            try:
+                # What has not begun is dropped, what runs is interrupted as by Ctrl-C.
+                for task in self._running:
+                    ray.cancel(task)
+                self._work_off()
+            except KeyboardInterrupt:
+                for task in self._running:
+                    ray.cancel(task, force=True)
+            raise
+
+    def _work_off(self) -> None:
+        import ray
+
+        while self._waiting or self._running:
+            workers = self._settings.workers
+            while self._waiting and (workers is None or len(self._running) < workers):
+                job = self._waiting.popleft()
+                self._running[self._work.remote(_with_environment(job))] = job
+            done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+            for task in done:
+                self._end(task, self._running.pop(task))
+            self._tick()
+            if not done:
+                time.sleep(_TICK_SECONDS)
+
+    def _end(self, task: Any, job: Job) -> None:
+        import ray
+
+        try:
+            outcome: Outcome = ray.get(task)
+        except ray.exceptions.TaskCancelledError:
+            return
+        except ray.exceptions.RayTaskError as error:
+            note(job, f"The job failed on its node: {reason_of(error.cause)}")
+            outcome = Outcome(1, time.monotonic() - self._began)
+        except ray.exceptions.RayError as error:
+            note(job, f"The process was lost with its worker ({type(error).__name__}).")
+            outcome = Outcome(-signal.SIGKILL, time.monotonic() - self._began)
+            self._again_or_ended(job, outcome)
+            return
+        if outcome.was_interrupted:
+            # Not by this sweep: its node is shut down.
+            self._again_or_ended(job, outcome)
+        else:
+            self._ended(job, outcome)
+
+    def _again_or_ended(self, job: Job, outcome: Outcome) -> None:
+        if self._stopping:
+            return
+        self._lost[job.folder] += 1
+        if self._lost[job.folder] > self._settings.retries:
+            self._ended(job, outcome)
+        else:
+            self._waiting.append(job)
+
+
+def _with_environment(job: Job) -> Job:
+    """The job with this process's variables, as with other launchers; a worker has Ray's own."""
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _NOT_PASSED_ON and not name.startswith("RAY_")
+    }
+    return replace(job, environment=(*passed.items(), *job.environment))
