@@ -80,11 +80,36 @@ def test_data_that_one_experiment_lacks_and_a_broken_summary_stop_nothing(tmp_pa
 
 
 def test_a_sweep_on_pretended_gpus(tmp_path: Path) -> None:
-    words = [*SMOKE, "trainer.max_steps=2", "seeds=[0]", f"results_dir={tmp_path}", "launcher=gpus"]
-    code, out, err = ask(*words, environ={"CUDA_VISIBLE_DEVICES": "0,1"})
+    words = [*SMOKE, "trainer.max_steps=2", "seeds=[0]", f"results_dir={tmp_path}"]
+    code, out, err = ask(*words, "launcher=local", environ={"CUDA_VISIBLE_DEVICES": "0,1"})
     assert (code, err) == (0, ""), out
     assert kinds(tmp_path) == ["finished", "finished"]
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_a_sweep_on_ray_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    words = [*SMOKE, "seeds=[0]", "optimizers=[adam]", f"results_dir={tmp_path}", "launcher=ray"]
+    words += [f"address={cluster.address}", "gpus=0", "cpus=1", "trainer.max_steps=300"]
+    words += ["trainer.epochs=100000", "trainer.checkpoint_every_steps=50"]
+    try:
+        with start(*words) as sweep:
+            wait_for(lambda: sweep.poll() is not None or steps(tmp_path) > 20)
+            sweep.send_signal(signal.SIGTERM)
+            out, err = sweep.communicate(timeout=200)
+        assert (sweep.returncode, err) == (143, ""), out
+        assert kinds(tmp_path) == ["stopped"]
+        code, out, err = ask(*words)
+    finally:
+        cluster.shutdown()
+    assert (code, err) == (0, ""), out
+    [folder] = folders(tmp_path)
+    seen = [row["step"] for row in folder.rows() if row["event"] == "step"]
+    assert seen == list(range(1, 301))
+    assert "goes on: digits-resnet adam seed 0" in out
 
 
 def test_a_sweep_on_slurm_is_shown_interrupted_and_goes_on(tmp_path: Path) -> None:
