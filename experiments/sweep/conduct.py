@@ -16,10 +16,11 @@ from experiments.errors import FAILED, OK, UserError
 from experiments.files.plan_file import write_plan
 from experiments.files.run_folder import ENDS
 from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
-from experiments.sweep.display import Display, count_of_runs, open_display
+from experiments.sweep.display import LiveTable, PlainLines, count_of_runs, open_display
 from experiments.sweep.launchers.local import LocalLauncher, visible_gpus
 from experiments.sweep.launchers.process import Job, Launcher, Outcome
-from experiments.sweep.plan import PlannedRun, Sweep
+from experiments.sweep.plan import Sweep
+from experiments.sweep.run_configs import PlannedRun
 from experiments.sweep.run_state import Failure, RunState, failed_before, failure_of, state_of
 from experiments.sweep.schema import LauncherSettings, LocalSettings, SlurmSettings
 from experiments.sweep.status import Watch, planned_runs
@@ -100,7 +101,7 @@ def conduct(
 
 
 def _run_stages(
-    sweep: Sweep, launcher: Launcher, display: Display, *, retry_failed: bool
+    sweep: Sweep, launcher: Launcher, display: LiveTable | PlainLines, *, retry_failed: bool
 ) -> list[Failure]:
     failures: list[Failure] = []
     for stage in (sweep.tuning_runs, sweep.comparison_runs):
@@ -198,7 +199,6 @@ def _launch(
 def _job(run: PlannedRun) -> Job:
     folder = run.folder
     return Job(
-        name="/".join(folder.path.parts[-4:]),
         command=(sys.executable, str(_MAIN), *run.arguments),
         folder=str(folder.path.absolute()),
         log_file=str(folder.output_file.absolute()),

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich import box
 from rich.console import Console, Group
@@ -21,16 +20,6 @@ from experiments.sweep.status import Entry, seconds_left
 HEARTBEAT_SECONDS = 60.0
 _ALWAYS_COUNTED: tuple[Kind, ...] = ("finished", "running", "waiting")
 _COUNTED: tuple[Kind, ...] = (*_ALWAYS_COUNTED, "stopped", "failed", "diverged", "stuck")
-
-
-class Display(Protocol):
-    """The conductor's output."""
-
-    def say(self, line: str) -> None:
-        """Print a line that stays."""
-
-    def show(self, entries: Sequence[Entry]) -> None:
-        """Show the states as they are now."""
 
 
 class LiveTable:
@@ -78,7 +67,7 @@ class PlainLines:
 
 
 @contextmanager
-def open_display(workers: int | None) -> Iterator[Display]:
+def open_display(workers: int | None) -> Iterator[LiveTable | PlainLines]:
     """The display for standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -1,26 +1,50 @@
-"""The arguments and configs of a sweep's runs, composed once per cell. No torch."""
+"""The runs of a sweep's cells: their arguments and configs, composed once per cell. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments.config.arguments import argument_of, flat
-from experiments.config.compose import load
+from experiments.config.compose import load, run_path
 from experiments.config.schema import RunConfig, Scheduled
 from experiments.errors import UserError
+from experiments.files.run_folder import RunFolder
 from experiments.sweep.read import ReadSweep
 from experiments.sweep.schema import OptimizerEntry, Settings
 
+Stage = Literal["tuning", "comparison"]
+
 
 @dataclass(frozen=True)
-class CellConfig:
+class PlannedRun:
+    """A run of the sweep: what to start, and where it lies."""
+
+    stage: Stage
+    row: str
+    label: str
+    lr: float | None
+    """The rate that the stage sets; None: the recommended one."""
+    arguments: tuple[str, ...]
+    """Of main.py, one a word, not quoted for a shell."""
+    config: RunConfig
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder; it need not exist."""
+        return RunFolder(run_path(self.config))
+
+
+@dataclass(frozen=True)
+class Cell:
     """A row and a column of the tables with the config of its first seed."""
 
     row: str
+    """The experiment's name, or `<task>-<model>` (slashes as in `run_path`) where there is none."""
     label: str
+    """The optimizer's column: its file's name, or the label that the sweep gives it."""
     arguments: Mapping[str, str]
     """key → `key=value`, without what differs from run to run."""
     config: RunConfig
@@ -33,13 +57,14 @@ class CellConfig:
 
     def runs(
         self,
+        stage: Stage,
         seeds: Sequence[int],
         *,
         results_dir: str,
         lr: float | None = None,
         hold_out: float | None = None,
-    ) -> Iterator[tuple[tuple[str, ...], RunConfig]]:
-        """Arguments for main.py and config of each seed's run; None leaves a setting as it is."""
+    ) -> Iterator[PlannedRun]:
+        """A run for each seed; None leaves a setting as it is."""
         config = self.config.model_copy(update={"results_dir": results_dir})
         arguments = dict(self.arguments)
         _set(arguments, "results_dir", results_dir)
@@ -52,10 +77,12 @@ class CellConfig:
             trainer = config.trainer.model_copy(update={"hold_out": hold_out})
             config = config.model_copy(update={"trainer": trainer})
         for seed in seeds:
-            yield (*arguments.values(), f"seed={seed}"), config.model_copy(update={"seed": seed})
+            words = (*arguments.values(), f"seed={seed}")
+            seeded = config.model_copy(update={"seed": seed})
+            yield PlannedRun(stage, self.row, self.label, lr, words, seeded)
 
 
-def cells_of(read: ReadSweep, root: Path, environ: Mapping[str, str]) -> Iterator[CellConfig]:
+def cells_of(read: ReadSweep, root: Path, environ: Mapping[str, str]) -> Iterator[Cell]:
     """All cells in the order of the tables: rows, then columns.
 
     Raises:
@@ -78,7 +105,7 @@ def _cell(
     column: OptimizerEntry,
     root: Path,
     environ: Mapping[str, str],
-) -> CellConfig:
+) -> Cell:
     chosen = [f"{group}={name}" for group, name in {**files, "optimizer": column.name}.items()]
     arguments = {argument.partition("=")[0]: argument for argument in chosen}
     own = {f"optimizer.{key}": value for key, value in column.settings.items()}
@@ -97,7 +124,7 @@ def _cell(
         load((*chosen, *read.run_arguments.values()), root, environ)
         text = str(error).replace(" (command line)", "", 1)
         raise UserError(f"{read.source}, {row} with {column.column}: {text}") from error
-    return CellConfig(row, column.column, arguments, config)
+    return Cell(row, column.column, arguments, config)
 
 
 def _set(arguments: dict[str, str], key: str, value: Any) -> None:

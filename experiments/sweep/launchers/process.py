@@ -33,8 +33,6 @@ _INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
 class Job:
     """One process to start. Plain data, so that it can be sent to another machine."""
 
-    name: str
-    """For people: `<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>`."""
     command: tuple[str, ...]
     folder: str
     """The run's folder, absolute; it exists."""

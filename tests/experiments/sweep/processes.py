@@ -37,7 +37,7 @@ def job(folder: Path, code: str) -> Job:
     """A job that runs Python code in a folder of its own, which is made."""
     folder.mkdir(parents=True)
     command = (sys.executable, "-c", code)
-    return Job(folder.name, command, str(folder), str(folder / "output.log"), str(folder))
+    return Job(command, str(folder), str(folder / "output.log"), str(folder))
 
 
 class Record:
@@ -48,8 +48,9 @@ class Record:
         self.ticks = 0
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        assert job.name not in self.outcomes, f"{job.name} ended twice"
-        self.outcomes[job.name] = outcome
+        name = Path(job.folder).name
+        assert name not in self.outcomes, f"{name} ended twice"
+        self.outcomes[name] = outcome
 
     def tick(self) -> None:
         self.ticks += 1

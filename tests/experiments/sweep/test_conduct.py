@@ -108,7 +108,7 @@ class NothingToDo:
     """A launcher for runs that must not be started."""
 
     def launch(self, jobs, *, ended, tick):
-        raise AssertionError(f"started {[job.name for job in jobs]}")
+        raise AssertionError(f"started {[job.folder for job in jobs]}")
 
 
 def test_finished_and_failed_runs_are_not_started_again(with_a_failure):

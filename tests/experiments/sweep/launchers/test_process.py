@@ -30,7 +30,6 @@ except KeyboardInterrupt:
 
 def make_job(folder, code, *, environment=()):
     return Job(
-        name="a/b/c/s0-0",
         command=(sys.executable, "-c", code),
         folder=str(folder),
         log_file=str(folder / "output.log"),
