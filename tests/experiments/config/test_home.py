@@ -8,6 +8,7 @@ import pytest
 
 from experiments.cli.commands import command
 from experiments.config.home import with_home
+from experiments.files.plan_file import write_plan
 from experiments.files.run_folder import RunFolder
 from tests.experiments.sweep.sweeps import copy_config, make_sweep
 
@@ -42,7 +43,7 @@ def test_both_stages_of_a_sweep_lie_at_home(home: Path) -> None:
     runs = [*sweep.tuning_runs(), *sweep.comparison_runs()]
     assert {run.stage for run in runs} == {"tuning", "comparison"}
     assert all(run.folder.path.is_relative_to(home / "here") for run in runs)
-    assert sweep.write_plan() == home / "here" / "plans" / "mine.json"
+    assert write_plan(sweep.plan(), sweep.results_dir) == home / "here" / "plans" / "mine.json"
 
 
 def test_only_a_first_tilde_is_a_home_folder(home: Path) -> None:
