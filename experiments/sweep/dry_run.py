@@ -25,7 +25,7 @@ def listing(sweep: Sweep, *, retry_failed: bool) -> str:
     """One line per run, then why runs have failed and which cells wait for tuning, then the total.
 
     The time of a run is that of `seconds_left`; `-` for a run that would not be started, which
-    without `retry_failed` is a failed one too; `?` where there is no estimate.
+    without `retry_failed` is a failed one too; `?` where it is unknown.
     """
     left_alone = {*ENDS} if retry_failed else {*ENDS, "failed"}
     runs = (*sweep.tuning_runs(), *sweep.comparison_runs())
@@ -77,7 +77,7 @@ def _total(estimates: Sequence[float | None], after_tuning: int) -> str:
     if not estimates and not after_tuning:
         return "nothing to do"
     if not known:
-        return f"{text}; no run of their rows has finished, so there is no estimate of their time"
+        return f"{text}; no comparable run has finished, so their time is unknown"
     text += f"; about {duration(sum(known))} one after another"
     unknown = len(estimates) - len(known) + after_tuning
     return f"{text}, without {count_of_runs(unknown)} of unknown duration" if unknown else text

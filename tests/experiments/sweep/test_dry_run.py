@@ -1,4 +1,4 @@
-"""What `--dry-run` says of states and times, worked out by hand."""
+"""The states and times of `--dry-run`, worked out by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from experiments.sweep.dry_run import listing
 from tests.experiments.sweep.sweeps import copy_config, end, make_sweep
 
-NO_ESTIMATE = "no run of their rows has finished, so there is no estimate of their time"
+NO_ESTIMATE = "no comparable run has finished, so their time is unknown"
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_without_finished_runs_there_is_no_estimate(root: Path) -> None:
     sweep = make_sweep(root)
     text = listing(sweep, retry_failed=False)
     assert "4 runs: 4 waiting" in text
-    assert "to do: 4 runs; no run of their rows has finished" in text
+    assert "to do: 4 runs; no comparable run has finished" in text
     assert not sweep.results_dir.exists()
 
 
