@@ -18,7 +18,7 @@ from experiments.sweep.schema import RaySettings
 
 _TICK_SECONDS = 1.0
 _CONNECT_SECONDS = 5.0
-# What each worker of Ray has of its own.
+# Variables that a worker of Ray keeps.
 _NOT_PASSED_ON = ("CUDA_VISIBLE_DEVICES", "PWD", "HOSTNAME", "TMPDIR")
 
 
@@ -53,12 +53,12 @@ class RayLauncher:
 def _connected(address: str) -> Iterator[None]:
     import ray
 
-    # Ray sets its own, by which Python would end without a checkpoint.
+    # Ray sets its own, which would end this process without waiting for checkpoints.
     handler = signal.getsignal(signal.SIGTERM)
     try:
         _require_server(address)
         ray.init(address=address, log_to_driver=False, logging_level="critical")
-    # SystemExit: what Ray raises, some minutes later, where nobody answers.
+    # Ray raises SystemExit where nobody answers for two minutes.
     except (OSError, RuntimeError, ValueError, SystemExit) as error:
         where = f"launcher=ray: no cluster at address={address}"
         raise UserError(f"{where} ({reason_of(error)}); see `ray start`") from error
@@ -79,7 +79,7 @@ def _require_server(address: str) -> None:
 
 
 def _require_room(settings: RaySettings) -> None:
-    """Refuse what no node can hold: such tasks would wait forever."""
+    """Refuse a size that no node has: such tasks would wait forever."""
     import ray
 
     need = {"CPU": settings.cpus, "GPU": settings.gpus}
@@ -87,12 +87,12 @@ def _require_room(settings: RaySettings) -> None:
     if not any(all(node.get(kind, 0) >= need[kind] for kind in need) for node in nodes):
         raise UserError(
             f"launcher=ray: no node of the cluster has gpus={settings.gpus} cpus={settings.cpus}, "
-            "which a run is to get"
+            "which each run needs"
         )
 
 
 class _Tasks:
-    """The tasks of one launch; which job each is, and how often its worker was lost."""
+    """The tasks of one launch, their jobs, and how often each job lost its worker."""
 
     def __init__(
         self, settings: RaySettings, jobs: Sequence[Job], ended: Ended, tick: Tick
@@ -100,7 +100,7 @@ class _Tasks:
         import ray
 
         self._settings = settings
-        # Retried here and not by Ray, which repeats without limit what lacks memory.
+        # Retried here and not by Ray, which retries without limit where memory is short.
         self._work = ray.remote(
             num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0
         )(run_job)  # fmt: skip
@@ -177,7 +177,7 @@ class _Tasks:
 
 
 def _with_environment(job: Job) -> Job:
-    """The job with this process's variables, as with other launchers; a worker has Ray's own."""
+    """The job with this process's variables, as with other launchers, but for Ray's own."""
     passed = {
         name: value
         for name, value in os.environ.items()

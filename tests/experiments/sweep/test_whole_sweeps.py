@@ -87,6 +87,7 @@ def test_a_sweep_on_pretended_gpus(tmp_path: Path) -> None:
     assert (tmp_path / "report" / "report.html").exists()
 
 
+@pytest.mark.timeout(600)  # two sweeps, and Ray starts a worker for each
 def test_a_sweep_on_ray_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
