@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError
+from experiments.files.plan_file import SweepPlan
 from experiments.files.reading import BrokenFileError, read_bytes, read_json, read_yaml
 from experiments.files.shapes import (
     Anything,
@@ -24,7 +25,6 @@ from experiments.files.shapes import (
     ReportedConfig,
     ReportedSummary,
     Summary,
-    SweepPlan,
 )
 
 DEEP = 100_000
