@@ -7,17 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from experiments.config.schema import (
-    DigitsTask,
-    GlueTask,
-    ImageFolderTask,
-    RunConfig,
-    TorchvisionTask,
-)
+from experiments.config.schema import RunConfig
 from experiments.optimizers.build import build_optimizer
 from experiments.tasks.base import Task
-from experiments.tasks.build import build_task
-from experiments.tasks.hold_out import hold_out
+from experiments.tasks.build import build_task, hold_out
+from experiments.tasks.glue import GlueTask
+from experiments.tasks.images import ImageTask
 from experiments.tasks.places import roots_of
 from experiments.training.batches import Grouping, require_full_batch
 from experiments.training.loop import Plan
@@ -61,14 +56,13 @@ def assemble(config: RunConfig) -> Assembly:
 def make_plan(config: RunConfig, *, examples: int) -> Plan:
     """The trainer's plan, with the quirks that concern this task."""
     quirks = config.quirks
-    pictures = isinstance(config.task, DigitsTask | ImageFolderTask | TorchvisionTask)
     return Plan(
         examples=examples,
         seed=_seed(config),
         **config.trainer.model_dump(exclude={"hold_out"}),
         evaluation_mode=quirks.evaluation_mode and isinstance(config.task, GlueTask),
         fixed_order=quirks.fixed_order,
-        metrics_of_one_batch=quirks.accuracy_of_one_batch and pictures,
+        metrics_of_one_batch=quirks.accuracy_of_one_batch and isinstance(config.task, ImageTask),
     )
 
 

@@ -94,6 +94,6 @@ def folder_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("needs a folder")
 
-    from experiments.config.home import with_home
+    from experiments.settings import with_home
 
     return Path(with_home(text, "command line"))

@@ -13,8 +13,9 @@ from typing import Any
 
 from experiments.config import yaml_files
 from experiments.config.messages import COMMAND_LINE, fault, short
-from experiments.config.schema import RunConfig, Section, holds_text
+from experiments.config.schema import RunConfig
 from experiments.errors import UserError
+from experiments.settings import Section, holds_text
 
 _KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from experiments.config import yaml_files
 from experiments.config.arguments import refuse_blocks_with_keys_inside, split_pairs, value_of
-from experiments.config.home import with_home
 from experiments.config.messages import (
     COMMAND_LINE,
     SELECTABLE,
@@ -31,6 +30,7 @@ from experiments.config.messages import (
 from experiments.config.schema import PROFILES, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError, did_you_mean
+from experiments.settings import with_home
 
 NO_EXPERIMENT = "default"
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from experiments.config import schema
 from experiments.config.schema import RunConfig
 from experiments.errors import UserError, did_you_mean
+from experiments.models.settings import MODELS
+from experiments.optimizers.build import OPTIMIZERS
+from experiments.tasks.build import TASKS
 
 COMMAND_LINE = "command line"
 SELECTABLE = ("task", "model", "optimizer")
 
 _INSTRUCTIONS = {"task": ["default_model", "trainer"], "model": ["optimizer_defaults"]}
 _KINDS: dict[str, dict[str, type[BaseModel]]] = {
-    group: {kind.model_fields["kind"].default: kind for kind in get_args(get_args(union)[0])}
-    for group, union in zip(SELECTABLE, (schema.Task, schema.Model, schema.Optimizer), strict=True)
+    group: {kind.model_fields["kind"].default: kind for kind in kinds}
+    for group, kinds in (("task", TASKS), ("model", MODELS), ("optimizer", OPTIMIZERS))
 }
 
 

@@ -11,9 +11,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
 
-from experiments.config.schema import LocalPath, RunConfig, Section
+from experiments.config.schema import RunConfig
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
+from experiments.settings import LocalPath, Section
 
 _DEFAULT_STEPS = 6
 

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import yaml
 
+from experiments.models.settings import MODELS
+from experiments.optimizers.build import OPTIMIZERS
+from experiments.tasks.build import TASKS
+
 _TITLES: dict[str, dict[str, str]] = yaml.safe_load(
     (Path(__file__).parent / "titles.yaml").read_text(encoding="utf-8")
 )
+# Each task, model and optimizer has its titles in its own file.
+for _group, _kinds in (("tasks", TASKS), ("models", MODELS), ("optimizers", OPTIMIZERS)):
+    _TITLES[_group] = {name: title for kind in _kinds for name, title in kind.titles.items()}
 
 
 def row_title(row: str) -> str:

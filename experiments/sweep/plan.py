@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.config.compose import NO_EXPERIMENT
-from experiments.config.home import with_home
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError
 from experiments.files.plan_file import PlanCell, PlanTunedBy, PlanTuningRun, SweepPlan
+from experiments.settings import with_home
 from experiments.sweep.read import ReadSweep, read_sweep
 from experiments.sweep.run_configs import Cell, PlannedRun, cells_of
 from experiments.sweep.run_state import summary_of

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from experiments.config import yaml_files
 from experiments.config.arguments import argument_of, flat, refuse_blocks_with_keys_inside, value_of
 from experiments.config.messages import COMMAND_LINE, complaint, fault, short, unknown
-from experiments.config.schema import RunConfig, Section
+from experiments.config.schema import RunConfig
 from experiments.errors import UserError, did_you_mean
+from experiments.settings import Section
 from experiments.sweep.schema import (
     LAUNCHERS,
     Grid,

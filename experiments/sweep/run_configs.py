@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from experiments.config.arguments import argument_of, flat
 from experiments.config.compose import load, run_path
-from experiments.config.schema import RunConfig, Scheduled
+from experiments.config.schema import RunConfig
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.shared import Scheduled
 from experiments.sweep.read import ReadSweep
 from experiments.sweep.schema import OptimizerEntry, Settings
 

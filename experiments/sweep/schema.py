@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.config.schema import OpenUnit, Section, list_as_tuple
+from experiments.settings import OpenUnit, Section, list_as_tuple
 from experiments.tuning import Decider
 
 Name = Annotated[str, Field(min_length=1)]

@@ -1,17 +1,22 @@
-"""What the trainer knows of a task."""
+"""A task: its settings in the config, and what the trainer knows of it. No torch at import."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from torch import Tensor, nn
+from experiments.models.settings import ModelSettings
+from experiments.settings import Section
 
-from experiments.data.base import Batch, Source
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from experiments.data.base import Batch, Source
 
 
 class Prediction(NamedTuple):
-    """What `predict` knows of a batch, without a graph.
+    """The result of `predict` for a batch, without a graph.
 
     `loss` is the mean over `weight` predictions, a scalar; `outputs` are the predicted and
     `labels` the right classes, int64 tensors of one shape, the example first; scores, where the
@@ -53,9 +58,33 @@ class Task(Protocol):
         ...
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """The metrics over a whole split: what `predict` gave, joined along the examples."""
+        """The metrics over a whole split: outputs of `predict`, joined along the examples."""
         ...
 
     def loss_metrics(self, loss: float) -> dict[str, float]:
-        """What the mean loss over a whole split means in other terms, as perplexity; or nothing."""
+        """The mean loss over a whole split in other terms, as perplexity; or nothing."""
         ...
+
+
+class TaskSettings(Section):
+    """The settings of a task, the models that fit it, and how it is built.
+
+    `titles` are its names in reports, by the names of its files in `config/task/`.
+    """
+
+    models: ClassVar[tuple[type[ModelSettings], ...]]
+    titles: ClassVar[Mapping[str, str]] = {}
+    keeps_tokens: ClassVar[bool] = False
+    """True for tasks that keep tokens in the cache."""
+    if TYPE_CHECKING:
+        kind: str
+
+    def build(
+        self, model: Any, *, data_root: Path | None, cache: Path | None, bytes_as_text: bool
+    ) -> Task:
+        """The task with one of its `models`; the arguments are those of `build_task`."""
+        raise NotImplementedError
+
+    def places(self, data_root: Path | None) -> Iterable[Path]:
+        """The files and folders where the data lie, or will lie once fetched."""
+        return ()

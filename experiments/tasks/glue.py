@@ -1,22 +1,31 @@
-"""GLUE's tasks from the `task` and `model` sections of a config."""
+"""GLUE's nine tasks. No torch at import."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import nn
-from transformers import PreTrainedTokenizerBase
+from pydantic import Field, PositiveInt
 
-from experiments.config import schema
-from experiments.data.glue.tasks import DATASETS, Examples, Split
-from experiments.data.text.classified import TextSource, marked_for_causal, read_as_bytes
 from experiments.errors import UserError
-from experiments.models.families import Kind
-from experiments.models.pretrained import load_tokenizer
-from experiments.models.text_classifier import Wanted, new_classifier, pretrained_classifier
-from experiments.tasks.classification import Classification, Metric
-from experiments.tasks.places import folder_of, root_of
-from experiments.tasks.regression import Regression
+from experiments.models.settings import (
+    BertModel,
+    DistilBertModel,
+    GPT2ClassifierModel,
+    RobertaModel,
+    TextClassifierModel,
+)
+from experiments.settings import LocalPath
+from experiments.tasks.base import Task, TaskSettings
+from experiments.tasks.places import folder_of, hub_data, root_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from experiments.data.glue.tasks import Examples, Split
+    from experiments.data.text.classified import TextSource
+    from experiments.tasks.losses import Metric
 
 GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
     "cola": (("mcc",), "mcc"),
@@ -31,117 +40,128 @@ GLUE_METRICS: dict[str, tuple[tuple[Metric, ...], Metric]] = {
 """For each GLUE data set with classes, its metrics besides accuracy and the one that decides."""
 
 
-CLASSIFIER_KINDS: dict[type[schema.Section], Kind] = {
-    schema.BertModel: "bert",
-    schema.RobertaModel: "roberta",
-    schema.DistilBertModel: "distilbert",
-    schema.GPT2ClassifierModel: "gpt2",
-}
-"""transformers' name of each text classifier's kind."""
+class GlueTask(TaskSettings):
+    """A GLUE task, from TSV files in the original layout below data_root/glue, hub or tfds."""
 
-
-def glue_task(
-    task: schema.GlueTask,
-    model: schema.TextClassifierModel,
-    data_root: Path | None,
-    cache: Path | None,
-    *,
-    bytes_as_text: bool = False,
-) -> Classification | Regression:
-    """One of GLUE's nine tasks, read from `task.source`; tokens are kept in `cache`.
-
-    With `bytes_as_text` every text is taken as Python shows its bytes, `b'…'`.
-    """
-    dataset = DATASETS[task.dataset]
-    # Data first: they are found missing at once, a model may have to be fetched.
-    train = _glue_split(task, "train", data_root)
-    validation = _glue_split(task, "validation", data_root)
-    also = {}
-    if dataset.mismatched is not None:
-        also["mm"] = _glue_split(task, "mismatched", data_root)
-    tokenizer = _tokenizer(model)
-    causal = isinstance(model, schema.GPT2ClassifierModel)
-
-    def source(examples: Examples, kept: slice = slice(None)) -> TextSource:
-        texts = examples.texts[kept]
-        if bytes_as_text:
-            texts = read_as_bytes(texts)
-        if causal:
-            texts = marked_for_causal(texts, tokenizer.eos_token)
-        return TextSource(texts, examples.labels[kept], tokenizer, task.max_tokens, cache)
-
-    network = _text_classifier(task, model, tokenizer, dataset.outputs)
-    sources = source(train, slice(task.train_examples)), source(validation)
-    if not dataset.labels:
-        return Regression(network, *sources)
-    metrics, score = GLUE_METRICS[task.dataset]
-    return Classification(
-        network,
-        *sources,
-        also=metrics,
-        score=score,
-        also_validation={suffix: source(examples) for suffix, examples in also.items()},
+    kind: Literal["glue"] = "glue"
+    dataset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+    source: Literal["tsv", "hub", "tfds"] = "tsv"
+    hub_name: LocalPath = Field(
+        "nyu-mll/glue", min_length=1, description="hub name, or a local folder laid out like it"
     )
+    tfds_dir: LocalPath | None = Field(
+        None, min_length=1, description="below data_root, or an absolute path; null: tfds' own"
+    )
+    max_tokens: PositiveInt = 256
+    train_examples: PositiveInt | None = Field(None, description="the first n examples; null: all")
+
+    models: ClassVar = (BertModel, RobertaModel, DistilBertModel, GPT2ClassifierModel)
+    keeps_tokens: ClassVar = True
+    titles: ClassVar = {
+        "cola": "CoLA",
+        "mnli": "MNLI",
+        "mrpc": "MRPC",
+        "qnli": "QNLI",
+        "qqp": "QQP",
+        "rte": "RTE",
+        "sst2": "SST-2",
+        "stsb": "STS-B",
+        "wnli": "WNLI",
+    }
+
+    def build(
+        self,
+        model: TextClassifierModel,
+        *,
+        data_root: Path | None,
+        cache: Path | None,
+        bytes_as_text: bool,
+    ) -> Task:
+        """The task; with `bytes_as_text` every text is taken as Python shows its bytes, `b'…'`."""
+        from experiments.data.glue.tasks import DATASETS
+        from experiments.data.text.classified import TextSource, marked_for_causal, read_as_bytes
+        from experiments.tasks.losses import Classification, Regression
+
+        dataset = DATASETS[self.dataset]
+        # Data first: they are found missing at once, a model may have to be fetched.
+        train = self._split("train", data_root)
+        validation = self._split("validation", data_root)
+        also = {} if dataset.mismatched is None else {"mm": self._split("mismatched", data_root)}
+        tokenizer = _tokenizer(model)
+
+        def source(examples: Examples, kept: slice = slice(None)) -> TextSource:
+            texts = examples.texts[kept]
+            if bytes_as_text:
+                texts = read_as_bytes(texts)
+            if model.family == "gpt2":
+                texts = marked_for_causal(texts, tokenizer.eos_token)
+            return TextSource(texts, examples.labels[kept], tokenizer, self.max_tokens, cache)
+
+        network = model.network(tokenizer, max_tokens=self.max_tokens, classes=dataset.outputs)
+        sources = source(train, slice(self.train_examples)), source(validation)
+        if not dataset.labels:
+            return Regression(network, *sources)
+        metrics, score = GLUE_METRICS[self.dataset]
+        also_validation = {suffix: source(examples) for suffix, examples in also.items()}
+        return Classification(
+            network, *sources, also=metrics, score=score, also_validation=also_validation
+        )
+
+    def _split(self, split: Split, data_root: Path | None) -> Examples:
+        match self.source:
+            case "tsv":
+                from experiments.data.glue.tsv import read_tsv
+
+                return read_tsv(self._tsv_root(data_root), self.dataset, split)
+            case "hub":
+                from experiments.data.glue.hub import read_hub
+
+                return read_hub(self.hub_name, self.dataset, split)
+            case "tfds":
+                from experiments.data.glue.tfds import read_tfds
+
+                return read_tfds(self._tfds_folder(data_root), self.dataset, split)
+
+    def places(self, data_root: Path | None) -> Iterable[Path]:
+        match self.source:
+            case "tsv":
+                from experiments.data.glue.tsv import LAYOUTS
+
+                return [self._tsv_root(data_root) / LAYOUTS[self.dataset].folder]
+            case "hub":
+                return hub_data(self.hub_name, self.dataset)
+            case "tfds":
+                from experiments.data.glue.tfds import tfds_folder
+
+                return [tfds_folder(self._tfds_folder(data_root)) / "glue" / self.dataset]
+
+    def _tsv_root(self, data_root: Path | None) -> Path:
+        return root_of(data_root, f"task 'glue/{self.dataset}'") / "glue"
+
+    def _tfds_folder(self, data_root: Path | None) -> Path | None:
+        folder = self.tfds_dir
+        return None if folder is None else folder_of(folder, data_root, "task.tfds_dir")
 
 
-def _glue_split(task: schema.GlueTask, split: Split, data_root: Path | None) -> Examples:
-    match task.source:
-        case "tsv":
-            from experiments.data.glue.tsv import read_tsv
-
-            root = root_of(data_root, f"task 'glue/{task.dataset}'") / "glue"
-            return read_tsv(root, task.dataset, split)
-        case "hub":
-            from experiments.data.glue.hub import read_hub
-
-            return read_hub(task.hub_name, task.dataset, split)
-        case "tfds":
-            from experiments.data.glue.tfds import read_tfds
-
-            folder = task.tfds_dir
-            where = None if folder is None else folder_of(folder, data_root, "task.tfds_dir")
-            return read_tfds(where, task.dataset, split)
-
-
-def _tokenizer(model: schema.TextClassifierModel) -> PreTrainedTokenizerBase:
+def _tokenizer(model: TextClassifierModel) -> PreTrainedTokenizerBase:
     """The model's tokenizer, with a padding token."""
-    causal = isinstance(model, schema.GPT2ClassifierModel)
+    from experiments.models.pretrained import load_tokenizer
+
     name, key = model.tokenizer, "model.tokenizer"
     if name is None:
         name, key = model.name, "model.name"
     if name is None:
         raise UserError("model.tokenizer is needed where model.name is null: a folder or hub name")
     tokenizer = load_tokenizer(name, key)
-    if causal and tokenizer.eos_token is None:
-        raise UserError(
-            f"{key}: the tokenizer '{name}' has no end-of-text token, which GPT-2 needs"
-        )
-    if causal:
+    if model.family == "gpt2":
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"{key}: the tokenizer '{name}' has no end-of-text token, which GPT-2 needs"
+            )
         tokenizer.pad_token = tokenizer.eos_token
     elif tokenizer.pad_token is None:
         raise UserError(
             f"{key}: the tokenizer '{name}' has no padding token; it is not one of a "
-            f"'{CLASSIFIER_KINDS[type(model)]}'"
+            f"'{model.family}'"
         )
     return tokenizer
-
-
-def _text_classifier(
-    task: schema.GlueTask,
-    model: schema.TextClassifierModel,
-    tokenizer: PreTrainedTokenizerBase,
-    outputs: int,
-) -> nn.Module:
-    wanted = Wanted(
-        kind=CLASSIFIER_KINDS[type(model)],
-        head=model.head,
-        vocabulary=len(tokenizer),
-        padding_id=tokenizer.pad_token_id,
-        layers=model.layers,
-        dropout=model.dropout,
-        max_tokens=task.max_tokens,
-        classes=outputs,
-    )
-    if model.name is not None:
-        return pretrained_classifier(model.name, wanted)
-    return new_classifier(model.width, model.heads, wanted)

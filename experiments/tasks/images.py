@@ -1,102 +1,121 @@
-"""Pictures and tables from the `task` and `model` sections of a config."""
+"""Classes of images: digits, data sets of torchvision, folders. No torch at import."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from torch import nn
+from pydantic import BeforeValidator, Field, PositiveInt
 
-from experiments.config import schema
-from experiments.errors import UserError
-from experiments.tasks.classification import Classification
+from experiments.models.settings import (
+    EfficientNetModel,
+    ImageModel,
+    MLPModel,
+    ResNetModel,
+    ViTModel,
+)
+from experiments.settings import LocalPath, Section, Share, Switch, list_as_tuple
+from experiments.tasks.base import Task, TaskSettings
 from experiments.tasks.places import folder_of, root_of
 
 if TYPE_CHECKING:
     from experiments.data.images.sources import ImageData
 
-PictureTask = schema.DigitsTask | schema.ImageFolderTask | schema.TorchvisionTask
-PictureModel = schema.ResNetModel | schema.ViTModel | schema.EfficientNetModel | schema.MLPModel
+Colours = Annotated[tuple[Share, Share, Share], BeforeValidator(list_as_tuple)]
 
 
-def picture_task(task: PictureTask, model: PictureModel, data_root: Path | None) -> Classification:
-    """Pictures, and a network sized to them."""
-    data = _picture_data(task, data_root)
-    return Classification(_picture_model(data, model), data.train, data.validation)
+class ImageTask(TaskSettings):
+    """Images with classes; the network is sized to them."""
+
+    models: ClassVar = (ResNetModel, ViTModel, EfficientNetModel, MLPModel)
+
+    def build(self, model: ImageModel, *, data_root: Path | None, **_: Any) -> Task:
+        from experiments.tasks.losses import Classification
+
+        data = self.read(data_root)
+        network = model.network(channels=data.channels, size=data.size, classes=data.classes)
+        return Classification(network, data.train, data.validation)
+
+    def read(self, data_root: Path | None) -> ImageData:
+        """Both splits of the data."""
+        raise NotImplementedError
 
 
-def _picture_data(
-    task: PictureTask,
-    data_root: Path | None,
-) -> ImageData:
-    match task:
-        case schema.DigitsTask():
-            from experiments.data.images.sources import digits
+class DigitsTask(ImageTask):
+    """scikit-learn's 1,797 images of digits, 8×8 grey; every fifth image is validation."""
 
-            return digits()
-        case schema.TorchvisionTask():
-            from experiments.data.images.torchvision import torchvision_set
+    kind: Literal["digits"] = "digits"
 
-            root = root_of(data_root, f"task '{task.dataset}'")
-            return torchvision_set(root, task.dataset, augment=task.augment, download=task.download)
-        case schema.ImageFolderTask():
-            from experiments.data.images.folders import image_folder
-            from experiments.data.images.sources import Normalisation
+    titles: ClassVar = {"digits": "Digits"}
 
-            known = task.normalisation
-            return image_folder(
-                folder_of(task.folder, data_root),
-                task.size,
-                task.augment,
-                crop=task.crop,
-                validation=task.validation,
-                normalise=None if known is None else Normalisation.known(known.mean, known.std),
-            )
+    def read(self, data_root: Path | None) -> ImageData:
+        from experiments.data.images.sources import digits
+
+        return digits()
 
 
-def _picture_model(data: ImageData, model: PictureModel) -> nn.Module:
-    settings = model.model_dump(exclude={"kind"})
-    match model:
-        case schema.ResNetModel():
-            from experiments.models.resnet import ResNet
+class Channels(Section):
+    """What is subtracted from each of the three colours, and what divides them; pixels are 0 to 1.
 
-            return ResNet(**settings, in_channels=data.channels, classes=data.classes)
-        case schema.EfficientNetModel():
-            from experiments.models.efficientnet import EfficientNet
+    It stands for the training part's own mean and standard deviation where these are known.
+    """
 
-            return EfficientNet(**settings, in_channels=data.channels, classes=data.classes)
-        case schema.ViTModel():
-            from experiments.models.vit import ViT
-
-            return ViT(**settings, size=data.size, in_channels=data.channels, classes=data.classes)
-        case schema.MLPModel():
-            from experiments.models.mlp import PictureMLP
-
-            inputs = data.channels * data.size**2
-            return PictureMLP(**settings, inputs=inputs, classes=data.classes)
+    mean: Colours
+    std: Colours
 
 
-def table_task(
-    task: schema.CovertypeTask | schema.OpenMLTask,
-    model: schema.MLPModel,
-    data_root: Path | None,
-) -> Classification:
-    """A table from scikit-learn's cache below `data_root`."""
-    from experiments.data.tables import covertype, openml
-    from experiments.models.mlp import MLP
+class ImageFolderTask(ImageTask):
+    """A folder of `train/<class>/*` and `test/<class>/*` (or `val/`), in torchvision's order.
 
-    cache = root_of(data_root, f"task '{task.kind}'") / "scikit_learn_data"
-    if isinstance(task, schema.CovertypeTask):
-        data = covertype(cache, download=task.download)
-    else:
-        data = openml(cache, task.dataset, task.version, download=task.download)
-    if data.classes < 2:
-        raise UserError(f"task '{task.kind}': only one class, so that there is nothing to learn")
-    network = MLP(
-        inputs=data.features,
-        width=model.width,
-        layers=model.layers,
-        dropout=model.dropout,
-        classes=data.classes,
-    )
-    return Classification(network, data.train, data.validation)
+    A `val/` with `val_annotations.txt` is read as Tiny-ImageNet has it. `crop: padded` squeezes
+    images to `size` × `size`; in training, `augment` moves them by up to size/8. `crop: resized`
+    is ImageNet's: in training a random part of random proportions, resized; in evaluation the
+    middle, after resizing the shorter side to size·8/7. `augment` flips at random in both.
+    """
+
+    kind: Literal["image_folder"] = "image_folder"
+    folder: LocalPath = Field(min_length=1, description="below data_root, or an absolute path")
+    size: PositiveInt = Field(32, description="pixels of a side, as the model sees the images")
+    augment: Switch = Field(True, description="random crop and flip in training")
+    crop: Literal["padded", "resized"] = "padded"
+    validation: Literal["test", "val"] | None = Field(None, description="null: test, else val")
+    normalisation: Channels | None = Field(None, description="null: the training part's own")
+
+    titles: ClassVar = {"imagenet": "ImageNet"}
+
+    def read(self, data_root: Path | None) -> ImageData:
+        from experiments.data.images.folders import image_folder
+        from experiments.data.images.sources import Normalisation
+
+        known = self.normalisation
+        return image_folder(
+            folder_of(self.folder, data_root),
+            self.size,
+            self.augment,
+            crop=self.crop,
+            validation=self.validation,
+            normalise=None if known is None else Normalisation.known(known.mean, known.std),
+        )
+
+
+class TorchvisionTask(ImageTask):
+    """A data set of images as torchvision stores it, in its own folder below `data_root`."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    dataset: Literal["cifar10", "cifar100", "mnist", "fashion_mnist"]
+    augment: Switch = Field(True, description="random crop with padding of size/8 and random flip")
+    download: Switch = Field(False, description="fetch what is missing")
+
+    titles: ClassVar = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST"}
+
+    def read(self, data_root: Path | None) -> ImageData:
+        from experiments.data.images.torchvision import torchvision_set
+
+        root = root_of(data_root, f"task '{self.dataset}'")
+        return torchvision_set(root, self.dataset, augment=self.augment, download=self.download)
+
+    def places(self, data_root: Path | None) -> Iterator[Path]:
+        from experiments.data.images.torchvision import torchvision_folder
+
+        yield torchvision_folder(root_of(data_root, f"task '{self.dataset}'"), self.dataset)

@@ -1,164 +1,167 @@
-"""Language models from the `task` and `model` sections of a config."""
+"""Language modelling, causal and masked, on bytes or tokens of a long text. No torch at import."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from torch import nn
+from pydantic import Field, PositiveInt
 
-from experiments.config import schema
-from experiments.data.text.blocks import CausalBlocks, MaskedBlocks, Tokens, mask_token
-from experiments.data.text.corpus import (
-    HubText,
-    byte_text,
-    file_identity,
-    file_pieces,
-    token_chunks,
-)
-from experiments.data.text.corpus_cache import cached_tokens, file_bytes
-from experiments.data.text.vocabulary import (
-    BYTES,
-    ByteVocabulary,
-    TokenizerVocabulary,
-    Vocabulary,
-    token_dtype,
-)
 from experiments.errors import UserError
-from experiments.models.gpt2 import new_gpt2, pretrained_gpt2
-from experiments.models.masked_bert import new_masked_bert, pretrained_masked_bert
-from experiments.models.pretrained import load_tokenizer
-from experiments.tasks.losses import LanguageModelling
-from experiments.tasks.places import folder_of
+from experiments.models.settings import BertModel, GPT2Model
+from experiments.settings import LocalPath, OpenUnit, Switch
+from experiments.tasks.base import Task, TaskSettings
+from experiments.tasks.places import folder_of, hub_data
 
-GPT2_TOKENIZER = "openai-community/gpt2"
-
-
-def byte_text_task(task: schema.ByteTextTask, model: schema.GPT2Model) -> LanguageModelling:
-    """GPT-2 on the bytes of Python's manual."""
-    train, validation = byte_text(task.block)
-    return LanguageModelling(_gpt2(model, BYTES, task.block), train, validation)
+if TYPE_CHECKING:
+    from experiments.data.text.blocks import Tokens
+    from experiments.data.text.vocabulary import Vocabulary
 
 
-def language_model_task(
-    task: schema.LanguageModelTask,
-    model: schema.GPT2Model,
-    data_root: Path | None,
-    cache: Path | None,
-) -> LanguageModelling:
-    """GPT-2 on the tokens of a corpus."""
-    vocabulary = _vocabulary(
-        ("task.tokenizer", task.tokenizer),
-        ("model.name", model.name),
-        ("task.tokenizer", GPT2_TOKENIZER),
+class ByteTextTask(TaskSettings):
+    """Language modelling on the bytes of text that every Python carries (`pydoc_data.topics`)."""
+
+    kind: Literal["byte_text"] = "byte_text"
+    block: PositiveInt = Field(64, description="bytes a sequence")
+
+    models: ClassVar = (GPT2Model,)
+
+    def build(self, model: GPT2Model, **_: Any) -> Task:
+        from experiments.data.text.corpus import byte_text
+        from experiments.data.text.vocabulary import BYTES
+        from experiments.tasks.losses import LanguageModelling
+
+        train, validation = byte_text(self.block)
+        network = model.network(vocabulary=BYTES, block=self.block)
+        return LanguageModelling(network, train, validation)
+
+
+class Corpus(TaskSettings):
+    """A long text, one file (`file`) or a data set's column (`hub_name`), as blocks of tokens.
+
+    Tokens are made once and kept on disk; bytes of a file are read from the file itself.
+    """
+
+    file: LocalPath | None = Field(None, description="below data_root, or an absolute path")
+    hub_name: LocalPath | None = Field(
+        None, description="hub name, or a folder in the hub's layout; instead of file"
     )
-    train, validation = _tokens(task, vocabulary, data_root, cache)
-    return LanguageModelling(
-        _gpt2(model, vocabulary.size, task.block),
-        CausalBlocks(train, task.block),
-        CausalBlocks(validation, task.block),
+    hub_config: str | None = Field(None, description="the hub's name for a part of the data set")
+    hub_revision: str | None = Field(None, description="branch, tag or commit; null: the newest")
+    column: str = "text"
+    documents: Switch = Field(
+        False, description="true: rows are documents, each ended by a mark; false: parts of one"
     )
-
-
-def masked_language_model_task(
-    task: schema.MaskedLanguageModelTask,
-    model: schema.BertModel,
-    data_root: Path | None,
-    cache: Path | None,
-) -> LanguageModelling:
-    """BERT on the tokens of a corpus, some of them hidden."""
-    vocabulary = _vocabulary(
-        ("task.tokenizer", task.tokenizer),
-        ("model.tokenizer", model.tokenizer),
-        ("model.name", model.name),
+    max_rows: PositiveInt | None = Field(
+        None, description="of the hub's training split, the first n rows; null: all"
     )
-    mask_token(vocabulary)  # refused before a long text is tokenised
-    train, validation = _tokens(task, vocabulary, data_root, cache)
-    return LanguageModelling(
-        _masked_bert(model, vocabulary, task.block),
-        MaskedBlocks(train, task.block, vocabulary),
-        MaskedBlocks(validation, task.block, vocabulary),
+    tokenizer: LocalPath | None = Field(
+        None, description="bytes, hub name or local folder; null: the model's own"
     )
-
-
-def _vocabulary(*named: tuple[str, str | None]) -> Vocabulary:
-    """The vocabulary of the first name that is given; each comes with the key that gives it."""
-    for key, name in named:
-        if name == "bytes":
-            return ByteVocabulary()
-        if name is not None:
-            return TokenizerVocabulary(load_tokenizer(name, key), name)
-    raise UserError(
-        "task.tokenizer is needed where the model names none: bytes, a folder or a hub name"
+    block: PositiveInt = Field(1024, description="tokens a sequence")
+    validation_share: OpenUnit | None = Field(
+        None, description="of the training tokens, the last ones; null: the hub's validation split"
     )
 
+    keeps_tokens: ClassVar = True
+    default_tokenizer: ClassVar[str | None] = None
 
-def _tokens(
-    task: schema.Corpus, vocabulary: Vocabulary, data_root: Path | None, cache: Path | None
-) -> tuple[Tokens, Tokens]:
-    """The tokens of training and validation."""
-    match task.file, task.hub_name:
-        case str(file), None:
-            return _file_tokens(file, task, vocabulary, data_root, cache)
-        case None, str(name):
-            return _hub_tokens(name, task, vocabulary, cache)
-        case _:
-            raise UserError("the text is one of task.file and task.hub_name; set one of them")
+    def places(self, data_root: Path | None) -> Iterable[Path]:
+        if self.file is not None:
+            return [folder_of(self.file, data_root, "task.file")]
+        return [] if self.hub_name is None else hub_data(self.hub_name, self.hub_config)
 
+    def vocabulary(self, model: BertModel | GPT2Model) -> Vocabulary:
+        """The vocabulary of the first name that is set: the task's, the model's, the default."""
+        from experiments.data.text.vocabulary import ByteVocabulary, TokenizerVocabulary
+        from experiments.models.pretrained import load_tokenizer
 
-def _hub_tokens(
-    hub_name: str, task: schema.Corpus, vocabulary: Vocabulary, cache: Path | None
-) -> tuple[Tokens, Tokens]:
-    text = HubText(hub_name, task.hub_config, task.hub_revision, task.column)
-    key = {"source": text.identity(), "documents": task.documents}
-
-    def split(name: str, limit: int | None) -> Tokens:
-        return _cached(
-            task,
-            f"{Path(text.name).name}-{name}",
-            {**key, "split": name, "limit": limit},
-            vocabulary,
-            cache,
-            partial(text.texts, name, limit),
+        for key, name in (
+            ("task.tokenizer", self.tokenizer),
+            ("model.tokenizer", getattr(model, "tokenizer", None)),
+            ("model.name", model.name),
+            ("task.tokenizer", self.default_tokenizer),
+        ):
+            if name == "bytes":
+                return ByteVocabulary()
+            if name is not None:
+                return TokenizerVocabulary(load_tokenizer(name, key), name)
+        raise UserError(
+            "task.tokenizer is needed where the model names none: bytes, a folder or a hub name"
         )
 
-    train = split("train", task.max_rows)
-    if task.validation_share is not None:
-        return train.split(task.validation_share)
-    return train, split("validation", None)
+    def tokens(
+        self, vocabulary: Vocabulary, data_root: Path | None, cache: Path | None
+    ) -> tuple[Tokens, Tokens]:
+        """The tokens of training and validation."""
+        match self.file, self.hub_name:
+            case str(file), None:
+                return self._file_tokens(file, vocabulary, data_root, cache)
+            case None, str(name):
+                return self._hub_tokens(name, vocabulary, cache)
+            case _:
+                raise UserError("the text is one of task.file and task.hub_name; set one of them")
 
+    def _hub_tokens(
+        self, hub_name: str, vocabulary: Vocabulary, cache: Path | None
+    ) -> tuple[Tokens, Tokens]:
+        from experiments.data.text.corpus import HubText
 
-def _file_tokens(
-    file: str,
-    task: schema.Corpus,
-    vocabulary: Vocabulary,
-    data_root: Path | None,
-    cache: Path | None,
-) -> tuple[Tokens, Tokens]:
-    if task.validation_share is None:
-        raise UserError(f"task.validation_share is needed for task.file '{file}', as 0.1")
-    path = folder_of(file, data_root, "task.file")
-    if not path.is_file():
-        raise UserError(f"task.file: no such file: {path}; set task.file=… or data_root=…")
-    if isinstance(vocabulary, ByteVocabulary):
-        tokens = file_bytes(path)
-    else:
-        key: dict[str, object] = {"source": file_identity(path)}
-        # The pieces are parts of one text.
-        whole = task.model_copy(update={"documents": False})
-        tokens = _cached(whole, path.stem, key, vocabulary, cache, partial(file_pieces, path))
-    return tokens.split(task.validation_share)
+        text = HubText(hub_name, self.hub_config, self.hub_revision, self.column)
+        key = {"source": text.identity(), "documents": self.documents}
+
+        def split(name: str, limit: int | None) -> Tokens:
+            return _cached(
+                cache,
+                f"{Path(text.name).name}-{name}",
+                {**key, "split": name, "limit": limit},
+                vocabulary,
+                partial(text.texts, name, limit),
+                documents=self.documents,
+            )
+
+        train = split("train", self.max_rows)
+        if self.validation_share is not None:
+            return train.split(self.validation_share)
+        return train, split("validation", None)
+
+    def _file_tokens(
+        self, file: str, vocabulary: Vocabulary, data_root: Path | None, cache: Path | None
+    ) -> tuple[Tokens, Tokens]:
+        from experiments.data.text.corpus import file_identity, file_pieces
+        from experiments.data.text.corpus_cache import file_bytes
+        from experiments.data.text.vocabulary import ByteVocabulary
+
+        if self.validation_share is None:
+            raise UserError(f"task.validation_share is needed for task.file '{file}', as 0.1")
+        path = folder_of(file, data_root, "task.file")
+        if not path.is_file():
+            raise UserError(f"task.file: no such file: {path}; set task.file=… or data_root=…")
+        if isinstance(vocabulary, ByteVocabulary):
+            tokens = file_bytes(path)
+        else:
+            key = {"source": file_identity(path)}
+            # The pieces are parts of one text.
+            pieces = partial(file_pieces, path)
+            tokens = _cached(cache, path.stem, key, vocabulary, pieces, documents=False)
+        return tokens.split(self.validation_share)
 
 
 def _cached(
-    task: schema.Corpus,
-    name: str,
-    key: dict[str, object],
-    vocabulary: Vocabulary,
     cache: Path | None,
+    name: str,
+    key: dict[str, Any],
+    vocabulary: Vocabulary,
     texts: Callable[[], Iterable[str]],
+    *,
+    documents: bool,
 ) -> Tokens:
+    from experiments.data.text.corpus import token_chunks
+    from experiments.data.text.corpus_cache import cached_tokens
+    from experiments.data.text.vocabulary import token_dtype
+
     if cache is None:
         raise UserError("cache_dir: the tokens of a long text need a folder; it is null")
     return cached_tokens(
@@ -166,44 +169,54 @@ def _cached(
         name,
         {"tokenizer": vocabulary.identity, **key},
         token_dtype(vocabulary.size),
-        lambda: token_chunks(texts(), vocabulary, documents=task.documents),
+        lambda: token_chunks(texts(), vocabulary, documents=documents),
     )
 
 
-def _gpt2(model: schema.GPT2Model, vocabulary: int, block: int) -> nn.Module:
-    if model.name is not None:
-        return pretrained_gpt2(
-            model.name,
-            vocabulary=vocabulary,
-            block=block,
-            layers=model.layers,
-            dropout=model.dropout,
+class LanguageModelTask(Corpus):
+    """Language modelling: every token but the first is predicted from those before it."""
+
+    kind: Literal["language_model"] = "language_model"
+
+    models: ClassVar = (GPT2Model,)
+    default_tokenizer: ClassVar = "openai-community/gpt2"
+    titles: ClassVar = {
+        "openwebtext": "OpenWebText",
+        "shakespeare": "Shakespeare",
+        "wikitext": "WikiText",
+    }
+
+    def build(
+        self, model: GPT2Model, *, data_root: Path | None, cache: Path | None, **_: Any
+    ) -> Task:
+        from experiments.data.text.blocks import CausalBlocks
+        from experiments.tasks.losses import LanguageModelling
+
+        vocabulary = self.vocabulary(model)
+        parts = self.tokens(vocabulary, data_root, cache)
+        network = model.network(vocabulary=vocabulary.size, block=self.block)
+        train, validation = (CausalBlocks(tokens, self.block) for tokens in parts)
+        return LanguageModelling(network, train, validation)
+
+
+class MaskedLanguageModelTask(Corpus):
+    """Masked language modelling: 15 % of the tokens are predicted from all the others."""
+
+    kind: Literal["masked_language_model"] = "masked_language_model"
+
+    models: ClassVar = (BertModel,)
+
+    def build(
+        self, model: BertModel, *, data_root: Path | None, cache: Path | None, **_: Any
+    ) -> Task:
+        from experiments.data.text.blocks import MaskedBlocks, mask_token
+        from experiments.tasks.losses import LanguageModelling
+
+        vocabulary = self.vocabulary(model)
+        mask_token(vocabulary)  # refused before a long text is tokenised
+        parts = self.tokens(vocabulary, data_root, cache)
+        network = model.masked_network(
+            vocabulary=vocabulary.size, padding_id=vocabulary.padding, block=self.block
         )
-    return new_gpt2(
-        vocabulary=vocabulary,
-        block=block,
-        width=model.width,
-        layers=model.layers,
-        heads=model.heads,
-        dropout=model.dropout,
-    )
-
-
-def _masked_bert(model: schema.BertModel, vocabulary: Vocabulary, block: int) -> nn.Module:
-    if model.name is not None:
-        return pretrained_masked_bert(
-            model.name,
-            vocabulary=vocabulary.size,
-            block=block,
-            layers=model.layers,
-            dropout=model.dropout,
-        )
-    return new_masked_bert(
-        vocabulary=vocabulary.size,
-        padding_id=vocabulary.padding,
-        block=block,
-        width=model.width,
-        layers=model.layers,
-        heads=model.heads,
-        dropout=model.dropout,
-    )
+        train, validation = (MaskedBlocks(tokens, self.block, vocabulary) for tokens in parts)
+        return LanguageModelling(network, train, validation)

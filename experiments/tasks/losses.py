@@ -1,30 +1,169 @@
-"""Language modelling: the cross entropy of the next token, or of tokens that were hidden."""
+"""Losses and metrics: classification, regression and language modelling."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Literal
 
-from torch import Tensor
+import torch
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import f1_score, matthews_corrcoef
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from experiments.tasks.cross_entropy import CrossEntropy
+from experiments.data.base import Batch, Source
+from experiments.tasks.base import Prediction
+
+Metric = Literal["accuracy", "f1", "mcc"]
 
 LARGEST_EXPONENT = 700.0
 """Beyond it `exp` overflows."""
 
 
-class LanguageModelling(CrossEntropy):
-    """Labels at many positions of an example; judged by the validation loss.
+class _Supervised:
+    """A model whose outputs are compared with the batch's labels."""
 
-    The model gives N×T×vocabulary for labels N×T.
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Source,
+        validation: Source,
+        also_validation: Mapping[str, Source] | None = None,
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.validation = validation
+        self.also_validation: Mapping[str, Source] = also_validation or {}
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss over the batch's labels."""
+        return self._loss(self._outputs(batch), batch["labels"])
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Prediction:
+        """The loss and the predictions."""
+        outputs, labels = self._outputs(batch), batch["labels"]
+        return Prediction(
+            self._loss(outputs, labels), self.weight(batch), self._predicted(outputs), labels
+        )
+
+    def weight(self, batch: Batch) -> int:
+        """The number of labels in the batch."""
+        return batch["labels"].numel()
+
+    def loss_metrics(self, loss: float) -> dict[str, float]:
+        """Nothing besides the loss itself."""
+        return {}
+
+    def _outputs(self, batch: Batch) -> Tensor:
+        outputs: Tensor = self.model(**{key: batch[key] for key in batch if key != "labels"})
+        return outputs
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _predicted(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+
+class _CrossEntropy(_Supervised):
+    """Cross entropy, in nats, of logits with the classes in the last dimension.
+
+    `labels` has the shape of the logits without it.
     """
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.flatten(0, -2), labels.flatten())
+
+    def _predicted(self, outputs: Tensor) -> Tensor:
+        """The likeliest classes; not the logits, since classes are small."""
+        return outputs.argmax(dim=-1)
+
+
+class Classification(_CrossEntropy):
+    """One label for each example, logits N×classes.
+
+    `metrics` has the accuracy and `also`; `score` is one of them. `f1` is that of class 1, as GLUE
+    reports it; `mcc` is Matthews' correlation coefficient.
+    """
+
+    score_is_loss = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Source,
+        validation: Source,
+        *,
+        also: tuple[Metric, ...] = (),
+        score: Metric = "accuracy",
+        also_validation: Mapping[str, Source] | None = None,
+    ) -> None:
+        super().__init__(model, train, validation, also_validation)
+        self.score: str = score
+        self._names: tuple[Metric, ...] = ("accuracy", *also)
+
+    def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """The metrics of the predicted classes `outputs`; both are int64 N."""
+        outputs, labels = outputs.cpu(), labels.cpu()
+        return {name: _metric(name, outputs, labels) for name in self._names}
+
+
+def _metric(name: Metric, outputs: Tensor, labels: Tensor) -> float:
+    match name:
+        case "accuracy":
+            return float((outputs == labels).double().mean())
+        case "f1":
+            # zero_division: a model that never predicts 1 has an F1 of 0, without a warning.
+            return float(f1_score(labels.numpy(), outputs.numpy(), zero_division=0.0))
+        case "mcc":
+            return float(matthews_corrcoef(labels.numpy(), outputs.numpy()))
+
+
+class LanguageModelling(_CrossEntropy):
+    """The next token, or hidden ones: labels N×T, logits N×T×vocabulary; judged by the loss."""
 
     score: str = "val_loss"
     score_is_loss = True
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """The share of tokens that the model holds likeliest; both are int64 N×T."""
+        """The share of tokens that are predicted right; both are int64 N×T."""
         return {"accuracy": float((outputs == labels).double().mean())}
 
     def loss_metrics(self, loss: float) -> dict[str, float]:
         """The perplexity, exp of the mean loss in nats."""
         return {"perplexity": math.inf if loss > LARGEST_EXPONENT else math.exp(loss)}
+
+
+class Regression(_Supervised):
+    """One score for each example, `labels` float32 N; the model gives N×1.
+
+    The loss is the mean of (prediction − label)² over the batch.
+    """
+
+    score: str = "pearson"
+    score_is_loss = False
+
+    def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """Pearson's and Spearman's correlation; 0 where one side is constant, NaN where it has NaN.
+
+        `outputs` and `labels` are floating N.
+        """
+        x, y = outputs.double().cpu(), labels.double().cpu()
+        if not bool(torch.isfinite(x).all()):
+            return {"pearson": math.nan, "spearman": math.nan}
+        if bool((x == x[0]).all()) or bool((y == y[0]).all()):
+            # scipy would warn and give NaN: a constant prediction has no correlation.
+            return {"pearson": 0.0, "spearman": 0.0}
+        return {
+            "pearson": float(pearsonr(x.numpy(), y.numpy()).statistic),
+            "spearman": float(spearmanr(x.numpy(), y.numpy()).statistic),
+        }
+
+    def _outputs(self, batch: Batch) -> Tensor:
+        # Under autocast the model's numbers are bfloat16, too coarse to be subtracted.
+        return super()._outputs(batch).squeeze(-1).float()
+
+    def _loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        return F.mse_loss(outputs, labels)

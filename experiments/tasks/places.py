@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
-from experiments.config import schema
-from experiments.config.home import with_home
 from experiments.errors import UserError
-
-SectionT = TypeVar("SectionT", bound=schema.Section)
+from experiments.settings import SectionT, with_home
 
 PACKAGE = "package:"
 
@@ -22,7 +19,7 @@ def folder_of(folder: str, data_root: Path | None, key: str = "task.folder") -> 
 
 
 def root_of(data_root: Path | None, needed_by: str) -> Path:
-    """`data_root`; a `UserError` that says who needs it where it is not set."""
+    """`data_root`; if it is not set, a `UserError` that names what needs it."""
     if data_root is None:
         raise UserError(
             f"{needed_by} lies below data_root, which is not set; "
@@ -31,15 +28,24 @@ def root_of(data_root: Path | None, needed_by: str) -> Path:
     return data_root
 
 
+def roots_of(data_root: str | None, cache_dir: str | None) -> tuple[Path | None, Path | None]:
+    """The config's `data_root` and `cache_dir`, absolute, since messages show them."""
+    return _absolute(data_root, "data_root"), _absolute(cache_dir, "cache_dir")
+
+
+def _absolute(folder: str | None, key: str) -> Path | None:
+    return None if folder is None else Path(with_home(folder, key)).absolute()
+
+
 def with_folders(section: SectionT, key: str, data_root: Path | None) -> SectionT:
     """`section`, the config's `key`, with the folders that its paths and names stand for."""
     section = section.with_home(key)
-    found = {}
+    folders = {}
     for field in ("name", "tokenizer"):
         name = getattr(section, field, None)
         if isinstance(name, str):
-            found[field] = _pretrained_folder(name, f"{key}.{field}", data_root)
-    return section.model_copy(update=found)
+            folders[field] = _pretrained_folder(name, f"{key}.{field}", data_root)
+    return section.model_copy(update=folders)
 
 
 def _pretrained_folder(name: str, key: str, data_root: Path | None) -> str:
@@ -61,14 +67,28 @@ def _folder_of_package(name: str, key: str) -> Path:
         )
     folder = Path(spec.submodule_search_locations[0]) / below
     if not folder.is_dir():
-        raise UserError(f"{key}: '{name}' is no folder: {folder}")
+        raise UserError(f"{key}: '{name}' is not a folder: {folder}")
     return folder
 
 
-def roots_of(data_root: str | None, cache_dir: str | None) -> tuple[Path | None, Path | None]:
-    """The config's `data_root` and `cache_dir`, absolute: messages say where it was looked."""
-    return _absolute(data_root, "data_root"), _absolute(cache_dir, "cache_dir")
+def hub_data(name: str, part: str | None) -> Iterator[Path]:
+    """The part of a local folder; or where `datasets` keeps its tables and the hub's client files.
+
+    `name` is the folder or the hub's name of a data set.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        yield (folder / (part or "")).absolute()
+        return
+    from datasets import config
+
+    yield Path(config.HF_DATASETS_CACHE) / name.replace("/", "___") / (part or "")
+    yield hub_folder(name, "dataset")
 
 
-def _absolute(folder: str | None, key: str) -> Path | None:
-    return None if folder is None else Path(with_home(folder, key)).absolute()
+def hub_folder(name: str, kind: str) -> Path:
+    """Where the hub's client keeps the files of a model or data set."""
+    from huggingface_hub import constants, file_download
+
+    folder = file_download.repo_folder_name(repo_id=name, repo_type=kind)
+    return Path(constants.HF_HUB_CACHE) / folder

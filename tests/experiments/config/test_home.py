@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from experiments.cli.commands import command
-from experiments.config.home import with_home
 from experiments.files.plan_file import write_plan
 from experiments.files.run_folder import RunFolder
+from experiments.settings import with_home
 from tests.experiments.sweep.sweeps import copy_config, make_sweep
 
 

@@ -18,10 +18,11 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 
-from experiments.config import schema
 from experiments.data.tables import TableData, covertype, openml
 from experiments.errors import UserError
+from experiments.models.settings import MLPModel
 from experiments.tasks.build import build_task
+from experiments.tasks.tables import OpenMLTask
 
 PLACES = {
     "api-v1-jdl-dn-{name}-l-2-dv-1.json.gz": "list/data_name/{name}/limit/2/data_version/1",
@@ -103,8 +104,8 @@ def test_an_mlp_learns_iris(iris_file: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(tmp_path / "openml", root / "scikit_learn_data" / "openml")
     torch.manual_seed(0)
-    section = schema.OpenMLTask(dataset="iris", version=1)
-    task = build_task(section, schema.MLPModel(width=16, dropout=0.1), data_root=root)
+    section = OpenMLTask(dataset="iris", version=1)
+    task = build_task(section, MLPModel(width=16, dropout=0.1), data_root=root)
     optimizer = torch.optim.Adam(task.model.parameters(), lr=0.01)
     batch = task.train.batch(torch.arange(120), None)
     for _ in range(100):
@@ -119,9 +120,9 @@ def test_an_mlp_learns_iris(iris_file: Path, tmp_path: Path) -> None:
 def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
     # What scikit-learn carries of anneal is a part of it, with a single class.
     put_openml(tmp_path / "scikit_learn_data", "anneal", 2, 1666876, "anneal.arff")
-    section = schema.OpenMLTask(dataset="anneal", version=1)
+    section = OpenMLTask(dataset="anneal", version=1)
     with pytest.raises(UserError, match="task 'openml': only one class"):
-        build_task(section, schema.MLPModel(width=16), data_root=tmp_path)
+        build_task(section, MLPModel(width=16), data_root=tmp_path)
 
 
 def test_an_openml_set_that_is_not_there_is_named_and_not_fetched(tmp_path: Path) -> None:

@@ -9,9 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.config import schema
 from experiments.landscape.look import Looker, shares
+from experiments.optimizers.adam import Adam
+from experiments.optimizers.adam_sls import AdamSLS
+from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.peak_sls import PeakSLS
+from experiments.optimizers.salsa import SaLSA
+from experiments.optimizers.sgd import SGD
+from experiments.optimizers.sls import SLS
 from experiments.training.closure import BatchClosure, Passes
 from experiments.training.loggers.jsonl import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows, without_seconds
@@ -19,12 +25,12 @@ from tests.experiments.training.tiny import TinyTask
 
 CPU = torch.device("cpu")
 SPECS = {
-    "alsals": schema.ALSALS(anneal=0.5),
-    "salsa": schema.SaLSA(weight_decay=0.1),
-    "adam_sls": schema.AdamSLS(),
-    "adam": schema.Adam(lr=0.01),
-    "peak_sls": schema.PeakSLS(),
-    "peak_sls_averaged": schema.PeakSLS(length_known=False, averaging=True),
+    "alsals": ALSALS(anneal=0.5),
+    "salsa": SaLSA(weight_decay=0.1),
+    "adam_sls": AdamSLS(),
+    "adam": Adam(lr=0.01),
+    "peak_sls": PeakSLS(),
+    "peak_sls_averaged": PeakSLS(length_known=False, averaging=True),
 }
 
 
@@ -96,7 +102,7 @@ def look_at(spec, *, steps=1, points=4, reach=3.0, task=None):
 
 def test_the_loss_along_the_gradient_of_a_bowl_is_its_parabola():
     """`f(w − t·w) = ½(1−t)²·25`, least at t = 1 = 4 steps."""
-    spec = schema.SGD(lr=0.25, momentum=0.0, schedule="constant", warmup=0.0)
+    spec = SGD(lr=0.25, momentum=0.0, schedule="constant", warmup=0.0)
     (look,), _, passes = look_at(spec, points=101, reach=16.0)
     (line,) = look.lines
     assert (line.direction, line.step, look.status) == ("taken", 0.25, "taken")
@@ -111,7 +117,7 @@ def test_the_loss_along_the_gradient_of_a_bowl_is_its_parabola():
 
 def test_armijos_line_of_a_bowl():
     """From f(w) = 12.5 it falls by c·‖g‖² = 0.1·25 a unit."""
-    (look,), _, _ = look_at(schema.SLS())
+    (look,), _, _ = look_at(SLS())
     assert look.slope == pytest.approx(25.0)
     for bound in (look.accepts, look.armijo):
         assert (bound.at_zero, bound.per_step) == (pytest.approx(12.5), pytest.approx(-2.5))
@@ -120,7 +126,7 @@ def test_armijos_line_of_a_bowl():
 
 def test_what_alsals_accepts_in_its_second_step():
     """h = (1−β₃)Δ₁ and s = (1−β₃)(β₃p₁ + p₂), so f ≤ f₂ + β₃Δ₁ − c·t·(β₃p₁ + p₂)."""
-    looks, _, _ = look_at(schema.ALSALS(), steps=2)
+    looks, _, _ = look_at(ALSALS(), steps=2)
     first, second = looks
     assert not first.smoothed
     line = first.lines[0]
@@ -133,7 +139,7 @@ def test_what_alsals_accepts_in_its_second_step():
 
 
 def test_where_another_direction_is_taken_both_are_looked_along():
-    looks, _, _ = look_at(schema.AdamSLS(), steps=3)
+    looks, _, _ = look_at(AdamSLS(), steps=3)
     searched, taken = looks[-1].lines
     assert (searched.direction, taken.direction) == ("searched", "taken")
     assert searched.step == taken.step
@@ -142,14 +148,14 @@ def test_where_another_direction_is_taken_both_are_looked_along():
 
 
 def test_the_taken_step_of_the_curve_is_where_the_training_goes_on():
-    looks, _, _ = look_at(schema.AdamSLS(), steps=3)
+    looks, _, _ = look_at(AdamSLS(), steps=3)
     for look, following in pairwise(looks):
         taken = look.lines[-1]
         assert taken.loss[taken.t.index(taken.step)] == following.loss
 
 
 def test_a_step_that_moved_nothing_has_no_line():
-    (look,), optimizer, _ = look_at(schema.ALSALS(), task=Bowl(factor=math.nan))
+    (look,), optimizer, _ = look_at(ALSALS(), task=Bowl(factor=math.nan))
     assert (look.lines, look.status, look.step_taken) == ((), "nonfinite_loss", 0.0)
     weight = optimizer.param_groups[0]["params"][0]
     assert weight.tolist() == [[3.0, 4.0]]

@@ -10,29 +10,42 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.config import schema
 from experiments.errors import UserError
 from experiments.models import pretrained
 from experiments.models.pretrained import load_tokenizer, quiet
+from experiments.models.settings import (
+    BertModel,
+    DistilBertModel,
+    GPT2ClassifierModel,
+    GPT2Model,
+    MLPModel,
+    ResNetModel,
+    RobertaModel,
+    TextClassifierModel,
+    ViTModel,
+)
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.tasks.glue import GlueTask
+from experiments.tasks.images import DigitsTask, ImageFolderTask
+from experiments.tasks.language import ByteTextTask
 from tests.experiments.data.glue.glue_folders import ROWS, write_hub, write_tfds, write_tsv
 from tests.experiments.data.locations import bert_folder, data_root
 
-RESNET = schema.ResNetModel.model_validate({"width": 4})
-VIT = schema.ViTModel.model_validate({"width": 16, "layers": 1, "heads": 2})
+RESNET = ResNetModel.model_validate({"width": 4})
+VIT = ViTModel.model_validate({"width": 16, "layers": 1, "heads": 2})
 PICTURES = "resnet, vit, efficientnet, mlp"
 TEXT_CLASSIFIERS = [
-    schema.BertModel,
-    schema.RobertaModel,
-    schema.DistilBertModel,
-    schema.GPT2ClassifierModel,
+    BertModel,
+    RobertaModel,
+    DistilBertModel,
+    GPT2ClassifierModel,
 ]
-GPT2 = schema.GPT2Model.model_validate({"width": 16, "layers": 1, "heads": 2})
+GPT2 = GPT2Model.model_validate({"width": 16, "layers": 1, "heads": 2})
 
 
-def bert(**changes: Any) -> schema.BertModel:
-    return schema.BertModel.model_validate({"name": str(bert_folder()), "layers": 1} | changes)
+def bert(**changes: Any) -> BertModel:
+    return BertModel.model_validate({"name": str(bert_folder()), "layers": 1} | changes)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +60,7 @@ def tokenizer_of(kind: str) -> str:
     return str(data_root() / "gpt2_tokenizer" if kind == "gpt2_classifier" else bert_folder())
 
 
-def new_classifier(section: type[schema.TextClassifierModel], **changes: Any) -> Any:
+def new_classifier(section: type[TextClassifierModel], **changes: Any) -> Any:
     """A small one of any kind, from scratch."""
     kind = section.model_fields["kind"].default
     small = {"name": None, "tokenizer": tokenizer_of(kind), "layers": 1, "width": 16, "heads": 2}
@@ -58,27 +71,25 @@ def build(name: str) -> Task:
     """A task of each kind, small."""
     match name:
         case "digits-resnet":
-            return build_task(schema.DigitsTask(), RESNET, data_root=None)
+            return build_task(DigitsTask(), RESNET, data_root=None)
         case "digits-vit":
-            return build_task(schema.DigitsTask(), VIT, data_root=None)
+            return build_task(DigitsTask(), VIT, data_root=None)
         case "digits-mlp":
-            return build_task(schema.DigitsTask(), schema.MLPModel(width=16), data_root=None)
+            return build_task(DigitsTask(), MLPModel(width=16), data_root=None)
         case "folder-resnet":
-            task = schema.ImageFolderTask.model_validate({"folder": "cifar10_images", "size": 8})
+            task = ImageFolderTask.model_validate({"folder": "cifar10_images", "size": 8})
             return build_task(task, RESNET, data_root=data_root())
         case "byte_text-gpt2":
-            return build_task(
-                schema.ByteTextTask.model_validate({"block": 16}), GPT2, data_root=None
-            )
+            return build_task(ByteTextTask.model_validate({"block": 16}), GPT2, data_root=None)
         case "mrpc-bert":
-            glue = schema.GlueTask.model_validate({"dataset": "mrpc", "train_examples": 50})
+            glue = GlueTask.model_validate({"dataset": "mrpc", "train_examples": 50})
             return build_task(glue, bert(), data_root=data_root())
         case "sst2-new_gpt2":
-            glue = schema.GlueTask.model_validate({"dataset": "sst2", "train_examples": 50})
-            new = new_classifier(schema.GPT2ClassifierModel)
+            glue = GlueTask.model_validate({"dataset": "sst2", "train_examples": 50})
+            new = new_classifier(GPT2ClassifierModel)
             return build_task(glue, new, data_root=data_root())
         case _:
-            glue = schema.GlueTask.model_validate(
+            glue = GlueTask.model_validate(
                 {"dataset": "cola", "train_examples": 50, "max_tokens": 64}
             )
             new = bert(name=None, tokenizer=str(bert_folder()), width=16, heads=2)
@@ -162,8 +173,8 @@ def small_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_glue_metrics_and_scores(
     dataset: Any, names: set[str], score: str, small_glue: Path
 ) -> None:
-    glue = schema.GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
-    task = build_task(glue, new_classifier(schema.BertModel), data_root=small_glue)
+    glue = GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
+    task = build_task(glue, new_classifier(BertModel), data_root=small_glue)
     batch = task.validation.batch(torch.arange(ROWS), None)
     prediction = task.predict(batch)
     classes = {"mnli": 3, "stsb": 1}.get(dataset, 2)
@@ -175,8 +186,8 @@ def test_glue_metrics_and_scores(
 
 
 def test_mnli_is_judged_on_both_of_its_validation_splits(small_glue: Path) -> None:
-    glue = schema.GlueTask.model_validate({"dataset": "mnli", "max_tokens": 64})
-    task = build_task(glue, new_classifier(schema.BertModel), data_root=small_glue)
+    glue = GlueTask.model_validate({"dataset": "mnli", "max_tokens": 64})
+    task = build_task(glue, new_classifier(BertModel), data_root=small_glue)
     tokenizer: Any = load_tokenizer(str(bert_folder()), "model.tokenizer")
     texts = [
         tokenizer.decode(source.batch(torch.tensor([0]), None)["input_ids"][0])
@@ -192,7 +203,7 @@ def test_every_text_classifier_learns(
     section: Any, dataset: Any, head: str, small_glue: Path
 ) -> None:
     torch.manual_seed(0)
-    glue = schema.GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
+    glue = GlueTask.model_validate({"dataset": dataset, "max_tokens": 32})
     task = build_task(glue, new_classifier(section, head=head, dropout=0.0), data_root=small_glue)
     batch = task.train.batch(torch.arange(4), None)
     optimizer = torch.optim.Adam(task.model.parameters(), lr=3e-3)
@@ -210,7 +221,7 @@ def test_padding_in_a_batch_changes_no_prediction(
     section: Any, head: str, small_glue: Path, tmp_path: Path
 ) -> None:
     """As pretrained, with the tokenizer that the folder of the model has."""
-    glue = schema.GlueTask.model_validate({"dataset": "rte", "max_tokens": 32})
+    glue = GlueTask.model_validate({"dataset": "rte", "max_tokens": 32})
     saved: Any = build_task(glue, new_classifier(section, head="own"), data_root=small_glue).model
     with quiet():
         saved.classifier.save_pretrained(tmp_path)
@@ -238,8 +249,8 @@ def test_sources_of_glue_make_one_task(small_glue: Path, tmp_path: Path) -> None
         write_tfds(tmp_path / "tfds", small_glue / "glue", patch, ["rte"])
         tasks = [
             build_task(
-                schema.GlueTask.model_validate({"dataset": "rte", "max_tokens": 32, **where}),
-                new_classifier(schema.BertModel),
+                GlueTask.model_validate({"dataset": "rte", "max_tokens": 32, **where}),
+                new_classifier(BertModel),
                 data_root=small_glue,
             )
             for where in (
@@ -254,17 +265,17 @@ def test_sources_of_glue_make_one_task(small_glue: Path, tmp_path: Path) -> None
 
 
 def test_a_tokenizer_without_padding_token_is_refused(tmp_path: Path) -> None:
-    glue = schema.GlueTask.model_validate({"dataset": "cola"})
+    glue = GlueTask.model_validate({"dataset": "cola"})
     tokenizer: Any = load_tokenizer(tokenizer_of("gpt2_classifier"), "")
     tokenizer.save_pretrained(tmp_path)
-    model = new_classifier(schema.BertModel, tokenizer=str(tmp_path))
+    model = new_classifier(BertModel, tokenizer=str(tmp_path))
     with pytest.raises(UserError, match=r"^model\.tokenizer: .* has no padding token"):
         build_task(glue, model, data_root=data_root())
 
 
 def test_gpt2_with_a_tokenizer_without_end_of_text_is_refused() -> None:
-    glue = schema.GlueTask.model_validate({"dataset": "cola"})
-    model = new_classifier(schema.GPT2ClassifierModel, tokenizer=str(bert_folder()))
+    glue = GlueTask.model_validate({"dataset": "cola"})
+    model = new_classifier(GPT2ClassifierModel, tokenizer=str(bert_folder()))
     with pytest.raises(UserError, match=r"^model\.tokenizer: .* has no end-of-text token"):
         build_task(glue, model, data_root=data_root())
 
@@ -290,13 +301,13 @@ def test_one_seed_gives_one_model(name: str) -> None:
     ("task", "model", "fitting"),
     [
         (
-            schema.GlueTask.model_validate({"dataset": "mrpc"}),
+            GlueTask.model_validate({"dataset": "mrpc"}),
             RESNET,
             "bert, roberta, distilbert, gpt2_classifier",
         ),
-        (schema.DigitsTask(), schema.BertModel.model_validate({}), PICTURES),
-        (schema.ImageFolderTask.model_validate({"folder": "x"}), GPT2, PICTURES),
-        (schema.ByteTextTask.model_validate({}), VIT, "gpt2"),
+        (DigitsTask(), BertModel.model_validate({}), PICTURES),
+        (ImageFolderTask.model_validate({"folder": "x"}), GPT2, PICTURES),
+        (ByteTextTask.model_validate({}), VIT, "gpt2"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(task: Any, model: Any, fitting: str) -> None:
@@ -310,8 +321,8 @@ def test_a_model_that_does_not_fit_is_refused(task: Any, model: Any, fitting: st
 @pytest.mark.parametrize(
     ("task", "model"),
     [
-        (schema.GlueTask.model_validate({"dataset": "mrpc"}), schema.BertModel.model_validate({})),
-        (schema.ImageFolderTask.model_validate({"folder": "pictures"}), RESNET),
+        (GlueTask.model_validate({"dataset": "mrpc"}), BertModel.model_validate({})),
+        (ImageFolderTask.model_validate({"folder": "pictures"}), RESNET),
     ],
 )
 def test_without_a_data_root_the_message_says_what_to_set(task: Any, model: Any) -> None:
@@ -320,24 +331,22 @@ def test_without_a_data_root_the_message_says_what_to_set(task: Any, model: Any)
 
 
 def test_missing_data_are_found_before_the_model_is_loaded(tmp_path: Path) -> None:
-    model = schema.BertModel.model_validate({"name": str(tmp_path / "no_model")})
+    model = BertModel.model_validate({"name": str(tmp_path / "no_model")})
     with pytest.raises(UserError) as raised:
-        build_task(schema.GlueTask.model_validate({"dataset": "mrpc"}), model, data_root=tmp_path)
+        build_task(GlueTask.model_validate({"dataset": "mrpc"}), model, data_root=tmp_path)
     assert str(tmp_path / "glue" / "MRPC" / "train.tsv") in str(raised.value)
 
 
 def test_bert_from_scratch_needs_a_tokenizer() -> None:
-    task = schema.GlueTask.model_validate({"dataset": "mrpc"})
+    task = GlueTask.model_validate({"dataset": "mrpc"})
     with pytest.raises(UserError, match=r"model\.tokenizer is needed"):
-        build_task(task, schema.BertModel.model_validate({"name": None}), data_root=data_root())
+        build_task(task, BertModel.model_validate({"name": None}), data_root=data_root())
 
 
 @pytest.mark.parametrize("dataset", ["mrpc", "sst2"])
 def test_bytes_as_text_reads_every_text_as_python_shows_bytes(dataset: str) -> None:
-    glue = schema.GlueTask.model_validate(
-        {"dataset": dataset, "train_examples": 3, "max_tokens": 128}
-    )
-    small = new_classifier(schema.BertModel)
+    glue = GlueTask.model_validate({"dataset": dataset, "train_examples": 3, "max_tokens": 128})
+    small = new_classifier(BertModel)
     tokenizer = pretrained.load_tokenizer(str(bert_folder()), "model.tokenizer")
     texts = []
     for quirk in (False, True):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from experiments.errors import UserError
-from experiments.tasks.hold_out import hold_out
+from experiments.tasks.build import hold_out
 from tests.experiments.training.tiny import Digits, TinyTask
 
 

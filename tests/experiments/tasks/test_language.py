@@ -10,23 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.config import schema
 from experiments.data.base import Source
 from experiments.errors import UserError
+from experiments.models.settings import BertModel, GPT2Model
 from experiments.tasks.base import Task
 from experiments.tasks.build import build_task
+from experiments.tasks.language import LanguageModelTask, MaskedLanguageModelTask
 from experiments.training.batches import evaluation_batches, training_batches
 from experiments.training.evaluation import evaluate
 from tests.experiments.data.locations import bert_folder, data_root
 
 FILE = "tinyshakespeare/input.txt"
-GPT2 = schema.GPT2Model.model_validate({"width": 32, "layers": 1, "heads": 2})
-BERT = schema.BertModel.model_validate({"name": None, "width": 32, "layers": 1, "heads": 2})
+GPT2 = GPT2Model.model_validate({"width": 32, "layers": 1, "heads": 2})
+BERT = BertModel.model_validate({"name": None, "width": 32, "layers": 1, "heads": 2})
 
 
 def build(*, masked: bool = False, cache: Path | None = None, **changes: Any) -> Task:
     settings = {"file": FILE, "tokenizer": "bytes", "block": 64, "validation_share": 0.1}
-    section = schema.MaskedLanguageModelTask if masked else schema.LanguageModelTask
+    section = MaskedLanguageModelTask if masked else LanguageModelTask
     task = section.model_validate(settings | changes)
     torch.manual_seed(0)
     return build_task(task, BERT if masked else GPT2, data_root=data_root(), cache=cache)
@@ -173,7 +174,7 @@ def test_what_is_refused(changes: dict[str, Any], message: str) -> None:
 
 
 def test_a_file_needs_a_data_root_unless_it_is_absolute() -> None:
-    task = schema.LanguageModelTask.model_validate(
+    task = LanguageModelTask.model_validate(
         {"file": FILE, "tokenizer": "bytes", "block": 64, "validation_share": 0.1}
     )
     with pytest.raises(UserError, match=r"data_root=… or .* SLS_DATA_ROOT"):

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from experiments.data.base import Batch
 from experiments.data.text.corpus import byte_text
-from experiments.tasks.classification import Classification
-from experiments.tasks.losses import LanguageModelling
-from experiments.tasks.regression import Regression
+from experiments.tasks.losses import Classification, LanguageModelling, Regression
 
 
 class Table(nn.Module):

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import schema
 from experiments.errors import UserError
+from experiments.models.settings import BertModel, GPT2Model
+from experiments.settings import Section
+from experiments.tasks.glue import GlueTask
+from experiments.tasks.images import ImageFolderTask
+from experiments.tasks.language import LanguageModelTask, MaskedLanguageModelTask
 from experiments.tasks.places import folder_of, roots_of, with_folders
 from tests.experiments.data.locations import bert_folder
 
 
 def name_of(name: str, data_root: Path | None = None) -> str | None:
-    model = schema.BertModel.model_validate({"name": name})
+    model = BertModel.model_validate({"name": name})
     return with_folders(model, "model", data_root).name
 
 
@@ -46,19 +50,19 @@ def test_a_package_that_is_not_there_is_one_line_with_the_remedy(name: str) -> N
 
 
 def test_a_folder_that_a_package_lacks_is_named() -> None:
-    with pytest.raises(UserError, match=r"model\.name: 'package:json/nowhere' is no folder: /"):
+    with pytest.raises(UserError, match=r"model\.name: 'package:json/nowhere' is not a folder: /"):
         name_of("package:json/nowhere")
 
 
 # ----------------------------------------------------------------------------------- home folder
 
-PATHS: list[schema.Section] = [
-    schema.ImageFolderTask(folder="~/x"),
-    schema.GlueTask(dataset="rte", hub_name="~/x", tfds_dir="~/x"),
-    schema.LanguageModelTask(file="~/x", hub_name="~/x", tokenizer="~/x"),
-    schema.MaskedLanguageModelTask(file="~/x"),
-    schema.BertModel(name="~/x", tokenizer="~/x"),
-    schema.GPT2Model(name="~/x"),
+PATHS: list[Section] = [
+    ImageFolderTask(folder="~/x"),
+    GlueTask(dataset="rte", hub_name="~/x", tfds_dir="~/x"),
+    LanguageModelTask(file="~/x", hub_name="~/x", tokenizer="~/x"),
+    MaskedLanguageModelTask(file="~/x"),
+    BertModel(name="~/x", tokenizer="~/x"),
+    GPT2Model(name="~/x"),
 ]
 
 
@@ -69,7 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("section", PATHS, ids=lambda section: section.kind)
-def test_a_tilde_is_the_home_folder_in_every_path(home: Path, section: schema.Section) -> None:
+def test_a_tilde_is_the_home_folder_in_every_path(home: Path, section: Section) -> None:
     paths = {name for name, value in section.model_dump().items() if value == "~/x"}
     assert paths
     found = with_folders(section, "task", None).model_dump()
@@ -81,7 +85,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(home: Path, section: schema.Se
 
 def test_a_tilde_is_the_home_folder_in_roots_and_below_them(home: Path) -> None:
     assert roots_of("~/data", "~/cache") == (home / "data", home / "cache")
-    section = with_folders(schema.ImageFolderTask(folder="~"), "task", None)
+    section = with_folders(ImageFolderTask(folder="~"), "task", None)
     assert folder_of(section.folder, Path("/elsewhere")) == home
 
 

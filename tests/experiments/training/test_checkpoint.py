@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.config import schema
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.adam import Adam
+from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.sgd import SGD
 from experiments.training.checkpoint import (
     Parts,
     Progress,
@@ -25,7 +27,7 @@ from tests.experiments.training.tiny import Net
 
 def make_parts(model=None, spec=None):
     model = Net() if model is None else model
-    spec = schema.Adam(lr=0.1) if spec is None else spec
+    spec = Adam(lr=0.1) if spec is None else spec
     optimizer, scheduler = build_optimizer(
         spec, model.parameters(), total_steps=50, steps_per_epoch=10
     )
@@ -92,8 +94,8 @@ def test_a_truncated_file_is_a_user_error_that_says_what_to_do(folder, kept):
     "other",
     [
         lambda: make_parts(model=nn.Linear(64, 3)),
-        lambda: make_parts(spec=schema.SGD(lr=0.1, schedule="constant", warmup=0)),
-        lambda: make_parts(spec=schema.ALSALS()),
+        lambda: make_parts(spec=SGD(lr=0.1, schedule="constant", warmup=0)),
+        lambda: make_parts(spec=ALSALS()),
     ],
     ids=["model", "schedule", "optimizer"],
 )

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.config import schema
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.adam import Adam
+from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.peak_sls import PeakSLS
 from experiments.training.checkpoint import (
     Parts,
     Progress,
@@ -25,9 +27,9 @@ from experiments.training.closure import Passes
 
 STEPS = 4
 SPECS = {
-    "adam": schema.Adam(lr=0.1),
-    "alsals": schema.ALSALS(),
-    "peak_sls": schema.PeakSLS(length_known=False),
+    "adam": Adam(lr=0.1),
+    "alsals": ALSALS(),
+    "peak_sls": PeakSLS(length_known=False),
 }
 ALL = tuple(SPECS)
 

@@ -8,16 +8,19 @@ import signal
 import pytest
 import torch
 
-from experiments.config import schema
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.adam import Adam
+from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.peak_sls import PeakSLS
+from experiments.optimizers.sgd import SGD
 from experiments.training.loggers.jsonl import JsonlLogger
 from experiments.training.loop import DIVERGED_AFTER, JUDGE_FIELDS, RECORD_FIELDS, Plan, Training
 from tests.experiments.training.tiny import Digits, TinyTask
 
 CPU = torch.device("cpu")
-ADAM = schema.Adam(lr=0.01)
-ALSALS = schema.ALSALS(anneal=0.5)
+ADAM = Adam(lr=0.01)
+ANNEALED = ALSALS(anneal=0.5)
 
 
 def make_training(path, spec=ADAM, task=None, **changes):
@@ -101,7 +104,7 @@ def test_passes_are_those_of_training_alone(tmp_path):
 
 
 def test_a_line_searchs_passes_and_record_are_in_its_rows(tmp_path):
-    training = train(tmp_path, ALSALS)
+    training = train(tmp_path, ANNEALED)
     found = rows(training, "step")
     assert all(set(RECORD_FIELDS) <= row.keys() for row in found)
     assert found[-1]["forward_passes"] == sum(1 + row["trials"] for row in found)
@@ -110,7 +113,7 @@ def test_a_line_searchs_passes_and_record_are_in_its_rows(tmp_path):
 
 
 def test_what_an_optimizer_judges_is_in_its_rows(tmp_path):
-    found = rows(train(tmp_path, schema.PeakSLS()), "step")
+    found = rows(train(tmp_path, PeakSLS()), "step")
     assert all({*RECORD_FIELDS, *JUDGE_FIELDS} <= row.keys() for row in found)
     judged = [row["searched"] for row in found]
     assert (judged[0], any(judged)) == (False, True)
@@ -122,7 +125,7 @@ def test_an_optimizer_without_record_has_no_empty_fields(tmp_path):
 
 
 def test_the_step_size_of_a_row_is_the_one_that_was_used(tmp_path):
-    spec = schema.SGD(lr=0.1, warmup=0.5)
+    spec = SGD(lr=0.1, warmup=0.5)
     found = [row["step_size"] for row in rows(train(tmp_path, spec), "step")]
     assert found[:7] == pytest.approx([0.1 * (k + 1) / 7 for k in range(7)])
 
@@ -208,14 +211,14 @@ def test_the_best_file_is_the_model_of_the_best_evaluation(tmp_path):
 
 
 def test_a_loss_that_stays_nan_ends_the_run_as_diverged(tmp_path):
-    training = train(tmp_path, schema.SGD(lr=1e30, warmup=0), epochs=9)
+    training = train(tmp_path, SGD(lr=1e30, warmup=0), epochs=9)
     assert training.diverged
     assert DIVERGED_AFTER <= training.progress.step < training.plan.total_steps
     assert rows(training, "evaluation")[-1]["step"] == training.progress.step
 
 
 def test_a_final_validation_loss_that_is_nan_is_divergence(tmp_path):
-    training = train(tmp_path, schema.SGD(lr=1e30, warmup=0), max_steps=4)
+    training = train(tmp_path, SGD(lr=1e30, warmup=0), max_steps=4)
     assert training.progress.step == 4
     assert training.diverged
 
@@ -251,7 +254,7 @@ class StopAt(JsonlLogger):
             raise StoppedError
 
 
-@pytest.mark.parametrize("spec", [ADAM, ALSALS], ids=["adam", "alsals"])
+@pytest.mark.parametrize("spec", [ADAM, ANNEALED], ids=["adam", "alsals"])
 @pytest.mark.parametrize(
     "at", [("step", 2), ("step", 4), ("step", 7), ("evaluation", 6), ("evaluation", 12)]
 )

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from experiments.tasks.classification import Classification
-from experiments.tasks.losses import LanguageModelling
+from experiments.tasks.losses import Classification, LanguageModelling
 from experiments.training.closure import BatchClosure, Passes, split_batch
 from sls import ALSALS, SLS, AdamSLS, SaLSA
 from tests.experiments.training.test_loop import rows, train
@@ -50,7 +49,7 @@ class SomePositions(LanguageModelling):
     """A loss at the positions whose label is not -100, as in masked language modelling."""
 
     def loss(self, batch):
-        return F.cross_entropy(self._logits(batch).flatten(0, 1), batch["labels"].flatten())
+        return F.cross_entropy(self._outputs(batch).flatten(0, 1), batch["labels"].flatten())
 
     def weight(self, batch):
         return int((batch["labels"] != -100).sum())

@@ -14,11 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from experiments.config import schema
 from experiments.data.images.sources import ImageData
 from experiments.data.images.torchvision import torchvision_set
 from experiments.errors import UserError
+from experiments.models.settings import EfficientNetModel, ResNetModel, ViTModel
 from experiments.tasks.build import build_task
+from experiments.tasks.images import TorchvisionTask
 from tests.experiments.data.locations import data_root
 
 LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
@@ -131,11 +132,11 @@ def test_mnist_is_read_as_torchvision_stores_it(mnist: Path, name: str) -> None:
 @pytest.mark.parametrize("model", ["resnet", "vit", "efficientnet"])
 def test_every_image_model_fits(mnist: Path, model: str) -> None:
     sections: dict[str, Any] = {
-        "resnet": schema.ResNetModel.model_validate({"width": 4}),
-        "vit": schema.ViTModel.model_validate({"patch": None, "width": 16, "layers": 1}),
-        "efficientnet": schema.EfficientNetModel(),
+        "resnet": ResNetModel.model_validate({"width": 4}),
+        "vit": ViTModel.model_validate({"patch": None, "width": 16, "layers": 1}),
+        "efficientnet": EfficientNetModel(),
     }
-    task = build_task(schema.TorchvisionTask(dataset="mnist"), sections[model], data_root=mnist)
+    task = build_task(TorchvisionTask(dataset="mnist"), sections[model], data_root=mnist)
     prediction = task.predict(task.train.batch(torch.arange(4), None))
     assert prediction.outputs.shape == (4,)
     assert prediction.loss.isfinite()
@@ -175,6 +176,6 @@ def test_a_download_without_network_is_one_clear_error(
 
 
 def test_without_a_data_root_it_is_asked_for() -> None:
-    task = schema.TorchvisionTask(dataset="cifar10")
+    task = TorchvisionTask(dataset="cifar10")
     with pytest.raises(UserError, match="task 'cifar10' lies below data_root"):
-        build_task(task, schema.ResNetModel(), data_root=None)
+        build_task(task, ResNetModel(), data_root=None)

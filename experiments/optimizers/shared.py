@@ -1,0 +1,194 @@
+"""What several optimizers share: schedules, the settings of line searches, optional packages.
+
+No torch at import: a config is checked, and a report written, without it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from experiments.errors import UserError
+from experiments.optimizers.line_styles import LineStyle
+from experiments.settings import Beta, OpenUnit, Section, Share
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    Params = Sequence[Parameter]
+    Built = tuple[Optimizer, LRScheduler | None]
+else:
+    Params = Built = Any
+
+
+class OptimizerSettings(Section):
+    """The settings of an optimizer, and how it is built and shown.
+
+    `titles` and `lines` are its names and line styles in reports, by the names of its files in
+    `config/optimizer/`. The line of its own `kind` serves the first of the other names too.
+    """
+
+    titles: ClassVar[Mapping[str, str]] = {}
+    lines: ClassVar[Mapping[str, LineStyle]] = {}
+    if TYPE_CHECKING:
+        kind: str
+
+    def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
+        """The optimizer over `params`, and the scheduler to step after it, if any.
+
+        Raises:
+            UserError: if the optimizer cannot take a setting, or is not installed.
+        """
+        raise NotImplementedError
+
+
+# ------------------------------------------------------------- a learning rate and its schedule
+
+
+@dataclass(frozen=True)
+class WarmupConstant:
+    """The rate's factor at step k = 0, 1, …: (k+1)/(w+1) up to step w, 1 from there on."""
+
+    warmup_steps: int
+
+    def __call__(self, step: int) -> float:
+        return min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """The rate's factor at step k = 0, 1, …: rises as (k+1)/(w+1) to 1 at step w, then falls as
+    ½(1 + cos(π (k-w)/(n-w))), which is zero after the last step, k = n.
+    """
+
+    warmup_steps: int
+    total_steps: int
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        share = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+
+
+class Scheduled(OptimizerSettings):
+    """Linear warm-up to `lr`, then cosine to zero: torch's optimizers and those of other packages.
+
+    The optimizer is the class of the same name in `module`; `package` is the module's name for pip.
+    """
+
+    lr: PositiveFloat
+    warmup: Beta = Field(0.1, description="share of the steps in which the rate rises")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: float = Field(0.0, ge=0)
+
+    module: ClassVar[str] = "torch.optim"
+    package: ClassVar[str] = ""
+
+    def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
+        from torch.optim.lr_scheduler import LambdaLR
+
+        # Some packages print that weight decay is decoupled; a run's output is the loggers'.
+        with redirect_stdout(io.StringIO()):
+            optimizer = self.make(params, **self.arguments())
+        warmup_steps = self.warmup_steps(total_steps)
+        if self.schedule == "cosine":
+            return optimizer, LambdaLR(optimizer, WarmupCosine(warmup_steps, total_steps))
+        if warmup_steps == 0:
+            return optimizer, None
+        return optimizer, LambdaLR(optimizer, WarmupConstant(warmup_steps))
+
+    def make(self, params: Params, **arguments: Any) -> Any:
+        """The optimizer without its schedule."""
+        return self.named(type(self).__name__)(params, **arguments)
+
+    def arguments(self) -> dict[str, Any]:
+        """All settings but those of the schedule."""
+        return self.model_dump(exclude={"kind", "warmup", "schedule"})
+
+    def warmup_steps(self, total_steps: int) -> int:
+        """The number of steps in which the rate rises: never all of them."""
+        return min(math.floor(self.warmup * total_steps), total_steps - 1)
+
+    def named(self, name: str) -> Any:
+        """The class `name` of `module`.
+
+        Raises:
+            UserError: if its package is not installed.
+        """
+        try:
+            return getattr(import_module(self.module), name)
+        except ModuleNotFoundError as error:
+            if error.name != self.module:
+                raise
+            raise UserError(
+                f"optimizer={self.kind} needs the package {self.package or self.module}: "
+                "pip install '.[peers]'"
+            ) from error
+
+
+class AdaptedRate(Scheduled):
+    """An optimizer that estimates the distance d to a solution; the rate of a step is d·lr."""
+
+    def make(self, params: Params, **arguments: Any) -> Any:
+        """The optimizer, which keeps the `rate` of its last step: it updates d within the step."""
+
+        def keep(optimizer: Any, *_arguments: Any) -> None:
+            group = optimizer.param_groups[0]
+            optimizer.rate = float(group["d"]) * float(group["lr"])
+
+        optimizer = super().make(params, **arguments)
+        optimizer.register_step_pre_hook(keep)
+        return optimizer
+
+
+# ---------------------------------------------------------------------------------- line searches
+
+
+class LineSearch(OptimizerSettings):
+    """The settings that the line searches of `sls` share; null means the optimizer's own default.
+
+    `anneal` is the share of the run over which the step is annealed to zero; null: never.
+    """
+
+    preset: Literal["default", "paper"] = "default"
+    c: OpenUnit | None = None
+    init_step: PositiveFloat | None = None
+    shrink: OpenUnit | None = None
+    growth: Annotated[float, Field(ge=1)] | None = None
+    max_trials: PositiveInt | None = None
+    search: Literal["every", "adaptive"] | None = None
+    weight_decay: float = Field(0.0, ge=0)
+    anneal: Share | None = None
+
+    def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
+        """The class of `sls` that has the name of these settings."""
+        import sls
+
+        name = type(self).__name__
+        make = getattr(sls, name)
+        settings = self.model_dump(exclude={"kind", "preset"}, exclude_none=True)
+        if self.preset == "paper":
+            make = make.paper
+            for key in settings:
+                # The preset fixes it; to ignore the setting silently would be worse.
+                if key not in inspect.signature(make).parameters:
+                    raise UserError(
+                        f"optimizer.{key}: {name} with preset 'paper' does not take it; "
+                        "leave it null"
+                    )
+        if self.anneal is not None:
+            settings["total_steps"] = total_steps
+        if "n_batches_per_epoch" in inspect.signature(make).parameters:
+            settings["n_batches_per_epoch"] = steps_per_epoch
+        return make(params, **settings), None
