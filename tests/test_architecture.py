@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ WITHOUT_TORCH = [
     "experiments.landscape.request",
     "experiments.network",
     "experiments.report.*",
+    "experiments.settings",
     "experiments.stopping",
     "experiments.streams",
     "experiments.sweep.*",
@@ -26,6 +29,12 @@ WITHOUT_TORCH = [
     "sls.search",
     "sls.settings",
     "sls.step_sizes",
+]
+
+TORCH_INSIDE_FUNCTIONS_ONLY = ["experiments.models.settings", "experiments.optimizers.*"]
+TORCH_INSIDE_FUNCTIONS_ONLY += [
+    f"experiments.tasks.{name}"
+    for name in ("base", "build", "glue", "images", "language", "places", "tables")
 ]
 
 
@@ -40,10 +49,10 @@ SOURCES = {
 }
 
 
-def imports(module: str) -> Iterator[str]:
-    """The modules that a file imports, late imports included, those for types only left out."""
+def imports(module: str, *, late: bool = True) -> Iterator[str]:
+    """The modules that a file imports, by default also inside functions and for types only."""
     tree = ast.parse(SOURCES[module].read_text())
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if late else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -67,16 +76,23 @@ def test_the_package_needs_nothing_but_torch() -> None:
     allowed = {"sls", "torch", "__future__"}
     for module in (m for m in SOURCES if matches(m, "sls.*")):
         others = {name.split(".")[0] for name in imports(module)} - allowed
-        assert others <= set(__import__("sys").stdlib_module_names), f"{module}: {others}"
+        assert others <= set(sys.stdlib_module_names), f"{module}: {others}"
 
 
-@pytest.mark.parametrize("room", WITHOUT_TORCH)
+@pytest.mark.parametrize("room", [*WITHOUT_TORCH, *TORCH_INSIDE_FUNCTIONS_ONLY])
 def test_rooms_that_do_without_torch(room: str) -> None:
     files = [module for module in SOURCES if matches(module, room)]
     assert files, f"there is no {room}"
     for module in files:
-        heavy = {n for n in imports(module) if n.split(".")[0] in ("torch", "transformers")}
+        names = imports(module, late=room in WITHOUT_TORCH)
+        heavy = {name for name in names if name.split(".")[0] in ("torch", "transformers")}
         assert not heavy, f"{module} imports {heavy}"
+
+
+def test_configs_and_reports_do_without_torch() -> None:
+    code = "import sys, experiments.sweep.plan, experiments.report.build; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert not {b"torch", b"transformers", b"sklearn"} & set(run.stdout.split())
 
 
 def test_the_package_prints_and_logs_nothing() -> None:

@@ -90,7 +90,7 @@ def covertype(root: Path, *, download: bool) -> TableData:
             raise MissingError(
                 f"covertype: could not be downloaded to {folder}: {reason_of(error)}"
             ) from error
-        return _split(fetched.data, np.asarray(fetched.target))
+        return split_table(fetched.data, np.asarray(fetched.target))
     try:
         features, labels = read_array(samples), read_array(targets)
         numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")
@@ -104,7 +104,7 @@ def covertype(root: Path, *, download: bool) -> TableData:
         raise MissingError(
             f"covertype: missing or broken in {folder}: {reason_of(error)}; {REPLACE}"
         ) from error
-    return _split(features, labels)
+    return split_table(features, labels)
 
 
 def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
@@ -134,7 +134,7 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
     if len(targets) != 1 or table.target.dtype != object:
         raise UserError(f"{title}: must have one column of classes to predict, not {targets}")
     columns = table.data if isinstance(table.data, np.ndarray) else table.data.toarray()
-    return _split(_one_hot(columns, table.feature_names, table.categories), table.target)
+    return split_table(_one_hot(columns, table.feature_names, table.categories), table.target)
 
 
 def _require_cached(cache: Path, name: str, version: int) -> None:
@@ -187,7 +187,7 @@ def _one_hot(columns: Floats, names: list[str], categories: dict[str, list[str]]
     return np.concatenate(parts, axis=1)
 
 
-def _split(features: Floats, targets: NDArray[np.generic]) -> TableData:
+def split_table(features: Floats, targets: NDArray[np.generic]) -> TableData:
     """Every fifth example is validation, whatever the seed; classes are sorted by their names."""
     names, labels = np.unique(targets, return_inverse=True)
     held_out = torch.arange(len(labels)) % 5 == 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,25 +18,25 @@ from experiments.data.base import Batch, Source
 from experiments.tasks.base import Prediction
 
 Metric = Literal["accuracy", "f1", "mcc"]
+_METRICS: dict[Metric, Callable[..., float]] = {
+    "accuracy": accuracy_score,
+    # zero_division: a model that never predicts 1 has an F1 of 0, without a warning.
+    "f1": partial(f1_score, zero_division=0.0),
+    "mcc": matthews_corrcoef,
+}
 
 LARGEST_EXPONENT = 700.0
 """Beyond it `exp` overflows."""
 
 
+@dataclass(eq=False)
 class _Supervised:
     """A model whose outputs are compared with the batch's labels."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Source,
-        validation: Source,
-        also_validation: Mapping[str, Source] | None = None,
-    ) -> None:
-        self.model = model
-        self.train = train
-        self.validation = validation
-        self.also_validation: Mapping[str, Source] = also_validation or {}
+    model: nn.Module
+    train: Source
+    validation: Source
+    also_validation: Mapping[str, Source] = field(default_factory=dict, kw_only=True)
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss over the batch's labels."""
@@ -44,9 +46,8 @@ class _Supervised:
     def predict(self, batch: Batch) -> Prediction:
         """The loss and the predictions."""
         outputs, labels = self._outputs(batch), batch["labels"]
-        return Prediction(
-            self._loss(outputs, labels), self.weight(batch), self._predicted(outputs), labels
-        )
+        loss = self._loss(outputs, labels)
+        return Prediction(loss, self.weight(batch), self._predicted(outputs), labels)
 
     def weight(self, batch: Batch) -> int:
         """The number of labels in the batch."""
@@ -81,6 +82,7 @@ class _CrossEntropy(_Supervised):
         return outputs.argmax(dim=-1)
 
 
+@dataclass(eq=False)
 class Classification(_CrossEntropy):
     """One label for each example, logits N×classes.
 
@@ -88,43 +90,20 @@ class Classification(_CrossEntropy):
     reports it; `mcc` is Matthews' correlation coefficient.
     """
 
+    also: tuple[Metric, ...] = field(default=(), kw_only=True)
+    score: str = field(default="accuracy", kw_only=True)
     score_is_loss = False
-
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Source,
-        validation: Source,
-        *,
-        also: tuple[Metric, ...] = (),
-        score: Metric = "accuracy",
-        also_validation: Mapping[str, Source] | None = None,
-    ) -> None:
-        super().__init__(model, train, validation, also_validation)
-        self.score: str = score
-        self._names: tuple[Metric, ...] = ("accuracy", *also)
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """The metrics of the predicted classes `outputs`; both are int64 N."""
-        outputs, labels = outputs.cpu(), labels.cpu()
-        return {name: _metric(name, outputs, labels) for name in self._names}
-
-
-def _metric(name: Metric, outputs: Tensor, labels: Tensor) -> float:
-    match name:
-        case "accuracy":
-            return float((outputs == labels).double().mean())
-        case "f1":
-            # zero_division: a model that never predicts 1 has an F1 of 0, without a warning.
-            return float(f1_score(labels.numpy(), outputs.numpy(), zero_division=0.0))
-        case "mcc":
-            return float(matthews_corrcoef(labels.numpy(), outputs.numpy()))
+        right, predicted = labels.cpu().numpy(), outputs.cpu().numpy()
+        return {name: float(_METRICS[name](right, predicted)) for name in ("accuracy", *self.also)}
 
 
 class LanguageModelling(_CrossEntropy):
     """The next token, or hidden ones: labels N×T, logits N×T×vocabulary; judged by the loss."""
 
-    score: str = "val_loss"
+    score = "val_loss"
     score_is_loss = True
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
@@ -142,7 +121,7 @@ class Regression(_Supervised):
     The loss is the mean of (prediction − label)² over the batch.
     """
 
-    score: str = "pearson"
+    score = "pearson"
     score_is_loss = False
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:

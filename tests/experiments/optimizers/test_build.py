@@ -6,12 +6,14 @@ import pytest
 import torch
 
 import sls
+from experiments.config.compose import load
+from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
 from experiments.optimizers.adam import Adam
 from experiments.optimizers.adam_sls import AdamSLS
 from experiments.optimizers.adamw import AdamW
 from experiments.optimizers.alsals import ALSALS
-from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.build import OPTIMIZERS, build_optimizer
 from experiments.optimizers.nadamw import NAdamW
 from experiments.optimizers.peak_sls import PeakSLS
 from experiments.optimizers.salsa import SaLSA
@@ -57,6 +59,32 @@ def rates(spec, total_steps):
 )
 def test_every_spec_gives_its_optimizer(spec, kind):
     assert type(build(spec)[0]) is kind
+
+
+@pytest.mark.parametrize("name", available(CONFIG_ROOT, "optimizer"))
+def test_every_file_of_the_configs_gives_an_optimizer_that_lowers_a_loss(name):
+    spec = load(["task=digits", f"optimizer={name}"], environ={}).optimizer
+    w = torch.nn.Parameter(torch.full((3,), 2.0))
+    optimizer, scheduler = build_optimizer(spec, [w], total_steps=20, steps_per_epoch=5)
+
+    def closure():
+        loss = w.square().sum()
+        if torch.is_grad_enabled():
+            optimizer.zero_grad()
+            loss.backward()
+        return loss.detach()
+
+    losses = []
+    for _ in range(10):
+        losses.append(float(optimizer.step(closure)))
+        if scheduler is not None:
+            scheduler.step()
+    assert losses[-1] < losses[0]
+
+
+def test_every_optimizer_has_a_title_and_a_line():
+    for settings in OPTIMIZERS:
+        assert settings.model_fields["kind"].default in settings.lines.keys() & settings.titles
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError])
