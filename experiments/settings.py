@@ -5,11 +5,22 @@ found in files. No torch.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -84,17 +95,29 @@ class Section(BaseModel):
         return self.model_copy(update=paths)
 
 
+class KindSection(Section):
+    """One of the tasks, models or optimizers, which a config tells apart by `kind`.
+
+    `titles` are its names in reports, by the names of its files in `config/task/` and so on.
+    """
+
+    titles: ClassVar[Mapping[str, str]] = {}
+    if TYPE_CHECKING:
+        kind: str
+
+
 SectionT = TypeVar("SectionT", bound=Section)
+KindT = TypeVar("KindT", bound=KindSection)
 
 
-def sections_in(
-    package: str, base: type[SectionT], without: Collection[str] = ()
-) -> tuple[type[SectionT], ...]:
-    """The subclasses of `base` with a `kind` that the files of `package` hold.
+def kinds_in(
+    package: str, base: type[KindT], without: Collection[str] = ()
+) -> tuple[type[KindT], ...]:
+    """The subclasses of `base` with a `kind` in the files of `package`.
 
     All files are imported but those named in `without`, so they must be quick to import.
     """
-    found: dict[type[SectionT], None] = {}
+    found: dict[type[KindT], None] = {}
     for file in pkgutil.iter_modules(import_module(package).__path__):
         values = {} if file.name in without else vars(import_module(f"{package}.{file.name}"))
         for value in values.values():
@@ -103,7 +126,7 @@ def sections_in(
     return tuple(found)
 
 
-def one_of(sections: tuple[type[Section], ...]) -> Any:
+def one_of(sections: tuple[type[KindSection], ...]) -> Any:
     """The type of a field that takes any of these sections, told apart by their `kind`."""
     return Annotated[Union[sections], Field(discriminator="kind")]  # noqa: UP007  # a tuple
 

@@ -16,15 +16,15 @@ from experiments.settings import LocalPath, OpenUnit, Section, Switch, one_of
 from experiments.tasks.build import TASKS
 
 if TYPE_CHECKING:
-    from experiments.models.settings import ModelSettings as Model
     from experiments.optimizers.shared import OptimizerSettings as Optimizer
+    from experiments.settings import KindSection as Model
     from experiments.tasks.base import TaskSettings as Task
 else:
     Task, Model, Optimizer = one_of(TASKS), one_of(MODELS), one_of(OPTIMIZERS)
 
 
 class Trainer(Section):
-    """How long, how large, how often."""
+    """Length of the training, sizes of batches, times of evaluations."""
 
     epochs: PositiveInt = Field(5, description="passes over the training data")
     max_steps: PositiveInt | None = Field(None, description="stop after n steps; null: all epochs")
@@ -36,7 +36,7 @@ class Trainer(Section):
     workers: int = Field(0, ge=0, description="processes that load data")
     micro_batches: PositiveInt = Field(1, description="parts of a batch, one at a time in memory")
     group_by_length: PositiveInt | None = Field(
-        None, description="texts of like length together, in windows of n batches; null: off"
+        None, description="texts of similar length together, in windows of n batches; null: off"
     )
     hold_out: OpenUnit | None = Field(
         None, description="validate on this share of the training examples, train on the others"
@@ -44,7 +44,7 @@ class Trainer(Section):
 
 
 class Logger(Section):
-    """Where rows go besides `metrics.jsonl`."""
+    """Destinations of rows besides `metrics.jsonl`."""
 
     wandb: Literal["online", "offline", "disabled"] = "disabled"
     wandb_project: str = "sls"
@@ -61,9 +61,9 @@ class Quirks(Section):
     evaluation_mode: Switch = Field(False, description="GLUE's models train without dropout")
     fixed_order: Switch = Field(False, description="every epoch has the first one's batches")
     bytes_as_text: Switch = Field(False, description="GLUE's texts read b'…'")
-    one_seed: Switch = Field(False, description="the seed is 42, whatever was asked")
+    one_seed: Switch = Field(False, description="the seed is 42, whatever `seed` is")
     accuracy_of_one_batch: Switch = Field(
-        False, description="pictures' metrics count the first validation batch alone"
+        False, description="images' metrics count the first validation batch alone"
     )
 
 
@@ -71,7 +71,7 @@ PROFILES: dict[str, dict[str, bool]] = {
     "corrected": dict.fromkeys(Quirks.model_fields, False),
     "paper": dict.fromkeys(Quirks.model_fields, True),
 }
-"""What each profile makes of the quirks; a quirk that is set by its own name wins."""
+"""The quirks of each profile; a quirk that is set by its own name wins."""
 
 
 class Choices(Section):
@@ -95,7 +95,7 @@ class RunConfig(Section):
     cache_dir: LocalPath | None = Field(
         ".sls_cache",
         min_length=1,
-        description="what is computed once from the data; null: nothing is kept",
+        description="folder for what is computed once; null: nothing is kept",
     )
     results_dir: LocalPath = Field(
         "results", min_length=1, description="each run has a folder there"

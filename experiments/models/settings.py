@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from experiments.settings import LocalPath, Probability, Section
+from experiments.settings import KindSection, LocalPath, Probability
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -16,18 +15,7 @@ if TYPE_CHECKING:
     from experiments.models.families import Kind
 
 
-class ModelSettings(Section):
-    """The settings of a model, and how it is built.
-
-    `titles` are its names in reports, by the names of its files in `config/model/`.
-    """
-
-    titles: ClassVar[Mapping[str, str]] = {}
-    if TYPE_CHECKING:
-        kind: str
-
-
-class ImageModel(ModelSettings):
+class ImageModel(KindSection):
     """A model of images, sized to them."""
 
     def network(self, *, channels: int, size: int, classes: int) -> Module:
@@ -103,7 +91,7 @@ class MLPModel(ImageModel):
 
     kind: Literal["mlp"] = "mlp"
     width: PositiveInt = 256
-    layers: PositiveInt = Field(2, description="hidden ones")
+    layers: PositiveInt = Field(2, description="hidden layers")
     dropout: Probability = 0.0
 
     titles: ClassVar = {"mlp": "MLP"}
@@ -121,7 +109,7 @@ class MLPModel(ImageModel):
         return MLP(**self.model_dump(exclude={"kind"}), inputs=features, classes=classes)
 
 
-class TextClassifierModel(ModelSettings):
+class TextClassifierModel(KindSection):
     """A classifier of texts, pretrained from `name`, or from scratch by the sizes if it is null.
 
     `head: linear` is one linear layer on one position of the last hidden state (the first, or
@@ -216,7 +204,7 @@ class GPT2ClassifierModel(TextClassifierModel):
     family = "gpt2"
 
 
-class GPT2Model(ModelSettings):
+class GPT2Model(KindSection):
     """GPT-2 as a language model; pretrained from `name`, or from scratch by the sizes."""
 
     kind: Literal["gpt2"] = "gpt2"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from experiments.errors import UserError
 from experiments.optimizers.shared import OptimizerSettings, Scheduled
-from experiments.settings import sections_in
+from experiments.settings import kinds_in
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from experiments.optimizers.shared import Built
 
-OPTIMIZERS = sections_in("experiments.optimizers", OptimizerSettings)
+OPTIMIZERS = kinds_in("experiments.optimizers", OptimizerSettings)
 
 
 def build_optimizer(

@@ -18,7 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from experiments.errors import UserError
 from experiments.optimizers.line_styles import LineStyle
-from experiments.settings import Beta, OpenUnit, Section, Share
+from experiments.settings import Beta, KindSection, OpenUnit, Share
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -31,17 +31,14 @@ else:
     Params = Built = Any
 
 
-class OptimizerSettings(Section):
+class OptimizerSettings(KindSection):
     """The settings of an optimizer, and how it is built and shown.
 
-    `titles` and `lines` are its names and line styles in reports, by the names of its files in
-    `config/optimizer/`. The line of its own `kind` serves the first of the other names too.
+    `lines` are its line styles in figures, by the names of its files in `config/optimizer/`; that
+    of its `kind` also serves the first name that has none.
     """
 
-    titles: ClassVar[Mapping[str, str]] = {}
     lines: ClassVar[Mapping[str, LineStyle]] = {}
-    if TYPE_CHECKING:
-        kind: str
 
     def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
         """The optimizer over `params`, and the scheduler to step after it, if any.

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from experiments.models.settings import ModelSettings
-from experiments.settings import Section
+from experiments.settings import KindSection
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,37 +46,26 @@ class Task(Protocol):
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss over the batch's predictions, a scalar with a graph."""
-        ...
 
     def predict(self, batch: Batch) -> Prediction:
         """The batch's loss and predictions, without a graph."""
-        ...
 
     def weight(self, batch: Batch) -> int:
         """The number of predictions that `loss` is the mean of."""
-        ...
 
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """The metrics over a whole split: outputs of `predict`, joined along the examples."""
-        ...
 
     def loss_metrics(self, loss: float) -> dict[str, float]:
         """The mean loss over a whole split in other terms, as perplexity; or nothing."""
-        ...
 
 
-class TaskSettings(Section):
-    """The settings of a task, the models that fit it, and how it is built.
+class TaskSettings(KindSection):
+    """The settings of a task, the models that fit it, and how it is built."""
 
-    `titles` are its names in reports, by the names of its files in `config/task/`.
-    """
-
-    models: ClassVar[tuple[type[ModelSettings], ...]]
-    titles: ClassVar[Mapping[str, str]] = {}
+    models: ClassVar[tuple[type[KindSection], ...]]
     keeps_tokens: ClassVar[bool] = False
     """True for tasks that keep tokens in the cache."""
-    if TYPE_CHECKING:
-        kind: str
 
     def build(
         self, model: Any, *, data_root: Path | None, cache: Path | None, bytes_as_text: bool

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.errors import UserError
-from experiments.models.settings import ModelSettings
-from experiments.settings import sections_in
+from experiments.settings import KindSection, kinds_in
 from experiments.tasks.base import Task, TaskSettings
 from experiments.tasks.places import with_folders
 
 # The two files that hold no settings import torch.
-TASKS = sections_in("experiments.tasks", TaskSettings, without=("losses", "prefetch"))
+TASKS = kinds_in("experiments.tasks", TaskSettings, without=("losses", "prefetch"))
 
 # For the order in which examples are held out: the same whatever the run's seed is.
 _SEED = 20240318
@@ -19,7 +18,7 @@ _SEED = 20240318
 
 def build_task(
     task: TaskSettings,
-    model: ModelSettings,
+    model: KindSection,
     *,
     data_root: Path | None,
     cache: Path | None = None,

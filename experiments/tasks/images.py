@@ -56,10 +56,7 @@ class DigitsTask(ImageTask):
 
 
 class Channels(Section):
-    """What is subtracted from each of the three colours, and what divides them; pixels are 0 to 1.
-
-    It stands for the training part's own mean and standard deviation where these are known.
-    """
+    """The training images' known mean and standard deviation of each colour; pixels are 0 to 1."""
 
     mean: Colours
     std: Colours

@@ -24,7 +24,7 @@ class ByteTextTask(TaskSettings):
     """Language modelling on the bytes of text that every Python carries (`pydoc_data.topics`)."""
 
     kind: Literal["byte_text"] = "byte_text"
-    block: PositiveInt = Field(64, description="bytes a sequence")
+    block: PositiveInt = Field(64, description="bytes per sequence")
 
     models: ClassVar = (GPT2Model,)
 
@@ -60,7 +60,7 @@ class Corpus(TaskSettings):
     tokenizer: LocalPath | None = Field(
         None, description="bytes, hub name or local folder; null: the model's own"
     )
-    block: PositiveInt = Field(1024, description="tokens a sequence")
+    block: PositiveInt = Field(1024, description="tokens per sequence")
     validation_share: OpenUnit | None = Field(
         None, description="of the training tokens, the last ones; null: the hub's validation split"
     )

@@ -1,4 +1,4 @@
-"""Where a task's data, pretrained parts and tokens lie: below `data_root`, or where a path says."""
+"""Places of a task's data and pretrained parts: below `data_root`, or where a path says."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def root_of(data_root: Path | None, needed_by: str) -> Path:
 
 def roots_of(data_root: str | None, cache_dir: str | None) -> tuple[Path | None, Path | None]:
     """The config's `data_root` and `cache_dir`, absolute, since messages show them."""
-    return _absolute(data_root, "data_root"), _absolute(cache_dir, "cache_dir")
 
+    def absolute(folder: str | None, key: str) -> Path | None:
+        return None if folder is None else Path(with_home(folder, key)).absolute()
 
-def _absolute(folder: str | None, key: str) -> Path | None:
-    return None if folder is None else Path(with_home(folder, key)).absolute()
+    return absolute(data_root, "data_root"), absolute(cache_dir, "cache_dir")
 
 
 def with_folders(section: SectionT, key: str, data_root: Path | None) -> SectionT:

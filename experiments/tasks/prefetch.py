@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from rich.filesize import decimal
 
-from experiments.models.settings import ModelSettings
+from experiments.settings import KindSection
 from experiments.tasks.base import Task, TaskSettings
 from experiments.tasks.build import build_task
 from experiments.tasks.places import hub_folder, roots_of, with_folders
@@ -47,13 +48,13 @@ def prefetch(config: RunConfig) -> str:
     for path, what in places.items():
         size = _bytes(path)
         if size:
-            fetched = "" if size == before[path] else f"  ({_size(size - before[path])} new)"
-            lines.append(f"{what:9}  {_size(size):>9}  {path}{fetched}")
+            fetched = "" if size == before[path] else f"  ({decimal(size - before[path])} new)"
+            lines.append(f"{what:9}  {decimal(size):>9}  {path}{fetched}")
     return "\n".join([*lines, f"checked    {_checked(task)}"])
 
 
 def _places(
-    task: TaskSettings, model: ModelSettings, data_root: Path | None, cache: Path | None
+    task: TaskSettings, model: KindSection, data_root: Path | None, cache: Path | None
 ) -> Iterator[tuple[str, Path]]:
     """The files and folders that a run reads, and what each is to the user. None need exist.
 
@@ -91,12 +92,3 @@ def _bytes(path: Path) -> int:
     """The bytes of a file, or of all files below a folder; links, as the hub's cache has, are 0."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
-
-
-def _size(count: float) -> str:
-    """`1234567` → `1.2 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
