@@ -490,19 +490,18 @@ def test_where_steps_move_none_is_counted(tmp_path, optimizer, capsys):
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("setting", "message"),
     [
-        "optimizer=sls optimizer.init_step=1e39",
-        "optimizer=adam optimizer.lr=1e39",
-        "optimizer=sgd optimizer.lr=1e-60",
-        "optimizer=alsals optimizer.weight_decay=1e60",
+        ("optimizer=sls optimizer.init_step=1e39", "init_step of parameter group 0 is 1e+39"),
+        ("optimizer=adam optimizer.lr=1e39", "1e+39 is beyond float32"),
+        ("optimizer=sgd optimizer.lr=1e-60", "1e-60 is beyond float32"),
+        ("optimizer=alsals optimizer.weight_decay=1e60", "weight_decay of parameter group 0 is"),
     ],
 )
-def test_a_number_that_the_parameters_cannot_hold_leaves_no_folder(tmp_path, setting):
+def test_a_number_that_the_parameters_cannot_hold_leaves_no_folder(tmp_path, setting, message):
     kind, number = setting.split()
     config, _ = make_config(tmp_path, kind, number)
-    key, value = number.split("=")
-    told = re.escape(f"{key}: {float(value):g} is beyond float32")
-    with pytest.raises(UserError, match=f"^{told}"):
+    key, _, _ = number.partition("=")
+    with pytest.raises(UserError, match="^" + re.escape(f"{key}: {message}")):
         run(config)
     assert list(tmp_path.iterdir()) == []
