@@ -30,9 +30,8 @@ from experiments.config.messages import (
 from experiments.config.schema import PROFILES, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError, did_you_mean
+from experiments.files.run_folder import NO_EXPERIMENT, run_place
 from experiments.settings import with_home
-
-NO_EXPERIMENT = "default"
 
 # Keys that cannot change a result; `choices` names files, and `profile` is written out in `quirks`.
 _NOT_HASHED: dict[str, Any] = {
@@ -102,16 +101,9 @@ def config_hash(config: RunConfig) -> str:
 
 
 def run_path(config: RunConfig) -> Path:
-    """`<results_dir>/<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>`.
-
-    A slash in a name becomes an underscore, so that every run lies equally deep.
-    """
-    names: dict[str, str] = {
-        key: name.replace("/", "_") for key, name in config.choices.model_dump().items()
-    }
-    leaf = f"s{config.seed}-{config_hash(config)}"
-    folder = Path(with_home(config.results_dir, "results_dir")) / names["experiment"]
-    return folder / f"{names['task']}-{names['model']}" / names["optimizer"] / leaf
+    """The run's folder below `results_dir`; see `files.run_folder.LAYOUT`."""
+    place = run_place(config.choices.model_dump(), config.seed, config_hash(config))
+    return Path(with_home(config.results_dir, "results_dir"), place)
 
 
 # --------------------------------------------------------------------------------- arguments

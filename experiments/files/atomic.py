@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors of the disk in one line. No torch."""
+"""Atomic files, which appear whole or not at all, and errors of the disk in one line. No torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import BinaryIO
 
 from experiments.errors import UserError
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # Neither a link nor a FIFO under the name of a leftover is followed or waited for.
 _LEFT = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class DiskError(UserError):
-    """A file that the system refuses to read or write: the path and the system's reason."""
+    """A file that the system does not read or write: its path and the system's reason."""
 
     def __init__(self, path: Path, error: OSError) -> None:
         self.reason = str(error.strerror or error)
@@ -43,16 +43,16 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Several processes may write the same `path`: each has a temporary file of its own, and the last
     one wins. If the writing fails, nothing of it stays. A killed process leaves a temporary file,
-    which the next write of `path` deletes.
+    which the next write of `path` deletes. Its descriptor can be read with `os.pread`.
 
     Raises:
         DiskError: if the file cannot be made or written.
     """
-    with _staged(path) as file:
+    with _staged(path) as (file, temporary):
         yield file
         with disk(path):
-            _finish(file)
-            os.replace(file.temporary, path)
+            _sync(file)
+            os.replace(temporary, path)
 
 
 def replace_together(contents: Mapping[Path, bytes]) -> None:
@@ -63,15 +63,15 @@ def replace_together(contents: Mapping[Path, bytes]) -> None:
     """
     with ExitStack() as stack:
         staged = {path: stack.enter_context(_staged(path)) for path in contents}
-        for path, file in staged.items():
+        for path, (file, _) in staged.items():
             with disk(path):
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
                 file.write(contents[path])
-                _finish(file)
-        for path, file in staged.items():
+                _sync(file)
+        for path, (_, temporary) in staged.items():
             with disk(path):
-                os.replace(file.temporary, path)
+                os.replace(temporary, path)
 
 
 class _Raw(io.FileIO):
@@ -88,22 +88,14 @@ class _Raw(io.FileIO):
             raise
 
 
-class _Staged(io.BufferedWriter):
-    """A temporary file, which its writer holds locked as long as it lives."""
-
-    def __init__(self, raw: _Raw, temporary: Path) -> None:
-        super().__init__(raw)
-        self.temporary = temporary
-
-
 @contextmanager
-def _staged(path: Path) -> Iterator[_Staged]:
+def _staged(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """A new temporary file beside `path`, gone afterwards unless it was renamed."""
     with disk(path):
         raw, temporary = _create(path)
-    file = _Staged(raw, temporary)
+    file = io.BufferedWriter(raw)
     try:
-        yield file
+        yield file, temporary
     except UserError:
         raise
     except Exception as error:
@@ -112,28 +104,29 @@ def _staged(path: Path) -> Iterator[_Staged]:
             raise
         raise DiskError(path, reason) from error
     finally:
-        with suppress(OSError):  # what a full disk has not taken it does not take now
+        with suppress(OSError):  # a full disk fails again here
             file.close()
         with suppress(OSError):
             temporary.unlink()
 
 
-def _finish(file: _Staged) -> None:
+def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
 def _create(path: Path) -> tuple[_Raw, Path]:
+    """A new file beside `path`, locked for as long as it is open."""
     _remove_leftovers(path)
     while True:
-        # Not `tempfile`, whose files nobody else may read.
+        # Not `tempfile`: its files cannot be read by other users.
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         raw = _Raw(os.open(temporary, _NEW, 0o666), "wb")
-        with suppress(OSError):  # where there are no locks nobody takes it for a leftover either
+        with suppress(OSError):  # a file system without locks: no process deletes it either
             fcntl.flock(raw, fcntl.LOCK_EX)
         if os.fstat(raw.fileno()).st_nlink > 0:
             return raw, temporary
-        # Between the two lines above, another process took it for one.
+        # Between the two lines above, another process took it for a leftover.
         raw.close()
 
 

@@ -1,8 +1,8 @@
-"""The one door for files that were stored in a folder of results: nothing in them is believed.
+"""Safe reading of the files in a folder of results, in which nothing is trusted. No torch.
 
 Whoever can write the folder can write anything: a FIFO in place of a file, YAML that grows without
-end, text in place of a number. A function here returns a value that has its shape, None for a file
-that is not there, or raises one error with the file and the reason; it never hangs. No torch.
+end, text in place of a number. A function here returns a value of the right shape, None for a file
+that is missing, or raises one error with file and reason; it never hangs.
 """
 
 from __future__ import annotations
@@ -32,45 +32,45 @@ _LARGEST_INTEGER = 2**63 - 1
 _LARGEST, _SMALLEST = 1e100, 1e-100
 # Control characters and halves of surrogate pairs, which no file or picture can show.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-# A file among the folders above is no folder that has been made, as far as reading goes.
+# Treat a file where a folder is expected as missing.
 MISSING = (FileNotFoundError, NotADirectoryError)
 # libyaml reads a config ten times as fast; it is not on every machine.
 _YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class BrokenFileError(UserError):
-    """A file whose contents are not what they should be; to delete it helps."""
+    """A file with wrong contents; deleting it helps."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
         self.reason = f"it {reason}"
-        """What is wrong, without the file."""
+        """The fault without the file's name."""
 
 
 class _BrokenError(Exception):
-    """What is wrong with some contents, wherever they come from."""
+    """Broken contents; the message completes "the file …"."""
 
 
 def read_json(path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
-    """The JSON object of a file, as it is, if it has the shape; None without the file.
+    """The JSON object of a file, checked against a shape; None without the file.
 
-    Numbers that are not finite, or beyond all measure, are null; text has no control characters.
+    Numbers that are not finite, or above 1e100, become null; text loses control characters.
 
     Raises:
-        BrokenFileError: if it is not of this shape, or no regular file.
+        BrokenFileError: if it has another shape, or is no regular file.
         DiskError: if it cannot be read.
     """
     return _read(path, _json, shape, "a JSON object")
 
 
 def read_model(path: Path, shape: type[Shape]) -> Shape | None:
-    """As `read_json`, but an object of the shape."""
+    """As `read_json`, as an object of the shape."""
     value = read_json(path, shape)
     return None if value is None else shape.model_validate(value)
 
 
 def read_yaml(path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
-    """As `read_json`, for YAML with plain tags and without aliases, which can grow endlessly."""
+    """As `read_json`, for YAML with plain tags and without aliases, which can grow without end."""
     return _read(path, _yaml, shape, "a mapping")
 
 
@@ -95,7 +95,7 @@ def json_object(data: bytes, shape: type[BaseModel]) -> dict[str, Any] | None:
 
 
 def is_valid(value: Any, shape: type[BaseModel]) -> bool:
-    """Whether a value that was read has a shape."""
+    """Whether a value has a shape."""
     try:
         shape.model_validate(value)
     except ValidationError:
@@ -107,7 +107,7 @@ def read_bytes(path: Path, limit: int = _LIMIT) -> bytes | None:
     """The bytes of a regular file, None if it is not there.
 
     Raises:
-        BrokenFileError: if it is something else, or has more than `limit` bytes.
+        BrokenFileError: if it is no regular file, or has more than `limit` bytes.
         DiskError: if it cannot be read.
     """
     try:
@@ -143,7 +143,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 def _json(data: bytes) -> Any:
     try:
-        value = json.loads(data.decode("utf-8"), parse_float=_float, parse_constant=_nothing)
+        value = json.loads(data.decode("utf-8"), parse_float=_float, parse_constant=lambda _: None)
     except RecursionError as error:
         raise _BrokenError("is nested too deeply") from error
     except ValueError as error:
@@ -163,7 +163,7 @@ def _yaml(data: bytes) -> Any:
 
 
 def _refuse_growing(data: bytes) -> None:
-    """Looks at the events only: aliases, and nested merges of them, grow when values are made."""
+    """Check the events only: aliases, and nested merges of them, grow when values are made."""
     depth = 0
     for event in yaml.parse(data, Loader=_YAML):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -181,12 +181,8 @@ def _float(text: str) -> float | None:
     return value if abs(value) <= _LARGEST else None
 
 
-def _nothing(_text: str) -> None:
-    """What NaN and Infinity are read as: as our own files write them."""
-
-
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Made of dictionaries with text as keys, lists, text, numbers, truth values and None only."""
+    """The value as dictionaries with text keys, lists, text, numbers, booleans and None."""
     if depth > _DEEPEST:
         raise _BrokenError("is nested too deeply")
     if value is None or isinstance(value, bool):
@@ -214,10 +210,15 @@ def _shaped(value: Any, shape: type[BaseModel], kind: str) -> dict[str, Any]:
     try:
         shape.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise _BrokenError(f"has a wrong value, {key}: {_short(first['msg'])}") from error
+        raise _BrokenError(f"has a wrong value, {_short(first_fault(error))}") from error
     return value
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first wrong value of a validation: its key and the reason."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    return f"{key}: {first['msg']}" if key else str(first["msg"])
 
 
 def _short(error: object) -> str:

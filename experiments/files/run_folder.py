@@ -1,4 +1,9 @@
-"""The files of a run: names, atomic writes, reading back, one process at a time. No torch."""
+"""The folder of a run: its place below the results, its files, its lock. No torch.
+
+Nobody else knows names and layout. `metrics.jsonl` is written by `append_row`, one row per line
+(called by `training.loggers.base.JsonlLogger`), and read by `rows`, `readable_rows`, `last_step`
+and the report's `read.metrics`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import BaseModel
 
@@ -29,17 +34,64 @@ from experiments.files.reading import (
     read_json,
     read_yaml,
 )
-from experiments.files.shapes import Anything, Failure, Line, Plan, Row, Summary
+from experiments.files.shapes import Anything, Failure, Line, Row, RunPlan, Summary
 
-# `struct flock` as F_GETLK reads and writes it: its layout, and where in it the lock's type is.
+LAYOUT = "<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>"
+"""Place of a run's folder below the folder of results."""
+NO_EXPERIMENT = "default"
+"""Name of the experiment of a run without one."""
+_GLOB = "*/*/*/s*-*"
+_DEPTH = 4
+
+# `struct flock` as F_GETLK reads and writes it: its layout, and the place of the lock's type in it.
 _FLOCK = {"linux": ("hhqqi4x", 0), "darwin": ("qqihh", 3)}
 _TAIL_BYTES = 16_384
 METRICS_LIMIT = 4096 * MEGABYTE
-# What the summary of a run that is done says of it: it has a result, its loss was not finite any
-# more, no step moved a parameter.
+# The status in the summary of a finished run: it has a result, its loss was not finite any more,
+# or no step moved a parameter.
 ENDS = ("finished", "diverged", "stuck")
 _LOCK = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+
+
+class RunPlace(NamedTuple):
+    """The parts of a run's folder, as in `LAYOUT`."""
+
+    experiment: str
+    problem: str
+    """`<task>-<model>`."""
+    optimizer: str
+    seed: str
+    hash: str
+
+    @classmethod
+    def of(cls, folder: Path) -> RunPlace:
+        """The parts of a folder with this layout."""
+        experiment, problem, optimizer, leaf = folder.parts[-_DEPTH:]
+        seed, _, digest = leaf[1:].partition("-")
+        return cls(experiment, problem, optimizer, seed, digest)
+
+    @property
+    def row(self) -> str:
+        """The experiment, or `<task>-<model>` without one."""
+        return self.problem if self.experiment == NO_EXPERIMENT else self.experiment
+
+
+def run_place(choices: Mapping[str, str], seed: int, digest: str) -> str:
+    """The place of a run, as in `LAYOUT`. A slash in a name becomes an underscore."""
+    names = {key: name.replace("/", "_") for key, name in choices.items()}
+    problem = f"{names['task']}-{names['model']}"
+    return f"{names['experiment']}/{problem}/{names['optimizer']}/s{seed}-{digest}"
+
+
+def run_name(folder: Path, separator: str = "/") -> str:
+    """The parts of a run's folder below the results, joined."""
+    return separator.join(folder.parts[-_DEPTH:])
+
+
+def find_runs(results: Path, above: str = "") -> list[Path]:
+    """The folders in `results` with the layout of a run's, sorted; `above` is a glob over them."""
+    return sorted(results.glob(f"{above}{_GLOB}"))
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
@@ -58,7 +110,7 @@ def _finite(value: Any) -> Any:
 
 
 def has_ended(summary: Mapping[str, Any]) -> bool:
-    """Whether a summary says how its run ended."""
+    """Whether a summary has the status of a finished run."""
     return summary.get("status") in ENDS
 
 
@@ -105,7 +157,7 @@ class RunFolder:
             file = os.open(self._lock_file, _LOCK | os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise UserError(f"{self._lock_file} is no file; delete it to run again")
+                raise UserError(f"{self._lock_file} is not a file; delete it to run again")
             # A POSIX record lock and not flock: a data worker that outlives its killed parent
             # for some seconds would inherit an flock and keep the resumed run out.
             try:
@@ -115,7 +167,7 @@ class RunFolder:
                     raise self._busy() from error
                 if error.errno not in _NO_LOCKS:
                     raise DiskError(self._lock_file, error) from error
-                # This file system has no locks, which is no reason not to train on it.
+                # This file system has no locks: train without.
             yield
         finally:
             os.close(file)
@@ -123,13 +175,13 @@ class RunFolder:
     def is_locked(self) -> bool:
         """True while another process holds the lock, which this call never takes.
 
-        F_GETLK tells it, and needs no right to write; where its layout is not known (neither Linux
-        nor macOS), the lock is taken for an instant, in which a run that starts would find the
-        folder in use. Not for the process that holds the lock: closing any handle of a file gives
-        up its POSIX locks.
+        F_GETLK needs no right to write; where its layout is not known (neither Linux nor macOS),
+        the lock is taken for an instant, in which a run that starts would find the folder in use.
+        Not for the process that holds the lock: closing any handle of a file gives up its POSIX
+        locks.
 
         Raises:
-            DiskError: if the system does not tell.
+            DiskError: if the system cannot answer.
         """
         mode = os.O_RDONLY if sys.platform in _FLOCK else os.O_RDWR
         try:
@@ -153,18 +205,17 @@ class RunFolder:
     def _busy(self) -> BusyError:
         return BusyError(f"{self.path} is in use by another process; wait for it or stop it")
 
-    # ------------------------------------------------------------------- what is written once
+    # --------------------------------------------------------------- files that are written once
 
     def write_config(self, text: str) -> str:
-        """Write `config.yaml`, unless a run that is resumed has; returns a warning or nothing."""
+        """Write `config.yaml`, unless it is there; returns a warning if it was broken, else ""."""
         return self._write_once(self.config_file, text, read_yaml)
 
     def write_env(self, env: Mapping[str, Any]) -> str:
-        """Write `env.json`, unless a run that is resumed has; returns a warning or nothing."""
+        """Write `env.json`, unless it is there; returns a warning if it was broken, else ""."""
         return self._write_once(self.env_file, json_text(env, indent=2) + "\n", read_json)
 
     def _write_once(self, path: Path, text: str, read: Callable[..., Any]) -> str:
-        """What cannot be read any more is written anew, as this process would have written it."""
         warning = ""
         try:
             if read(path, Anything) is not None:
@@ -175,17 +226,17 @@ class RunFolder:
         return warning
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write `summary.json`; from then on the run counts as done and not as failed."""
+        """Write `summary.json`; from then on the run is finished and not failed."""
         self._write_text(self.summary_file, json_text(summary, indent=2) + "\n")
         with suppress(OSError):  # a summary counts, whatever lies beside it
             self.failure_file.unlink(missing_ok=True)
 
     def write_plan(self, **plan: Any) -> None:
-        """Write `plan.json`: how long the run is going to be, on what data and machine."""
+        """Write `plan.json`: the run's length, data and machine."""
         self._write_text(self.plan_file, json_text(plan) + "\n")
 
     def write_failure(self, failure: Mapping[str, Any]) -> None:
-        """Write `failure.json`: how the last attempt ended; a summary removes it."""
+        """Write `failure.json`: the end of the last attempt; a summary removes it."""
         self._write_text(self.failure_file, json_text(failure, indent=2) + "\n")
 
     def _write_text(self, path: Path, text: str) -> None:
@@ -201,10 +252,10 @@ class RunFolder:
         return read_yaml(self.config_file, Anything) or {}
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a run that is done, None for any other.
+        """The summary of a finished run, None for any other.
 
         Raises:
-            UserError: if the file is broken, or does not say how the run ended.
+            UserError: if the file is broken, or has no status of a finished run.
         """
         summary = self._object(self.summary_file, Summary)
         if summary is not None and not has_ended(summary):
@@ -215,10 +266,10 @@ class RunFolder:
 
     def plan(self) -> dict[str, Any] | None:
         """`total_steps`, `steps_per_epoch`, `data`, `machine`; None before they are known."""
-        return self._object(self.plan_file, Plan)
+        return self._object(self.plan_file, RunPlan)
 
     def failure(self) -> dict[str, Any] | None:
-        """How the last attempt failed, None if none has or a later one finished."""
+        """The failure of the last attempt, None if there is none or a later one finished."""
         return self._object(self.failure_file, Failure)
 
     def _object(self, path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
@@ -248,7 +299,7 @@ class RunFolder:
             UserError: if it has fewer.
         """
         with disk(self.metrics_file):
-            # A file that is missing is not made, only to be refused for its length.
+            # Do not create a missing file only to refuse it for its length.
             have = os.path.getsize(self.metrics_file) if os.path.lexists(self.metrics_file) else 0
             if have < length:
                 raise UserError(
@@ -275,7 +326,7 @@ class RunFolder:
         return rows
 
     def readable_rows(self) -> tuple[list[dict[str, Any]], list[int]]:
-        """The rows of steps and evaluations, and the numbers of the lines that are none."""
+        """The rows of steps and evaluations, and the numbers of all other lines."""
         return self._rows(Row)
 
     def _rows(self, shape: type[BaseModel]) -> tuple[list[dict[str, Any]], list[int]]:
@@ -287,7 +338,7 @@ class RunFolder:
     def last_step(self) -> dict[str, Any] | None:
         """The last whole row of a training step, None if there is none; reads only the end.
 
-        A row has some 500 bytes, and at most one evaluation's comes after it.
+        A row has some 500 bytes, followed by at most one evaluation's.
         """
         try:
             with open_regular(self.metrics_file) as file:
@@ -299,7 +350,7 @@ class RunFolder:
         except OSError as error:
             raise DiskError(self.metrics_file, error) from error
         for line in reversed(lines if start == 0 else lines[1:]):
-            # Somebody writes while this reads: a line that is none yet is no reason to stop.
+            # The run may write while this reads: skip a line that is not whole yet.
             row = json_object(line, Row)
             if row is not None and row["event"] == "step":
                 return row

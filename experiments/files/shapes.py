@@ -65,7 +65,7 @@ class Git(Stored):
     dirty: bool | None = None
 
 
-class Plan(Stored):
+class RunPlan(Stored):
     """`plan.json` of a run."""
 
     total_steps: Count | None = None

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from experiments.config.compose import NO_EXPERIMENT
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
+from experiments.files.run_folder import LAYOUT, NO_EXPERIMENT, RunFolder, find_runs
 from experiments.report.figures import DRAWING
 from experiments.report.numbers import (
     cost,
@@ -28,7 +28,7 @@ from experiments.report.numbers import (
 )
 from experiments.report.numbers.cells import Comparison
 from experiments.report.read.records import Results
-from experiments.report.read.runs import LAYOUT, PATTERN, read_results, run_folders
+from experiments.report.read.runs import read_results, run_folders
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.document import MADE_BY, Document, Section, Table, filled
@@ -91,7 +91,8 @@ def _require_runs(folder: Path) -> None:
         raise UserError(f"{folder}: there is no such folder")
     if run_folders(folder):
         return
-    below = sorted(path.relative_to(folder).parts[0] for path in folder.glob(f"*/{PATTERN}"))
+    paths = (path for path in find_runs(folder, above="*/") if RunFolder(path).config_file.exists())
+    below = sorted(path.relative_to(folder).parts[0] for path in paths)
     hint = f"; did you mean {folder / below[0]}?" if below else ""
     raise UserError(f"{folder}: no runs there: looked for {LAYOUT}/config.yaml{hint}")
 

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.config.compose import NO_EXPERIMENT
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError
 from experiments.files.plan_file import PlanCell, PlanTunedBy, PlanTuningRun, SweepPlan
+from experiments.files.run_folder import NO_EXPERIMENT
 from experiments.settings import with_home
 from experiments.sweep.read import ReadSweep, read_sweep
 from experiments.sweep.run_configs import Cell, PlannedRun, cells_of

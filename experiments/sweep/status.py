@@ -7,15 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.config.compose import NO_EXPERIMENT
 from experiments.errors import UserError
 from experiments.files.plan_file import SweepPlan, plan_files, read_plan
 from experiments.files.reading import BrokenFileError
-from experiments.files.run_folder import ENDS, RunFolder
+from experiments.files.run_folder import ENDS, RunFolder, RunPlace, find_runs
 from experiments.sweep.run_state import RunState, state_of
-
-# <experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>, as `run_path` makes it.
-_DEPTH = 4
 
 
 @dataclass(frozen=True)
@@ -120,12 +116,10 @@ def planned_runs(plan: SweepPlan, results_dir: Path) -> Iterator[Known]:
 
 
 def _found(results_dir: Path, stage: str) -> Iterator[Known]:
-    for folder in sorted(results_dir.glob("/".join(["*"] * (_DEPTH - 1) + ["s*-*"]))):
-        experiment, model, optimizer, leaf = folder.parts[-_DEPTH:]
-        seed = leaf[1:].partition("-")[0]
-        if folder.is_dir() and seed.isdigit():
-            row = model if experiment == NO_EXPERIMENT else experiment
-            yield Known(stage, row, optimizer, int(seed), folder)
+    for folder in find_runs(results_dir):
+        place = RunPlace.of(folder)
+        if folder.is_dir() and place.seed.isdigit():
+            yield Known(stage, place.row, place.optimizer, int(place.seed), folder)
 
 
 # --------------------------------------------------------------------------------- time left

@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from experiments.config.compose import NO_EXPERIMENT
 from experiments.files.atomic import DiskError
 from experiments.files.reading import BrokenFileError, is_valid, read_json, read_yaml
-from experiments.files.run_folder import RunFolder, has_ended
+from experiments.files.run_folder import NO_EXPERIMENT, RunFolder, RunPlace, find_runs, has_ended
 from experiments.files.shapes import Environment, Git, ReportedConfig, ReportedSummary
 from experiments.report.read.labels import with_settings
 from experiments.report.read.metrics import Metrics, read_metrics
@@ -23,9 +22,6 @@ from experiments.report.read.plans import Place, Plans, read_plans
 from experiments.report.read.records import Results, RunRecord
 from experiments.report.titles import counted, label_title, row_title
 
-LAYOUT = "<experiment>/<task>-<model>/<optimizer>/s<seed>-<hash>"
-
-PATTERN = "*/*/*/s*-*/config.yaml"
 _KNOWN_LOSSES = ("val_loss", "train_loss", "perplexity")
 
 
@@ -61,8 +57,8 @@ def read_results(folder: Path) -> Results:
 
 def run_folders(folder: Path) -> list[Path]:
     """The folders of runs in `folder` and in `folder/tuning`, sorted."""
-    configs = [*folder.glob(PATTERN), *folder.glob(f"tuning/{PATTERN}")]
-    return sorted(path.parent for path in configs)
+    paths = [*find_runs(folder), *find_runs(folder / "tuning")]
+    return sorted(path for path in paths if RunFolder(path).config_file.exists())
 
 
 # ------------------------------------------------------------------------------- a single run
@@ -110,7 +106,7 @@ def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunR
         label=choices["optimizer"],
         optimizer=config["optimizer"]["kind"],
         seed=config["seed"],
-        hash=path.name.partition("-")[2],
+        hash=RunPlace.of(path).hash,
         status="unfinished" if summary is None else summary["status"],
         config=config,
         env=env,

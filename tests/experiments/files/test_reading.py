@@ -21,9 +21,9 @@ from experiments.files.shapes import (
     Anything,
     Environment,
     Failure,
-    Plan,
     ReportedConfig,
     ReportedSummary,
+    RunPlan,
     Summary,
 )
 
@@ -161,7 +161,7 @@ def test_a_file_without_end_is_told(tmp_path: Path) -> None:
         (Summary, {"steps": True}, "steps"),
         (Summary, {"final": {"val_loss": "0.5"}}, "final.val_loss"),
         (ReportedSummary, {"score": "accuracy", "final": {}}, "best"),
-        (Plan, {"total_steps": 1.5}, "total_steps"),
+        (RunPlan, {"total_steps": 1.5}, "total_steps"),
         (Failure, {"output": "lines"}, "output"),
         (Environment, {"torch": ["2"]}, "torch"),
         (ReportedConfig, {"choices": {}}, "choices.experiment"),
@@ -195,7 +195,9 @@ ANY_JSON = st.recursive(
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=200) | ANY_JSON.map(lambda value: json.dumps(value).encode()),
-    st.sampled_from([Summary, ReportedSummary, Plan, Failure, ReportedConfig, SweepPlan, Anything]),
+    st.sampled_from(
+        [Summary, ReportedSummary, RunPlan, Failure, ReportedConfig, SweepPlan, Anything]
+    ),
     st.sampled_from([read_json, read_yaml]),
 )
 def test_the_door_gives_a_value_or_one_error(
