@@ -1,4 +1,4 @@
-"""The composition root: a config becomes the folder of a finished run."""
+"""One run: a config becomes the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ from typing import Any
 
 import torch
 
-from experiments.assembly import Assembly, assemble, build_task_of
-from experiments.config.compose import config_hash, run_path, to_yaml
+from experiments.config.compose import run_path, to_yaml
 from experiments.config.schema import RunConfig
+from experiments.errors import reason_of
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.build import build_optimizer
+from experiments.tasks.base import Task
+from experiments.tasks.build import build_task, hold_out
+from experiments.tasks.glue import GlueTask
+from experiments.tasks.images import ImageTask
+from experiments.tasks.places import roots_of
+from experiments.training.batches import lengths_of, require_full_batch
 from experiments.training.evaluation import losses_of
-from experiments.training.fingerprint import Fingerprint, data_fingerprint
-from experiments.training.loggers.base import Logger, Loggers, RunInfo
-from experiments.training.loggers.console import console_logger, say
-from experiments.training.loggers.jsonl import JsonlLogger
-from experiments.training.loggers.last_lines import summary_table
-from experiments.training.loggers.shown import Shown, shown, warn
+from experiments.training.loggers.base import (
+    JsonlLogger,
+    Logger,
+    Loggers,
+    RunInfo,
+    attempt,
+    warn,
+)
+from experiments.training.loggers.console import console_logger, say, summary_table
 from experiments.training.loggers.wandb import WandbLogger
-from experiments.training.loop import Training
-from experiments.training.machine import describe
+from experiments.training.loop import Training, TrainingPlan
+from experiments.training.machine import describe, pick_device
 from experiments.training.origin import (
+    data_fingerprint,
     keep_threads,
     machine_of,
     plan_to_resume,
@@ -30,6 +41,9 @@ from experiments.training.origin import (
 )
 
 Say = Callable[[str], None]
+
+# The seed of everything under `quirks.one_seed`.
+THE_ONE_SEED = 42
 
 
 def run(config: RunConfig) -> bool:
@@ -40,48 +54,110 @@ def run(config: RunConfig) -> bool:
         step of it moved anything.
 
     Raises:
-        UserError: if the config asks for what is not there, or the folder is in use or broken.
+        UserError: if the config does not fit its data or this machine, or the folder is in use or
+            broken.
     """
     folder = RunFolder(run_path(config))
-    tell = _tell if config.logger.console else _silence
+    tell = _say_or_warn if config.logger.console else lambda _: None
     summary = folder.summary()
     if summary is not None:
         return _already_run(config, folder, summary, tell)
     folder.refuse_if_locked()
     keep_threads(plan_to_resume(folder), tell)
     # All that can be refused is refused before the folder is made, and leaves no trace.
-    parts = assemble(config)
-    data = data_fingerprint(parts.task)
+    training = assemble(config, folder)
+    data = data_fingerprint(training.task)
     folder.create()
     with folder.lock():
         # Another process may have finished the run while this one was getting ready.
         summary = folder.summary()
         if summary is not None:
             return _already_run(config, folder, summary, tell)
-        _begin_or_resume(config, folder, parts, data, tell)
-        training = Training(
-            parts.task,
-            parts.optimizer,
-            parts.scheduler,
-            plan=parts.plan,
-            folder=folder,
-            device=parts.device,
-        )
+        _begin_or_resume(config, training, data, tell)
         summary = _train(config, training)
-        shown("curves.png", lambda: _draw(folder))
+        attempt("curves.png", lambda: _draw_curves(folder))
         tell(summary_table(summary))
         tell(f"folder: {folder.path}\ncurves: {folder.curves_file}")
-    return _is_finished(summary)
+    return bool(summary["status"] == "finished")
+
+
+# ------------------------------------------------------------------------ config to training
+
+
+def assemble(config: RunConfig, folder: RunFolder) -> Training:
+    """Seed torch and build all parts; the same config gives the same parts, bit for bit.
+
+    Nothing in the folder is read or written.
+
+    Raises:
+        UserError: if the data or the model are missing or broken, or the config does not fit them.
+    """
+    device = pick_device(config.device)
+    task = build_task_of(config, device)
+    plan = make_plan(config, examples=len(task.train))
+    optimizer, scheduler = build_optimizer(
+        config.optimizer,
+        [parameter for parameter in task.model.parameters() if parameter.requires_grad],
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
+    )
+    require_full_batch(len(task.train), plan.batch_size)
+    lengths_of(task.train, plan.group_by_length)
+    return Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
+
+
+def make_plan(config: RunConfig, *, examples: int) -> TrainingPlan:
+    """The trainer's settings, with the quirks that concern this task."""
+    quirks = config.quirks
+    return TrainingPlan(
+        examples=examples,
+        seed=_seed(config),
+        **config.trainer.model_dump(),
+        evaluation_mode=quirks.evaluation_mode and isinstance(config.task, GlueTask),
+        fixed_order=quirks.fixed_order,
+        metrics_of_one_batch=quirks.accuracy_of_one_batch and isinstance(config.task, ImageTask),
+    )
+
+
+def build_task_of(config: RunConfig, device: torch.device) -> Task:
+    """Seed torch and build the task, its data and its model.
+
+    Raises:
+        UserError: if the data or the model are missing or broken.
+    """
+    torch.manual_seed(_seed(config))
+    # cuDNN's fastest kernels add in an order that changes from run to run.
+    torch.backends.cudnn.deterministic = True
+    data_root, cache = roots_of(config.data_root, config.cache_dir)
+    task = build_task(
+        config.task,
+        config.model,
+        data_root=data_root,
+        cache=cache,
+        bytes_as_text=config.quirks.bytes_as_text,
+    )
+    if config.trainer.hold_out is not None:
+        hold_out(task, config.trainer.hold_out)
+    task.model.to(device)
+    return task
+
+
+def _seed(config: RunConfig) -> int:
+    return THE_ONE_SEED if config.quirks.one_seed else config.seed
+
+
+# ------------------------------------------------------------------------ training to folder
 
 
 def _begin_or_resume(
-    config: RunConfig, folder: RunFolder, parts: Assembly, data: Fingerprint, tell: Say
+    config: RunConfig, training: Training, data: dict[str, Any], tell: Say
 ) -> None:
-    """Write what a run writes once, or see that it goes on with what it began with."""
-    env = describe(parts.device)
+    """Write the files that a run writes once, or compare them, and load the checkpoint."""
+    folder = training.folder
+    env = describe(training.device)
     plan: dict[str, Any] = {
-        "total_steps": parts.plan.total_steps,
-        "steps_per_epoch": parts.plan.steps_per_epoch,
+        "total_steps": training.plan.total_steps,
+        "steps_per_epoch": training.plan.steps_per_epoch,
         "data": data,
         "machine": machine_of(env),
     }
@@ -93,47 +169,18 @@ def _begin_or_resume(
             warn(warning)
     if before is None or "data" not in before:
         folder.write_plan(**plan)
-
-
-def _already_run(config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
-    now = _data_now(config, folder, tell)
-    if now is not None:
-        refuse_other_data(folder.plan(), {"data": now}, folder)
-    tell(f"already run, nothing to do: {folder.path}")
-    tell(summary_table(summary))
-    return _is_finished(summary)
-
-
-def _data_now(config: RunConfig, folder: RunFolder, tell: Say) -> Fingerprint | None:
-    """The fingerprint of the data of a run that is done; None where there is none to compare with.
-
-    A run that is done stays so where its data are gone, whatever a reader of data raises then.
-    """
-    try:
-        plan = folder.plan()
-        if plan is None or "data" not in plan:
-            return None
-        return data_fingerprint(build_task_of(config, torch.device("cpu")))
-    except Exception as error:
-        tell(f"not compared with the data: {' '.join(str(error).split())}")
-        return None
-
-
-def _draw(folder: RunFolder) -> None:
-    # Late: a matplotlib that does not work is no reason not to train.
-    from experiments.report.figures.run_figure import draw_curves
-
-    broken = draw_curves(folder)
-    if broken:
-        lines = "1 line" if len(broken) == 1 else f"{len(broken)} lines"
-        warn(f"{folder.metrics_file}:{broken[0]}: {lines} cannot be read; curves.png is without")
+    training.resume()
 
 
 def _train(config: RunConfig, training: Training) -> dict[str, Any]:
     """Train to the end and write the summary, before anything is shown; returns it."""
-    loggers = _loggers(config, training.folder)
+    settings = config.logger
+    others: list[Logger] = [console_logger()] if settings.console else []
+    if settings.wandb != "disabled":
+        others.append(WandbLogger(settings))
+    loggers = Loggers(JsonlLogger(training.folder), others)
     summary: dict[str, Any] = {"status": "interrupted"}
-    loggers.start(_info(config, training))
+    loggers.start(run_info(config, training))
     try:
         training.run(loggers)
         done = _summary(config, training)
@@ -144,32 +191,11 @@ def _train(config: RunConfig, training: Training) -> dict[str, Any]:
     return summary
 
 
-def _loggers(config: RunConfig, folder: RunFolder) -> Loggers:
-    """The loggers that the config asks for; the record comes first."""
-    settings = config.logger
-    loggers: list[Logger] = [JsonlLogger(folder)]
-    if settings.console:
-        loggers.append(Shown("the console", console_logger()))
-    if settings.wandb != "disabled":
-        loggers.append(
-            WandbLogger(
-                settings.wandb, project=settings.wandb_project, entity=settings.wandb_entity
-            )
-        )
-    return Loggers(loggers)
-
-
-def _info(config: RunConfig, training: Training) -> RunInfo:
-    folder = training.folder
+def run_info(config: RunConfig, training: Training) -> RunInfo:
+    """The run as its loggers see it."""
     return RunInfo(
-        folder=folder,
-        # The folder's own path: the same run again is the same wandb run.
-        identifier="-".join(folder.path.parts[-4:]),
-        **config.choices.model_dump(),
-        seed=config.seed,
-        config=config.model_dump(),
-        config_hash=config_hash(config),
-        hold_out=config.trainer.hold_out,
+        folder=training.folder,
+        config=config,
         lower_is_better=losses_of(training.task),
         total_steps=training.plan.total_steps,
         steps_per_epoch=training.plan.steps_per_epoch,
@@ -180,7 +206,7 @@ def _info(config: RunConfig, training: Training) -> RunInfo:
 def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
     progress = training.progress
     return {
-        "status": _end(training),
+        "status": training.status,
         **config.choices.model_dump(),
         "seed": config.seed,
         "steps": progress.step,
@@ -199,19 +225,32 @@ def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
     }
 
 
-def _end(training: Training) -> str:
-    if training.diverged:
-        return "diverged"
-    return "stuck" if training.stuck else "finished"
+def _draw_curves(folder: RunFolder) -> None:
+    # Late: a matplotlib that does not work is no reason not to train.
+    from experiments.report.figures.run_figure import draw_curves
+
+    broken = draw_curves(folder)
+    if broken:
+        lines = "1 line" if len(broken) == 1 else f"{len(broken)} lines"
+        warn(f"{folder.metrics_file}:{broken[0]}: {lines} cannot be read; curves.png omits them")
 
 
-def _is_finished(summary: dict[str, Any]) -> bool:
+def _already_run(config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
+    """Compare the data of a finished run, as far as they can be read, and show its summary."""
+    plan, data = {}, {}
+    try:
+        plan = folder.plan() or {}
+        if "data" in plan:
+            data = data_fingerprint(build_task_of(config, torch.device("cpu")))
+    except Exception as error:
+        # A finished run stays finished where its data are gone, whatever a reader of data raises.
+        tell(f"the data were not compared: {reason_of(error)}")
+    else:
+        refuse_other_data(plan, {"data": data}, folder)
+    tell(f"already run, nothing to do: {folder.path}")
+    tell(summary_table(summary))
     return bool(summary["status"] == "finished")
 
 
-def _tell(text: str) -> None:
-    shown("the console", lambda: say(text))
-
-
-def _silence(_text: str) -> None:
-    """Say nothing."""
+def _say_or_warn(text: str) -> None:
+    attempt("the console", lambda: say(text))

@@ -2,7 +2,7 @@
 
 While libraries are imported there is nothing to clean up, and a signal ends the process at once:
 an exception in the middle of an import can surface as any other, or not at all. Within `unwinding`
-it is an exception. Training waits for the end of a step (`training.interrupt`).
+it is an exception. Training waits for the end of a step (`training.checkpoint`).
 """
 
 from __future__ import annotations

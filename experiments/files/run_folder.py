@@ -84,9 +84,9 @@ def run_place(choices: Mapping[str, str], seed: int, digest: str) -> str:
     return f"{names['experiment']}/{problem}/{names['optimizer']}/s{seed}-{digest}"
 
 
-def run_name(folder: Path, separator: str = "/") -> str:
-    """The parts of a run's folder below the results, joined."""
-    return separator.join(folder.parts[-_DEPTH:])
+def run_name(folder: Path) -> str:
+    """The parts of a run's folder below the results, joined by dashes."""
+    return "-".join(folder.parts[-_DEPTH:])
 
 
 def find_runs(results: Path, above: str = "") -> list[Path]:

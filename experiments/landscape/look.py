@@ -1,4 +1,4 @@
-"""Looking along a step: the loss of its mini-batch on the line that it was taken on.
+"""Looks along steps: a run is repeated, and the loss of some mini-batches taken along their steps.
 
     φ(t) = f(w − t·d),  t in [0, reach·η],
 
@@ -10,36 +10,82 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 import sls
-from experiments.landscape.figure import Bound, Line, Look
+from experiments.config.schema import RunConfig
+from experiments.files.run_folder import RunFolder
+from experiments.landscape.record import Bound, Line, Look
+from experiments.run import assemble, run_info
 from experiments.training.closure import BatchClosure
+from experiments.training.loggers.base import Logger, Row
+from experiments.training.loggers.console import console_logger
 from experiments.training.loop import step_size_of, take_step
 from sls.conditions import Memory
 from sls.replay import Replay
 
-# The loss at a share of the way to a target.
-LossAt = Callable[[Sequence[Tensor], float], float]
-# The losses along the way to a target, which is one step away, and at one further share of it.
 MakeLine = Callable[[str, Sequence[Tensor], float, float], Line]
+"""The losses along the way to a target, which is one step away, and at one further share of it."""
 
 # How a step ended whose last trial is the point that was accepted.
 _KEPT = frozenset((sls.Status.ACCEPTED, sls.Status.FLOOR))
+
+
+class _SeenEnough(Exception):  # noqa: N818 - not an error
+    """The last chosen step is taken."""
+
+
+class _Repetition(Logger):
+    """Shows progress, keeps the losses, and ends the training after the last chosen step.
+
+    Evaluations change nothing of a training, and are put off beyond its end.
+    """
+
+    def __init__(self, last_step: int) -> None:
+        self.losses: list[float] = []
+        self.console = console_logger()
+        self._last_step = last_step
+
+    def step(self, row: Row) -> None:
+        """Keep the loss; raises `_SeenEnough` after the last step."""
+        self.losses.append(row["loss"])
+        self.console.step(row)
+        if row["step"] == self._last_step:
+            raise _SeenEnough
+
+
+def repeat_run(config: RunConfig, looker: Looker, last_step: int, folder: RunFolder) -> list[float]:
+    """Train in an empty folder as the run did, up to a step; returns the losses of all steps."""
+    training = assemble(config, folder)
+    end = training.plan.total_steps
+    only_at_end = {"eval_every_steps": end, "checkpoint_every_steps": end}
+    training.plan = training.plan.model_copy(update=only_at_end)
+    training.take_step = looker
+    repetition = _Repetition(last_step)
+    repetition.console.start(replace(run_info(config, training), total_steps=last_step))
+    try:
+        training.run(repetition)
+    except _SeenEnough:
+        pass
+    finally:
+        repetition.console.finish({})
+    # Without `_SeenEnough`, another machine's rounding made the run diverge before that step.
+    return repetition.losses
 
 
 class Looker:
     """Takes the steps of a training from its first, and looks along the chosen ones.
 
     Args:
-        steps: the numbers of the steps to look along, the first being 1.
+        steps: the numbers of the steps to look along, from 1.
         points: evaluations along a line; the step itself may be one more.
         reach: the end of the line, in steps.
 
     Attributes:
-        looks: what was seen so far.
+        looks: the results so far.
     """
 
     def __init__(self, steps: Sequence[int], *, points: int, reach: float) -> None:
@@ -54,7 +100,10 @@ class Looker:
         if self._step not in self._steps:
             return take_step(optimizer, closure)
         params = [param for group in optimizer.param_groups for param in group["params"]]
-        before = _Before(optimizer, params)
+        before = _copies(params)
+        memory = Memory()
+        if isinstance(optimizer, sls.LineSearch):
+            memory = optimizer.search_state.memory
         watched = _WatchedClosure(closure, params)
         replay = Replay(param.device for param in params)
         with replay.first_evaluation():
@@ -62,25 +111,23 @@ class Looker:
         after = _copies(params)
 
         @torch.no_grad()
-        def loss_at(target: Sequence[Tensor], share: float) -> float:
-            replay.rewind()
-            torch._foreach_copy_(params, _between(before.params, target, share))
-            return float(closure.uncounted()())
+        def line(direction: str, target: Sequence[Tensor], step: float, also: float) -> Line:
+            on_grid = sorted({*self._shares, also})
+            losses = []
+            for share in on_grid:
+                replay.rewind()
+                # Exactly the target at a share of 1.
+                points = [torch.lerp(a, b, share) for a, b in zip(before, target, strict=True)]
+                torch._foreach_copy_(params, points)
+                losses.append(float(closure.uncounted()()))
+            return Line(direction, step, tuple(step * share for share in on_grid), tuple(losses))
 
-        seen = before.look(self._step, loss, after, watched.last_trial, self._lines(loss_at))
-        self.looks.append(seen)
+        look = _look(self._step, optimizer, loss, memory, watched.last_trial, after, line)
+        self.looks.append(look)
         with torch.no_grad():
             torch._foreach_copy_(params, after)
         replay.finish()
         return loss
-
-    def _lines(self, loss_at: LossAt) -> MakeLine:
-        def line(direction: str, target: Sequence[Tensor], step: float, also: float) -> Line:
-            on_grid = sorted({*self._shares, also})
-            losses = tuple(loss_at(target, share) for share in on_grid)
-            return Line(direction, step, tuple(step * share for share in on_grid), losses)
-
-        return line
 
 
 class _WatchedClosure(BatchClosure):
@@ -97,75 +144,49 @@ class _WatchedClosure(BatchClosure):
         return super().__call__()
 
 
-class _Before:
-    """What has to be known of an optimizer before its step to tell afterwards what it did."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> None:
-        self.params = _copies(params)
-        self._optimizer = optimizer
-        self._memory = Memory()
-        if isinstance(optimizer, sls.LineSearch):
-            self._memory = optimizer.search_state.memory
-
-    def look(
-        self,
-        step: int,
-        loss: float,
-        after: list[Tensor],
-        last_trial: list[Tensor] | None,
-        line: MakeLine,
-    ) -> Look:
-        """What is to be seen of the step that led from here to `after`."""
-        optimizer = self._optimizer
-        if isinstance(optimizer, sls.PeakSLS):
-            return _look_at_peak(optimizer, step, loss, after, line)
-        if not isinstance(optimizer, sls.LineSearch):
-            rate = step_size_of(optimizer)
-            lines = (line("taken", after, rate, 1.0),) if rate > 0 else ()
-            return Look(step, "taken", loss, rate, rate, lines)
-        record = optimizer.last_step
-        assert record is not None  # noqa: S101 - a step was taken
-        if not record.status.moved:
-            return Look(step, record.status, loss, 0.0, 0.0, ())
-        taken = record.step_size * record.factor
-        same = optimizer.direction.takes_what_it_searched
-        lines = ()
-        if record.status in _KEPT and last_trial is not None:
-            name = "searched and taken" if same else "searched"
-            lines = (line(name, last_trial, record.step_size, record.factor),)
-        if taken > 0 and not (lines and same):
-            lines = (*lines, line("taken", after, taken, 1.0))
-        return Look(
-            step,
-            record.status,
-            loss,
-            record.step_size,
-            taken,
-            lines,
-            slope=record.slope,
-            accepts=self._accepts(optimizer, loss, record.slope) if record.searched else None,
-            armijo=Bound(loss, -optimizer.param_groups[0]["c"] * record.slope),
-        )
-
-    def _accepts(self, optimizer: sls.LineSearch, loss: float, slope: float) -> Bound:
-        """The loss up to which a trial is accepted, a straight line over the step."""
-        condition = optimizer.condition
-        at_zero = loss - condition.least_decrease(0.0, slope, self._memory)
-        at_one = loss - condition.least_decrease(1.0, slope, self._memory)
-        return Bound(at_zero, at_one - at_zero)
-
-
-def _look_at_peak(
-    optimizer: sls.PeakSLS, step: int, loss: float, after: list[Tensor], line: MakeLine
+def _look(
+    step: int,
+    optimizer: torch.optim.Optimizer,
+    loss: float,
+    memory: Memory,
+    last_trial: list[Tensor] | None,
+    after: list[Tensor],
+    line: MakeLine,
 ) -> Look:
-    """The step along its direction; no condition accepted it, so that there is no bound."""
+    """A look along the direction searched, and along the one taken if it is another.
+
+    `memory` is the condition's before the step; `last_trial` and `after` are parameters.
+    """
+    if not isinstance(optimizer, sls.LineSearch | sls.PeakSLS):
+        rate = step_size_of(optimizer)
+        return Look(step, "taken", loss, rate, rate, _along(line, after, rate))
     record = optimizer.last_step
     assert record is not None  # noqa: S101 - a step was taken
     if not (record.status.moved and math.isfinite(loss)):
         return Look(step, record.status, loss, 0.0, 0.0, ())
-    taken = record.step_size * record.factor
-    lines = (line("taken", after, taken, 1.0),) if taken > 0 else ()
-    return Look(step, record.status, loss, record.step_size, taken, lines, slope=record.slope)
+    eta, taken = record.step_size, record.step_size * record.factor
+    if isinstance(optimizer, sls.PeakSLS):  # no condition accepted its step: there is no bound
+        lines = _along(line, after, taken)
+        return Look(step, record.status, loss, eta, taken, lines, slope=record.slope)
+    same, lines = optimizer.direction.takes_what_it_searched, ()
+    if record.status in _KEPT and last_trial is not None:
+        name = "searched and taken" if same else "searched"
+        lines = (line(name, last_trial, eta, record.factor),)
+    if not (lines and same):
+        lines += _along(line, after, taken)
+    accepts = None
+    if record.searched and record.slope is not None:
+        least_decrease = optimizer.condition.least_decrease
+        at_zero = loss - least_decrease(0.0, record.slope, memory)
+        at_one = loss - least_decrease(1.0, record.slope, memory)
+        accepts = Bound(at_zero, at_one - at_zero)
+    armijo = Bound(loss, -optimizer.param_groups[0]["c"] * record.slope)
+    return Look(step, record.status, loss, eta, taken, lines, record.slope, accepts, armijo)
+
+
+def _along(line: MakeLine, after: list[Tensor], taken: float) -> tuple[Line, ...]:
+    """The line of the step taken; none for a step of zero."""
+    return (line("taken", after, taken, 1.0),) if taken > 0 else ()
 
 
 def shares(points: int, reach: float) -> tuple[float, ...]:
@@ -176,8 +197,3 @@ def shares(points: int, reach: float) -> tuple[float, ...]:
 
 def _copies(params: Sequence[Tensor]) -> list[Tensor]:
     return [param.detach().clone() for param in params]
-
-
-def _between(start: Sequence[Tensor], end: Sequence[Tensor], share: float) -> list[Tensor]:
-    """`start + share·(end − start)`; exactly `end` for a share of 1."""
-    return [torch.lerp(a, b, share) for a, b in zip(start, end, strict=True)]

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
 
 from experiments.config.schema import RunConfig
 from experiments.errors import UserError
+from experiments.files.reading import first_fault
 from experiments.files.run_folder import RunFolder
 from experiments.settings import LocalPath, Section
 
@@ -97,8 +98,6 @@ def _config(folder: RunFolder) -> RunConfig:
     try:
         return RunConfig.model_validate(folder.config())
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
         raise UserError(
-            f"{folder.config_file}: {key}: {first['msg']}; was it written by another version?"
+            f"{folder.config_file}: {first_fault(error)}; was it written by another version?"
         ) from error

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# Batches that the statistics are the mean of, where there are as many.
+# The largest number of batches to average over.
 BATCHES = 50
 
 
@@ -21,8 +21,8 @@ def statistics_of(model: nn.Module, forwards: Iterable[Callable[[], object]]) ->
     mode but for BatchNorm, so that no dropout draws a random number. Where the model has no such
     layer, or trains in evaluation mode and so never moves them, no pass is made.
     """
-    norms = _norms(model) if model.training else []
-    if not norms:
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if not norms or not model.training:
         yield
         return
     kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
@@ -32,12 +32,6 @@ def statistics_of(model: nn.Module, forwards: Iterable[Callable[[], object]]) ->
     finally:
         for buffer, before in kept:
             buffer.copy_(before)
-
-
-def _norms(model: nn.Module) -> list[_BatchNorm]:
-    """The layers of BatchNorm that keep running statistics."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    return [norm for norm in norms if norm.running_mean is not None]
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ def number_of_batches(examples: int, batch_size: int) -> int:
 
 
 def require_full_batch(examples: int, batch_size: int) -> None:
-    """Raises `UserError` if all training examples together are fewer than a batch."""
+    """Raise `UserError` if there are fewer training examples than a batch has."""
     if examples < batch_size:
         raise UserError(
             f"trainer.batch_size is {batch_size}, but there are only {examples} training examples; "
@@ -44,57 +44,54 @@ def mixed_seed(*numbers: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """Batches of examples of like length, which need little padding.
+def lengths_of(source: Source, window: int | None) -> Tensor | None:
+    """The lengths to group a source's examples by; None if `window` is None.
 
-    The shuffled order is cut into windows of `window` batches; each window is sorted by length,
-    cut into batches, and these are shuffled. The epoch's last, smaller batch stays as it is.
+    Raises:
+        UserError: if the examples have no lengths.
     """
-
-    lengths: Tensor
-    batch_size: int
-    window: int
-
-    @classmethod
-    def of(cls, source: Source, *, batch_size: int, window: int | None) -> Grouping | None:
-        """The grouping of a source; None for none. `UserError` if its examples have no lengths."""
-        if window is None:
-            return None
-        lengths = getattr(source, "lengths", None)
-        if lengths is None:
-            raise UserError(
-                f"trainer.group_by_length is {window}, but the examples of this task all have "
-                "one length; set it to null"
-            )
-        return cls(lengths, batch_size, window)
-
-    def __call__(self, order: Tensor, generator: torch.Generator) -> Tensor:
-        """The examples of `order` in another order."""
-        full = len(order) // self.batch_size * self.batch_size
-        grouped = []
-        for window in torch.split(order[:full], self.window * self.batch_size):
-            by_length = window[self.lengths[window].argsort(stable=True)]
-            batches = by_length.view(-1, self.batch_size)
-            grouped.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
-        return torch.cat([*grouped, order[full:]])
+    lengths: Tensor | None = None if window is None else getattr(source, "lengths", None)
+    if window is not None and lengths is None:
+        raise UserError(
+            f"trainer.group_by_length is {window}, but the examples of this task all have "
+            "one length; set it to null"
+        )
+    return lengths
 
 
 def epoch_order(
-    examples: int, *, seed: int, epoch: int, grouping: Grouping | None = None
+    examples: int,
+    *,
+    seed: int,
+    epoch: int,
+    lengths: Tensor | None = None,
+    batch_size: int = 1,
+    window: int = 1,
 ) -> Tensor:
-    """The order of the examples in an epoch: a permutation of 0 … examples-1."""
+    """The order of the examples in an epoch: a permutation of 0 … examples-1.
+
+    With `lengths`, batches have examples of like length and need little padding: the shuffled
+    order is cut into windows of `window` batches; each window is sorted by length, cut into
+    batches, and these are shuffled. The epoch's last, smaller batch stays as it is.
+    """
     generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
     order = torch.randperm(examples, generator=generator)
-    return order if grouping is None else grouping(order, generator)
+    if lengths is None:
+        return order
+    full = examples // batch_size * batch_size
+    grouped = []
+    for part in torch.split(order[:full], window * batch_size):
+        batches = part[lengths[part].argsort(stable=True)].view(-1, batch_size)
+        grouped.append(batches[torch.randperm(len(batches), generator=generator)].flatten())
+    return torch.cat([*grouped, order[full:]])
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within, torch computes in one thread, as it does in a worker process.
 
-    What a batch needs is so little that threads that wait for each other cost more than they
-    save: up to a hundred times the batch's own time where other processes use the cores.
+    A batch needs so little that threads waiting for each other cost more than they save: up to a
+    hundred times the batch's own time where other processes use the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -104,26 +101,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@dataclass(eq=False)
 class Batches(Dataset[Batch | UserError]):
     """The batches of a source in a given order, from batch `first` on, as a dataset.
 
-    A `UserError` is given instead of raised: a worker would bury it in a traceback.
+    `augmentation` is the (seed, epoch) to augment with; None: no augmentation.
+    A `UserError` is returned, not raised: a worker would bury it in a traceback.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        order: Tensor,
-        *,
-        batch_size: int,
-        first: int = 0,
-        generator_of: Callable[[int], torch.Generator] | None = None,
-    ) -> None:
-        self.source = source
-        self.order = order
-        self.batch_size = batch_size
-        self.first = first
-        self.generator_of = generator_of
+    source: Source
+    order: Tensor
+    batch_size: int
+    first: int = 0
+    augmentation: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return number_of_batches(len(self.order), self.batch_size) - self.first
@@ -131,23 +121,14 @@ class Batches(Dataset[Batch | UserError]):
     def __getitem__(self, item: int) -> Batch | UserError:
         number = self.first + item
         indices = self.order[number * self.batch_size : (number + 1) * self.batch_size]
-        generator = None if self.generator_of is None else self.generator_of(number)
+        generator = None
+        if self.augmentation is not None:
+            generator = torch.Generator().manual_seed(mixed_seed(*self.augmentation, number))
         try:
             with one_thread():
                 return self.source.batch(indices, generator)
         except UserError as error:
             return error
-
-
-class BatchGenerators:
-    """The generator of batch i of an epoch; a class, so that a worker process can be given it."""
-
-    def __init__(self, seed: int, epoch: int) -> None:
-        self.seed = seed
-        self.epoch = epoch
-
-    def __call__(self, number: int) -> torch.Generator:
-        return torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch, number))
 
 
 def training_batches(
@@ -164,25 +145,25 @@ def training_batches(
 
     With `fixed_order` every epoch has the order of the first; augmentation stays random.
     """
-    grouping = Grouping.of(source, batch_size=batch_size, window=group_by_length)
+    lengths = lengths_of(source, group_by_length)
     epoch, first = divmod(first_step, number_of_batches(len(source), batch_size))
     while True:
-        batches = Batches(
-            source,
-            epoch_order(
-                len(source), seed=seed, epoch=0 if fixed_order else epoch, grouping=grouping
-            ),
+        order = epoch_order(
+            len(source),
+            seed=seed,
+            epoch=0 if fixed_order else epoch,
+            lengths=lengths,
             batch_size=batch_size,
-            first=first,
-            generator_of=BatchGenerators(seed, epoch),
+            window=group_by_length or 1,
         )
+        batches = Batches(source, order, batch_size, first=first, augmentation=(seed, epoch))
         yield from _loaded(batches, workers)
         epoch, first = epoch + 1, 0
 
 
 def evaluation_batches(source: Source, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
     """Every example once, in order and without augmentation."""
-    return _loaded(Batches(source, torch.arange(len(source)), batch_size=batch_size), workers)
+    return _loaded(Batches(source, torch.arange(len(source)), batch_size), workers)
 
 
 def _loaded(batches: Batches, workers: int) -> Generator[Batch]:

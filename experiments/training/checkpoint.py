@@ -1,9 +1,13 @@
-"""Checkpoints: everything that a killed run needs to go on as if nothing had happened."""
+"""Checkpoints: all that a killed run needs to go on, and signals that wait to be saved in one."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
 
 import torch
 from torch import nn
@@ -11,37 +15,24 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from experiments.errors import UserError, reason_of
 from experiments.files.run_folder import RunFolder
+from experiments.stopping import Stopped, raised_signal
+from experiments.training.checkpoint_file import (
+    DamagedError,
+    load_with_checksum,
+    save_with_checksum,
+)
 from experiments.training.checkpoint_schema import (
     FORMAT,
-    SavedCheckpoint,
+    Progress,
     parse_checkpoint,
     require_fitting,
     require_same_tensors,
 )
-from experiments.training.closure import Passes
-from experiments.training.sealed import DamagedError, load_sealed, save_sealed
-
-
-@dataclass
-class Progress:
-    """How far a run has come: counters, running sums and the evaluations to remember."""
-
-    step: int = 0
-    seconds: float = 0.0
-    passes: Passes = field(default_factory=Passes)
-    loss_sum: float = 0.0
-    weight_sum: float = 0.0
-    non_finite_steps: int = 0
-    evaluated_step: int = 0
-    final: dict[str, Any] | None = None
-    best: dict[str, Any] | None = None
-    seconds_evaluation: float = 0.0
-    steps_refused: int = 0
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What learns, and where: the parts whose state a checkpoint holds."""
+    """The parts of a training whose state a checkpoint holds, and their device."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -60,32 +51,39 @@ def save_checkpoint(folder: RunFolder, parts: Parts, progress: Progress) -> None
         "scheduler": None if parts.scheduler is None else parts.scheduler.state_dict(),
         "random": _random_state(parts.device),
     }
-    save_sealed(folder.checkpoint_file, state)
+    save_with_checksum(folder.checkpoint_file, state)
 
 
 def save_best(folder: RunFolder, model: nn.Module) -> None:
     """Write the model's parameters and buffers to `best.pt` atomically."""
-    save_sealed(folder.best_file, model.state_dict())
+    save_with_checksum(folder.best_file, model.state_dict())
 
 
 def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None = None) -> Progress:
-    """Put the state of `checkpoint.pt` into the parts and cut `metrics.jsonl` back to it.
+    """Load `checkpoint.pt` into the parts and cut `metrics.jsonl` back to its length then.
 
     Without a checkpoint the parts stay as they are and the metrics start empty.
 
     Raises:
-        UserError: if it, or the `best.pt` that it speaks of, cannot be read, was damaged, says what
-            cannot be (as more than `total_steps` steps), or is of another model or optimizer.
+        UserError: if it, or its `best.pt`, is unreadable, damaged, impossible (for example more
+            than `total_steps` steps), or of another model or optimizer.
     """
     if not folder.checkpoint_file.exists():
         folder.cut_metrics(0)
         return Progress()
     try:
-        saved = parse_checkpoint(load_sealed(folder.checkpoint_file))
-        if total_steps is not None and saved.progress.step > total_steps:
-            raise ValueError(f"it is at step {saved.progress.step} of {total_steps}")
+        saved = parse_checkpoint(load_with_checksum(folder.checkpoint_file))
+        progress = saved.progress
+        if total_steps is not None and progress.step > total_steps:
+            raise ValueError(f"it is at step {progress.step} of {total_steps}")
         require_fitting(saved, parts.model, parts.optimizer, parts.scheduler)
-        progress = _restore(saved, parts)
+        parts.model.load_state_dict(saved.model)
+        parts.optimizer.load_state_dict(saved.optimizer)
+        # A line search parses its state only when it needs it: refuse here what it cannot read.
+        getattr(parts.optimizer, "search_state", None)
+        if parts.scheduler is not None and saved.scheduler is not None:
+            parts.scheduler.load_state_dict(saved.scheduler)
+        _restore_random_state(saved.random, parts.device)
     except Exception as error:  # a broken file can fail in any way
         raise UserError(
             f"{folder.checkpoint_file} does not load ({reason_of(error)}); "
@@ -98,29 +96,16 @@ def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None 
 
 
 def _require_best(folder: RunFolder, model: nn.Module) -> None:
-    """Raise UserError if `best.pt` is broken; one that somebody has deleted is not missed."""
+    """Raise UserError if `best.pt` is broken; it may have been deleted."""
     if not folder.best_file.exists():
         return
     try:
-        require_same_tensors(load_sealed(folder.best_file), model)
+        require_same_tensors(load_with_checksum(folder.best_file), model)
     except (DamagedError, ValueError, OSError) as error:
         raise UserError(
             f"{folder.best_file} does not load ({reason_of(error)}); delete it to go on without, "
             f"or {folder.path} to start this run anew"
         ) from error
-
-
-def _restore(saved: SavedCheckpoint, parts: Parts) -> Progress:
-    parts.model.load_state_dict(saved.model)
-    parts.optimizer.load_state_dict(saved.optimizer)
-    # A line search reads its state when it is asked for it: what it cannot read is refused here.
-    getattr(parts.optimizer, "search_state", None)
-    if parts.scheduler is not None and saved.scheduler is not None:
-        parts.scheduler.load_state_dict(saved.scheduler)
-    progress = saved.progress.model_dump()
-    passes = Passes(**progress.pop("passes"))
-    _restore_random_state(saved.random, parts.device)
-    return Progress(passes=passes, **progress)
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -138,3 +123,52 @@ def _restore_random_state(state: dict[str, torch.Tensor], device: torch.device) 
         torch.cuda.set_rng_state(state["cuda"], device)
     elif device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"])
+
+
+# ----------------------------------------------------------------------- Ctrl-C and SIGTERM
+
+
+class InterruptedBetweenSteps(Stopped):
+    """A signal, raised where the state of the run is whole and worth a checkpoint."""
+
+
+class Interrupt:
+    """Remembers a signal until `check` is called."""
+
+    def __init__(self) -> None:
+        # An earlier signal may have been swallowed by the code that it interrupted.
+        self.number = raised_signal()
+
+    def check(self) -> None:
+        """Raise `InterruptedBetweenSteps` if a signal has come."""
+        if self.number is not None:
+            raise InterruptedBetweenSteps(self.number)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Interrupt]:
+    """Within, a first Ctrl-C or SIGTERM is remembered; a second one interrupts at once.
+
+    An error after it is taken to come from it, for example because SIGTERM has ended the data
+    workers; the last checkpoint stands then. Only the main thread can set signal handlers, so in
+    other threads nothing changes.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        interrupt.number = number
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number, handler in previous.items():
+        # A SLURM job ignores SIGTERM, and is stopped by Ctrl-C.
+        if number == signal.SIGINT or handler is not signal.SIG_IGN:
+            signal.signal(number, remember)
+    try:
+        yield interrupt
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,23 +1,25 @@
-"""What a checkpoint may say: checked before any of it is put into a run.
+"""Shape of a checkpoint, checked before any of it is put into a run.
 
-A checksum sees what was damaged; this sees what was never right, as a negative step.
+A checksum finds damage; this finds values that never were right, such as a negative step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-FORMAT = 1
+from experiments.files.reading import first_fault
+from experiments.training.closure import Passes
 
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FORMAT = 1
 
 # Sizes of steps: never negative, and finite in a run whose loss is.
 _STEP_SIZES = frozenset(
@@ -25,58 +27,60 @@ _STEP_SIZES = frozenset(
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+# Of `Progress`; checkpoints of earlier versions lack them.
+_LATER = frozenset(("seconds_evaluation", "steps_refused"))
 
 
-class SavedPasses(_Section):
-    """`Passes` as it is saved."""
-
-    forward: Count
-    backward: Count
+def _number(value: Any) -> Any:
+    _require(_is_number(value), "it", value)
+    return value
 
 
-class SavedEvaluation(BaseModel):
-    """An evaluation's numbers; which there are besides is the task's."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-    __pydantic_extra__: dict[str, float]
-
-    step: Count
-    train_loss: float
-    val_loss: float
+def _evaluation(numbers: dict[str, float]) -> dict[str, float]:
+    if not {"step", "train_loss", "val_loss"} <= numbers.keys() or numbers["step"] < 0:
+        raise ValueError("it is not an evaluation")
+    return numbers
 
 
-class SavedProgress(_Section):
-    """`Progress` as it is saved. Earlier versions leave out what has a default."""
+_Count = Annotated[int, Field(strict=True, ge=0)]
+_Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_Number = Annotated[Any, AfterValidator(_number)]
+_Evaluation = Annotated[dict[str, _Number], AfterValidator(_evaluation)]
 
-    step: Count
-    seconds: Seconds
-    passes: SavedPasses
-    loss_sum: float
-    weight_sum: Seconds
-    non_finite_steps: Count
-    evaluated_step: Count
-    final: SavedEvaluation | None
-    best: SavedEvaluation | None
-    seconds_evaluation: Seconds = 0.0
-    steps_refused: Count = 0
+
+@dataclass(config=ConfigDict(extra="forbid"))
+class Progress:
+    """Counters and running sums of a run, and its final and best evaluation."""
+
+    step: _Count = 0
+    seconds: _Seconds = 0.0
+    passes: Passes = field(default_factory=Passes)
+    loss_sum: Annotated[float, Field(strict=True)] = 0.0
+    weight_sum: _Seconds = 0.0
+    non_finite_steps: _Count = 0
+    evaluated_step: _Count = 0
+    final: _Evaluation | None = None
+    best: _Evaluation | None = None
+    seconds_evaluation: _Seconds = 0.0
+    steps_refused: _Count = 0
 
     @model_validator(mode="after")
-    def _steps_agree(self) -> SavedProgress:
-        evaluations = [one.step for one in (self.final, self.best) if one is not None]
+    def _steps_agree(self) -> Progress:
+        evaluations = [one["step"] for one in (self.final, self.best) if one is not None]
         counts = (self.non_finite_steps, self.steps_refused, self.evaluated_step)
         if max(*counts, *evaluations) > self.step:
             raise ValueError(f"it counts more steps than the {self.step} that it has taken")
         return self
 
 
-class SavedCheckpoint(_Section):
-    """All of a checkpoint; the states of parts are looked at by `require_fitting`."""
+class SavedCheckpoint(BaseModel):
+    """All of a checkpoint; `require_fitting` checks the states of model, optimizer, scheduler."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     format: Literal[1]
-    metrics_length: Count
-    progress: SavedProgress
+    metrics_length: _Count
+    progress: Progress
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any] | None
@@ -87,14 +91,16 @@ def parse_checkpoint(state: Any) -> SavedCheckpoint:
     """The checkpoint, its numbers in their ranges.
 
     Raises:
-        ValueError: says in a line what is not as it must be.
+        ValueError: with the first wrong value.
     """
     try:
-        return SavedCheckpoint.model_validate(dict(state) if isinstance(state, dict) else state)
+        saved = SavedCheckpoint.model_validate(dict(state) if isinstance(state, dict) else state)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise ValueError(first_fault(error)) from error
+    missing = {one.name for one in fields(Progress)} - _LATER - state["progress"].keys()
+    if missing:
+        raise ValueError(f"progress: {min(missing)} is missing")
+    return saved
 
 
 def require_fitting(
@@ -103,7 +109,7 @@ def require_fitting(
     optimizer: torch.optim.Optimizer,
     scheduler: LRScheduler | None,
 ) -> None:
-    """Raise ValueError if the parts' states cannot be those of these parts after these steps."""
+    """Raise ValueError if the saved states cannot come from these parts after these steps."""
     require_same_tensors(saved.model, model)
     lost = saved.progress.non_finite_steps > 0
     _require_optimizer(saved.optimizer, optimizer, lost)
@@ -139,17 +145,17 @@ def _require_optimizer(
 ) -> None:
     groups, states = saved.get("param_groups"), saved.get("state")
     if not (isinstance(groups, list) and isinstance(states, Mapping)):
-        raise ValueError("optimizer: it holds no state of one")
+        raise ValueError("optimizer: it holds no optimizer's state")
     if len(groups) != len(optimizer.param_groups):
         raise ValueError("optimizer: it is of other parameter groups")
     for i, (group, own) in enumerate(zip(groups, optimizer.param_groups, strict=True)):
         if not isinstance(group, Mapping):
-            raise ValueError(f"optimizer: parameter group {i} is none")
+            raise ValueError(f"optimizer: parameter group {i} is not a mapping")
         known = {name: value for name, value in own.items() if name != "params"}
         for name in known.keys() & group.keys():
             _require_like(group[name], known[name], f"optimizer: {name}", name, lost)
     params = [param for group in optimizer.param_groups for param in group["params"]]
-    # Some optimizers of others keep something under a name, besides.
+    # Some optimizers also keep something under a name.
     of_params = {index: state for index, state in states.items() if not isinstance(index, str)}
     for index, state in of_params.items():
         if type(index) is not int or not 0 <= index < len(params) or not isinstance(state, Mapping):
@@ -161,7 +167,7 @@ def _require_optimizer(
 
 
 def _require_state(value: Any, param: Tensor, where: str) -> None:
-    """Raise ValueError unless a tensor has one number, or one for each of the parameter's."""
+    """Raise ValueError unless a tensor has one number, or as many as the parameter."""
     if not isinstance(value, Tensor):
         return
     same_rank = value.ndim == param.ndim and value.numel() > 1
@@ -171,7 +177,7 @@ def _require_state(value: Any, param: Tensor, where: str) -> None:
 
 
 def _require_like(saved: Any, own: Any, where: str, name: str, lost: bool) -> None:
-    """Raise ValueError unless `saved` is what `own`, of a fresh optimizer, can have become."""
+    """Raise ValueError unless `saved` can have grown from `own`, of a fresh optimizer."""
     match own:
         case Mapping():
             if not isinstance(saved, Mapping) or saved.keys() - own.keys():
@@ -216,11 +222,7 @@ def _require(holds: bool, where: str, value: Any) -> None:
 def _require_schedule(saved: Mapping[str, Any], scheduler: LRScheduler, step: int) -> None:
     if saved.get("last_epoch") != step:
         raise ValueError(f"scheduler: it is at {saved.get('last_epoch')!r:.60}, the run at {step}")
-    for name in _fixed(scheduler):
-        if saved.get(name) != scheduler.state_dict()[name]:
+    own = scheduler.state_dict()
+    for name in ("base_lrs", "lr_lambdas"):  # the same from its making to its end
+        if name in own and saved.get(name) != own[name]:
             raise ValueError(f"scheduler: it is of a run with another schedule ({name})")
-
-
-def _fixed(scheduler: LRScheduler) -> Iterator[str]:
-    """What a scheduler's state has from its making to its end."""
-    return (name for name in ("base_lrs", "lr_lambdas") if name in scheduler.state_dict())

@@ -1,14 +1,15 @@
-"""The closure of a batch: what an optimizer calls to get a loss, with or without gradients."""
+"""The closure of a batch: an optimizer calls it for the loss, with or without gradients."""
 
 from __future__ import annotations
 
 import copy
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from experiments.data.base import Batch
@@ -16,13 +17,15 @@ from experiments.tasks.base import Task
 
 Precision = Literal["float32", "bfloat16"]
 
+_Count = Annotated[int, Field(strict=True, ge=0)]
 
-@dataclass
+
+@dataclass(config=ConfigDict(extra="forbid"))
 class Passes:
     """Forward and backward passes of training so far, each over a whole batch."""
 
-    forward: int = 0
-    backward: int = 0
+    forward: _Count = 0
+    backward: _Count = 0
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
@@ -35,7 +38,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
     """The batch as `parts` views, in order, whose sizes differ by one at most.
 
-    A batch of fewer examples gives one part for each.
+    A batch of fewer examples than `parts` gives one part per example.
     """
     parts = min(parts, len(batch["labels"]))
     pieces = {key: tensor.tensor_split(parts) for key, tensor in batch.items()}
@@ -50,9 +53,9 @@ class BatchClosure:
 
     With `micro_batches` = k the batch goes through the model in k parts, one after the other, and
     loss and gradients are Σᵢ wᵢ/w · (those of part i), where wᵢ is `task.weight` of part i and
-    w = Σᵢ wᵢ: those of the whole batch up to rounding, with the graph of one part at a time in
-    memory. All k parts together count as one pass. Only what looks across examples sees the
-    parts: BatchNorm normalises each part by itself and moves its buffers k times.
+    w = Σᵢ wᵢ: equal to the whole batch's up to rounding, with the graph of one part at a time in
+    memory. All k parts together count as one pass. Only BatchNorm notices: it normalises each
+    part by itself and moves its buffers k times.
     """
 
     def __init__(
@@ -80,13 +83,13 @@ class BatchClosure:
         return reduce(torch.add, (self._part(part, share) for part, share in self.parts))
 
     def uncounted(self) -> BatchClosure:
-        """The same closure, whose passes are nobody's: for looking at the loss of this batch."""
+        """The same closure, not counted in the run's passes: to look at the loss of this batch."""
         twin = copy.copy(self)
         twin.passes = Passes()
         return twin
 
     def _part(self, part: Batch, share: float) -> Tensor:
-        """What a part adds to the loss; with gradients enabled, to the gradients too."""
+        """A part's share of the loss; with gradients enabled, adds its gradients too."""
         with autocast(self.device, self.precision):
             loss = self.task.loss(part) * share
         if torch.is_grad_enabled():

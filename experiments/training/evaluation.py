@@ -1,4 +1,4 @@
-"""A task's loss and metrics over its validation source."""
+"""Loss and metrics of a task over a validation source."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ def evaluate(
 ) -> dict[str, float]:
     """`{"val_loss": …, <metric>: …}` of the model in evaluation mode.
 
-    The loss is the mean over all predictions of the split, so partial batches count by their
-    size; the metrics see the outputs of the whole split at once, or, with `metrics_of_one_batch`,
-    those of its first batch alone. The model is left in the mode that it was in.
-    `between_batches` is called after every batch and may raise.
+    The loss is the mean over all predictions of the split; the metrics see the outputs of the
+    whole split at once, or, with `metrics_of_one_batch`, of its first batch alone. The model keeps
+    its mode. `between_batches` is called after every batch and may raise.
     """
     was_training = task.model.training
     task.model.eval()
@@ -58,7 +57,7 @@ def evaluate(
 
 
 def losses_of(task: Task) -> frozenset[str]:
-    """Those of an evaluation's numbers that ought to fall, further splits included."""
+    """Names of an evaluation's numbers that should fall, further splits included."""
     names = ("val_loss", *task.loss_metrics(1.0))
     further = {f"{name}_{suffix}" for name in names for suffix in task.also_validation}
     return frozenset({"train_loss", *names, *further})

@@ -1,102 +1,67 @@
-"""The training loop: step, log, evaluate, checkpoint, until the steps are done."""
+"""The training loop: step, log, evaluate, save a checkpoint, until the steps are done."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
-from typing import Any, Protocol
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from experiments.data.base import Batch, Source
+from experiments.config.schema import Trainer
+from experiments.data.base import Batch
 from experiments.files.run_folder import RunFolder
 from experiments.stopping import Stopped
 from experiments.tasks.base import Task
-from experiments.training.averaging import averaging_of
 from experiments.training.batch_statistics import BATCHES, statistics_of
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
 from experiments.training.checkpoint import (
+    Interrupt,
+    InterruptedBetweenSteps,
     Parts,
-    Progress,
+    deferred_interrupt,
     load_checkpoint,
     save_best,
     save_checkpoint,
 )
-from experiments.training.closure import BatchClosure, Passes, Precision
+from experiments.training.checkpoint_schema import Progress
+from experiments.training.closure import BatchClosure, Passes
 from experiments.training.evaluation import evaluate, to_device
-from experiments.training.interrupt import (
-    Interrupt,
-    InterruptedBetweenSteps,
-    deferred_interrupt,
-)
+from experiments.training.loggers.base import Logger, Row
 
-Row = dict[str, Any]
-
-# A run whose loss was not finite for this many steps running has diverged and is ended.
+# A run whose loss was not finite for this many steps in a row has diverged and ends.
 DIVERGED_AFTER = 20
 
-# What a line search says of its last step; the rest of the record is in every optimizer's row.
+# A line search's record of its last step; the rest of the record is in every optimizer's row.
 RECORD_FIELDS = ("slope", "trials", "loss_next", "searched", "status", "factor")
-# What an optimizer that judges its last step says of it, besides.
+# More of it, from an optimizer that judges its last step.
 JUDGE_FIELDS = ("gain", "slope_near", "slope_far", "curvature", "target", "persistence")
 
-
-class Log(Protocol):
-    """Where the rows go; every logger is one."""
-
-    def step(self, row: Row) -> None:
-        """Take the row of a training step."""
-
-    def evaluation(self, row: Row) -> None:
-        """Take the row of an evaluation."""
-
-
-class TakeStep(Protocol):
-    """Lets the optimizer take one step on one batch; returns the loss before it."""
-
-    def __call__(self, optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
-        """Take the step."""
+TakeStep = Callable[[torch.optim.Optimizer, BatchClosure], float]
+"""Lets the optimizer take one step on one batch; returns the loss before it."""
 
 
 def take_step(optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
-    """The step itself, and nothing else."""
+    """The plain step."""
     # torch's types know only closures that return a float; its optimizers take any scalar.
     return float(optimizer.step(closure))  # type: ignore[arg-type]
 
 
 def step_size_of(optimizer: torch.optim.Optimizer) -> float:
-    """The rate of the step that was taken last.
-
-    It is the first group's `lr`, unless the optimizer adapts what it was given and says so by its
-    attribute `rate`.
-    """
+    """The rate of the last step: the attribute `rate` of an optimizer that adapts it, else `lr`."""
     return float(getattr(optimizer, "rate", optimizer.param_groups[0]["lr"]))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long, how large, how often. The last batch of an epoch may be smaller, and is kept.
-
-    The last three are quirks of the authors' harness; see `docs/replication.md`.
-    """
+class TrainingPlan(Trainer):
+    """The trainer's settings for a data set. An epoch's last batch may be smaller, and is kept."""
 
     examples: int
     seed: int
-    epochs: int
-    max_steps: int | None
-    batch_size: int
-    eval_batch_size: int
-    eval_every_steps: int | None
-    checkpoint_every_steps: int
-    precision: Precision = "float32"
-    workers: int = 0
-    micro_batches: int = 1
-    group_by_length: int | None = None
+    # Quirks of the authors' harness; see `docs/replication.md`.
     evaluation_mode: bool = False
     fixed_order: bool = False
     metrics_of_one_batch: bool = False
@@ -112,40 +77,24 @@ class Plan:
         steps = self.epochs * self.steps_per_epoch
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
-    @property
-    def steps_between_evaluations(self) -> int:
-        """`eval_every_steps`, or an epoch."""
-        return self.steps_per_epoch if self.eval_every_steps is None else self.eval_every_steps
 
-
+@dataclass(eq=False)
 class Training:
-    """One run of `task` under `plan`; made from the folder's checkpoint if there is one.
+    """One run of a task: `resume()` loads the folder's checkpoint, `run()` trains to the end.
 
-    `run()` trains to the end, or raises KeyboardInterrupt after a checkpoint. `progress` says how
-    far the run has come, before and after. Whoever wants to look at steps while they are taken
-    gives a `step` of its own, which must leave everything as `take_step` would.
+    `progress` counts steps, passes and seconds. `take_step` may be replaced by a function that
+    watches the step, as long as it leaves everything as the plain one would.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        optimizer: torch.optim.Optimizer,
-        scheduler: LRScheduler | None,
-        *,
-        plan: Plan,
-        folder: RunFolder,
-        device: torch.device,
-        step: TakeStep = take_step,
-    ) -> None:
-        self.task = task
-        self.optimizer = optimizer
-        self.scheduler = scheduler
-        self.plan = plan
-        self.folder = folder
-        self.device = device
-        self.take_step = step
-        self.parts = Parts(task.model, optimizer, scheduler, device)
-        self.progress: Progress = load_checkpoint(folder, self.parts, total_steps=plan.total_steps)
+    task: Task
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler | None
+    _: KW_ONLY
+    plan: TrainingPlan
+    folder: RunFolder
+    device: torch.device
+    take_step: TakeStep = take_step
+    progress: Progress = field(default_factory=Progress)
 
     @property
     def diverged(self) -> bool:
@@ -155,17 +104,36 @@ class Training:
         return self.progress.non_finite_steps >= DIVERGED_AFTER or bad_end
 
     @property
-    def stuck(self) -> bool:
-        """True once there were steps, and none of them has moved a parameter."""
-        return 0 < self.progress.step == self.progress.steps_refused
+    def status(self) -> str:
+        """How the run ended: "finished", "diverged", or "stuck" if no step moved a parameter."""
+        if self.diverged:
+            return "diverged"
+        return "stuck" if 0 < self.progress.step == self.progress.steps_refused else "finished"
 
-    def run(self, log: Log) -> Progress:
-        """Train to the end, from wherever the run is."""
+    def resume(self) -> None:
+        """Continue from the folder's checkpoint, if there is one; raises `UserError` if broken."""
+        self.progress = load_checkpoint(
+            self.folder, self._parts(), total_steps=self.plan.total_steps
+        )
+
+    def run(self, log: Logger) -> None:
+        """Train to the end, or raise KeyboardInterrupt after a checkpoint."""
+        progress = self.progress
         self.task.model.train(not self.plan.evaluation_mode)
-        batches = self._batches(first_step=self.progress.step)
+        batches = self._batches(first_step=progress.step)
         with deferred_interrupt() as interrupt, closing(batches):
             try:
-                self._loop(batches, log, interrupt)
+                while True:
+                    # Evaluating comes first: a run may resume between a step and its evaluation.
+                    if self._evaluation_due():
+                        self._evaluate(log, interrupt)
+                        self._save()
+                    elif progress.step % self.plan.checkpoint_every_steps == 0:
+                        self._save()
+                    interrupt.check()
+                    if self._at_end():
+                        return
+                    self._step(batches, log)
             except InterruptedBetweenSteps:
                 self._save()
                 raise
@@ -173,20 +141,6 @@ class Training:
                 if interrupt.number is None:
                     raise
                 raise Stopped(interrupt.number) from error
-        return self.progress
-
-    def _loop(self, batches: Iterator[Batch], log: Log, interrupt: Interrupt) -> None:
-        while True:
-            # Evaluating comes first, for a run that resumes between a step and its evaluation.
-            if self._evaluation_due():
-                self._evaluate(log, interrupt)
-                self._save()
-            elif self.progress.step % self.plan.checkpoint_every_steps == 0:
-                self._save()
-            interrupt.check()
-            if self._at_end():
-                return
-            self._step(batches, log)
 
     def _at_end(self) -> bool:
         progress = self.progress
@@ -194,10 +148,11 @@ class Training:
 
     def _evaluation_due(self) -> bool:
         step = self.progress.step
-        on_schedule = step > 0 and step % self.plan.steps_between_evaluations == 0
+        every = self.plan.eval_every_steps or self.plan.steps_per_epoch
+        on_schedule = step > 0 and step % every == 0
         return step != self.progress.evaluated_step and (on_schedule or self._at_end())
 
-    def _step(self, batches: Iterator[Batch], log: Log) -> None:
+    def _step(self, batches: Iterator[Batch], log: Logger) -> None:
         progress = self.progress
         start = time.perf_counter()
         batch = to_device(next(batches), self.device)
@@ -213,9 +168,60 @@ class Training:
         progress.weight_sum += weight
         progress.non_finite_steps = 0 if math.isfinite(loss) else progress.non_finite_steps + 1
         row = {"loss": loss, "step_size": step_size, **_record(self.optimizer)}
-        # The record's own word; a plain optimizer moves in every step.
+        # A line search says whether its step moved; a plain optimizer moves in every step.
         progress.steps_refused += not getattr(row.get("status"), "moved", True)
-        log.step({**self._where("step"), **row})
+        log.step({**self._place("step"), **row})
+
+    def _evaluate(self, log: Logger, interrupt: Interrupt) -> None:
+        progress, model = self.progress, self.task.model
+        start = time.perf_counter()
+        with ExitStack() as stack:
+            if getattr(self.optimizer, "averages", False):
+                # The average of the weights is evaluated and kept; training goes on without it.
+                stack.enter_context(self.optimizer.averaged())  # type: ignore[attr-defined]
+                stack.enter_context(statistics_of(model, self._first_passes(interrupt)))
+            results = self._results(interrupt)
+            progress.seconds_evaluation += time.perf_counter() - start
+            log.evaluation({**self._place("evaluation"), **results})
+            progress.final = {"step": progress.step, **results}
+            if self._is_best(results):
+                progress.best = progress.final
+                save_best(self.folder, model)
+        progress.evaluated_step = progress.step
+        progress.loss_sum, progress.weight_sum = 0.0, 0.0
+
+    def _results(self, interrupt: Interrupt) -> Row:
+        plan, progress = self.plan, self.progress
+        results: Row = {"train_loss": progress.loss_sum / progress.weight_sum}
+        for suffix, source in {"": self.task.validation, **self.task.also_validation}.items():
+            numbers = evaluate(
+                self.task,
+                evaluation_batches(source, batch_size=plan.eval_batch_size, workers=plan.workers),
+                device=self.device,
+                precision=plan.precision,
+                between_batches=interrupt.check,
+                metrics_of_one_batch=plan.metrics_of_one_batch,
+            )
+            end = f"_{suffix}" if suffix else ""
+            results |= {f"{name}{end}": number for name, number in numbers.items()}
+        return results
+
+    def _first_passes(self, interrupt: Interrupt) -> Iterator[BatchClosure]:
+        """The run's first batches, as steps see them, not counted in the run's passes."""
+        with closing(self._batches(first_step=0)) as batches:
+            for batch in islice(batches, min(BATCHES, self.plan.steps_per_epoch)):
+                interrupt.check()
+                yield self._closure(to_device(batch, self.device), Passes())
+
+    def _is_best(self, results: Row) -> bool:
+        """True for the first evaluation, and for one strictly better than the best so far."""
+        if self.progress.best is None:
+            return True
+        new = float(results[self.task.score])
+        old = float(self.progress.best[self.task.score])
+        if math.isnan(new) or math.isnan(old):
+            return math.isnan(old) and not math.isnan(new)
+        return new < old if self.task.score_is_loss else new > old
 
     def _batches(self, first_step: int) -> Generator[Batch]:
         return training_batches(
@@ -238,72 +244,7 @@ class Training:
             micro_batches=self.plan.micro_batches,
         )
 
-    def _evaluate(self, log: Log, interrupt: Interrupt) -> None:
-        progress = self.progress
-        start = time.perf_counter()
-        with self._judged_model(interrupt):
-            results = self._results(interrupt)
-            progress.seconds_evaluation += time.perf_counter() - start
-            log.evaluation({**self._where("evaluation"), **results})
-            progress.final = {"step": progress.step, **results}
-            if self._is_best(results):
-                progress.best = progress.final
-                save_best(self.folder, self.task.model)
-        progress.evaluated_step = progress.step
-        progress.loss_sum, progress.weight_sum = 0.0, 0.0
-
-    @contextmanager
-    def _judged_model(self, interrupt: Interrupt) -> Iterator[None]:
-        """Within, the model is the one to judge and to keep; afterwards the one in training."""
-        averaging = averaging_of(self.optimizer)
-        if averaging is None:
-            yield
-            return
-        with averaging.averaged(), statistics_of(self.task.model, self._first_passes(interrupt)):
-            yield
-
-    def _first_passes(self, interrupt: Interrupt) -> Iterator[BatchClosure]:
-        """The run's first batches, as steps see them; their passes are nobody's."""
-        with closing(self._batches(first_step=0)) as batches:
-            for batch in islice(batches, min(BATCHES, self.plan.steps_per_epoch)):
-                interrupt.check()
-                yield self._closure(to_device(batch, self.device), Passes())
-
-    def _results(self, interrupt: Interrupt) -> Row:
-        progress = self.progress
-        results: Row = {
-            "train_loss": progress.loss_sum / progress.weight_sum,
-            **self._judge(self.task.validation, interrupt),
-        }
-        for suffix, source in self.task.also_validation.items():
-            numbers = self._judge(source, interrupt)
-            results |= {f"{name}_{suffix}": number for name, number in numbers.items()}
-        return results
-
-    def _judge(self, source: Source, interrupt: Interrupt) -> dict[str, float]:
-        batches = evaluation_batches(
-            source, batch_size=self.plan.eval_batch_size, workers=self.plan.workers
-        )
-        return evaluate(
-            self.task,
-            batches,
-            device=self.device,
-            precision=self.plan.precision,
-            between_batches=interrupt.check,
-            metrics_of_one_batch=self.plan.metrics_of_one_batch,
-        )
-
-    def _is_best(self, results: Row) -> bool:
-        """True for the first evaluation, and for one strictly better than the best so far."""
-        if self.progress.best is None:
-            return True
-        new = float(results[self.task.score])
-        old = float(self.progress.best[self.task.score])
-        if math.isnan(new) or math.isnan(old):
-            return math.isnan(old) and not math.isnan(new)
-        return new < old if self.task.score_is_loss else new > old
-
-    def _where(self, event: str) -> Row:
+    def _place(self, event: str) -> Row:
         progress = self.progress
         return {
             "event": event,
@@ -314,12 +255,15 @@ class Training:
             "backward_passes": progress.passes.backward,
         }
 
+    def _parts(self) -> Parts:
+        return Parts(self.task.model, self.optimizer, self.scheduler, self.device)
+
     def _save(self) -> None:
-        save_checkpoint(self.folder, self.parts, self.progress)
+        save_checkpoint(self.folder, self._parts(), self.progress)
 
 
 def _record(optimizer: torch.optim.Optimizer) -> Row:
-    """What an optimizer that keeps a record says of its last step; nothing for the others."""
+    """The record of a line search's last step; empty for other optimizers."""
     record = getattr(optimizer, "last_step", None)
     if record is None:
         return {}

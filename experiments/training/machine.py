@@ -1,4 +1,4 @@
-"""The machine that a run is on: its device, and what `env.json` says of it."""
+"""The machine of a run: its device, and its description for `env.json`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ KNOWN_DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; `auto` is CUDA where there is one, else MPS, else the CPU.
+    """The device of a name; `auto` is CUDA if available, else MPS, else the CPU.
 
     Raises:
-        UserError: for a name that is no device, or a device that this machine lacks.
+        UserError: for an unknown name, or a device that this machine lacks.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -33,12 +33,12 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         hint = did_you_mean(name, KNOWN_DEVICES)
-        raise UserError(f"device: there is no device '{name}'{hint}") from error
+        raise UserError(f"device: unknown device '{name}'{hint}") from error
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
-            f"device: '{name}' cannot be used on this machine; device=auto takes what is there"
+            f"device: '{name}' cannot be used on this machine; device=auto takes an available one"
         ) from error
     return device
 

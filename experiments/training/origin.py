@@ -1,26 +1,28 @@
-"""What a run began with, its data and its machine: kept in its plan, compared when it goes on."""
+"""Data and machine that a run began with: kept in its `plan.json`, compared when it resumes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
+from experiments.data.base import contents_of
+from experiments.data.contents import digest
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
-from experiments.training.fingerprint import changes
+from experiments.tasks.base import Task
 
 Say = Callable[[str], None]
 Plan = Mapping[str, Any]
 
-# A plan that says more threads than any machine has is not believed.
+# A plan with more threads than any machine has is not believed.
 _MOST_THREADS = 4096
 _MACHINE = ("torch", "device", "device_name", "commit")
 
 
 def plan_to_resume(folder: RunFolder) -> Plan | None:
-    """The plan of a run that has a checkpoint to go on from; None for one that begins.
+    """The plan of a run that has a checkpoint; None for a new run.
 
     Raises:
         UserError: if the file is broken.
@@ -28,8 +30,29 @@ def plan_to_resume(folder: RunFolder) -> Plan | None:
     return folder.plan() if folder.checkpoint_file.exists() else None
 
 
+def data_fingerprint(task: Task) -> dict[str, Any]:
+    """For each split its number of examples and classes, an example's sizes, a digest of all.
+
+    Raises:
+        UserError: if the data cannot be read any more.
+    """
+    splits = {"train": task.train, "validation": task.validation}
+    splits |= {f"validation_{suffix}": source for suffix, source in task.also_validation.items()}
+    result: dict[str, Any] = {}
+    for name, source in splits.items():
+        example = source.batch(torch.tensor([0]), None)
+        split: dict[str, Any] = {"examples": len(source)}
+        labels = getattr(source, "labels", None)
+        if labels is not None and labels.dtype == torch.int64:
+            split["classes"] = len(labels.unique())
+        split["example"] = {key: list(example[key].shape[1:]) for key in sorted(example)}
+        split["digest"] = digest(contents_of(source))
+        result[name] = split
+    return result
+
+
 def machine_of(env: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `env.json` decides the bits of a result."""
+    """The part of `env.json` that decides the last bits of a result."""
     git = env["git"] or {}
     changed = " with changes" if git.get("dirty") else ""
     commit = f"{git['commit'][:9]}{changed}" if git.get("commit") else None
@@ -37,38 +60,37 @@ def machine_of(env: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def keep_threads(before: Plan | None, tell: Say) -> None:
-    """Let torch compute with as many threads as the run began with: sums are split by them."""
+    """Use as many threads as the run began with: sums are split by them."""
     threads = _part(before, "machine").get("threads")
     if type(threads) is not int or not 0 < threads <= _MOST_THREADS:
         return
     now = torch.get_num_threads()
     if threads != now:
         torch.set_num_threads(threads)
-        tell(f"threads: {threads}, as the run began with, and not {now}")
+        tell(f"using {threads} threads, as when the run began, instead of {now}")
 
 
 def tell_other_machine(before: Plan | None, machine: Mapping[str, Any], tell: Say) -> None:
-    """Say in one line what else decides bits and is not as it was."""
+    """Report in one line that torch, device or commit differ, so that last bits will."""
     then = _part(before, "machine")
-    told = changes({name: then[name] for name in _MACHINE if name in then}, machine)
-    differences = "; ".join(told)
+    compared = {name: then[name] for name in _MACHINE if name in then}
+    differences = "; ".join(_changes(compared, machine))
     if differences:
-        tell(f"the run began elsewhere, so its last bits will differ: {differences}")
+        tell(f"the run began on another machine or version, so last bits differ: {differences}")
 
 
 def refuse_other_data(before: Plan | None, now: Plan, folder: RunFolder) -> None:
-    """Raise UserError, with what changed, if the data are not those that the run began with.
+    """Raise UserError, naming the changes, if the data differ from those at the run's beginning.
 
-    What the plan of an earlier version does not say is not compared.
+    Only what is in both plans is compared: earlier versions recorded less.
     """
-    found = [*changes(_part(before, "data"), now["data"])]
     lengths = ("total_steps", "steps_per_epoch")
     known = {name: before[name] for name in lengths if before is not None and name in before}
-    found += changes(known, now)
-    if found:
+    differences = [*_changes(_part(before, "data"), now["data"]), *_changes(known, now)]
+    if differences:
         raise UserError(
-            f"{folder.path} was begun with other data ({'; '.join(found)}); "
-            "bring them back, or delete the folder to start anew"
+            f"{folder.path} was begun with other data ({'; '.join(differences)}); "
+            "restore them, or delete the folder to start anew"
         )
 
 
@@ -76,3 +98,13 @@ def _part(plan: Plan | None, name: str) -> Mapping[str, Any]:
     """A part of a plan; empty where there is none."""
     part = None if plan is None else plan.get(name)
     return part if isinstance(part, Mapping) else {}
+
+
+def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Values that differ, each as `train examples: 64, now 128`; keys of only one are skipped."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in before:
+            if key in now:
+                yield from _changes(before[key], now[key], f"{name} {key}".strip())
+    elif before != now:
+        yield f"{name}: {before}, now {now}"

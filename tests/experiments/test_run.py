@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.assembly import make_plan
 from experiments.config.compose import load, run_path
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
-from experiments.run import run
-from experiments.training.interrupt import Interrupt, InterruptedBetweenSteps
+from experiments.run import make_plan, run
+from experiments.training.checkpoint import Interrupt, InterruptedBetweenSteps
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -200,7 +199,7 @@ def test_the_cache_is_here_and_never_among_the_data_unless_it_is_wanted_there(
         found.append(cache)
         raise UserError("enough")
 
-    monkeypatch.setattr("experiments.assembly.build_task", build)
+    monkeypatch.setattr("experiments.run.build_task", build)
     config, _ = make_config(tmp_path, *arguments)
     with pytest.raises(UserError, match="enough"):
         run(config)
@@ -268,7 +267,7 @@ def test_a_picture_without_a_place_is_one_warning(tmp_path, capsys):
     ]
 
 
-@pytest.mark.parametrize("function", ["say", "beginning", "evaluation_line", "number"])
+@pytest.mark.parametrize("function", ["say", "first_line", "evaluation_line", "number"])
 def test_a_console_that_breaks_is_left_out(tmp_path, capsys, monkeypatch, function):
     monkeypatch.setattr(f"experiments.training.loggers.console.{function}", broken)
     _, errors = run_with(tmp_path, capsys)
@@ -284,7 +283,7 @@ def test_a_damaged_line_is_left_out_of_the_picture_with_one_warning(tmp_path, ca
     capsys.readouterr()
     _, errors = run_with(tmp_path, capsys)
     assert errors == [
-        f"warning: {folder.metrics_file}:1: 1 line cannot be read; curves.png is without"
+        f"warning: {folder.metrics_file}:1: 1 line cannot be read; curves.png omits them"
     ]
     assert folder.curves_file.exists()
 

@@ -15,7 +15,7 @@ import pytest
 from experiments import stopping
 from experiments.cli.parser import guarded
 from experiments.stopping import Stopped, unwinding
-from experiments.training.interrupt import InterruptedBetweenSteps, deferred_interrupt
+from experiments.training.checkpoint import InterruptedBetweenSteps, deferred_interrupt
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOTH = [(signal.SIGINT, "interrupted\n", 130), (signal.SIGTERM, "terminated\n", 143)]

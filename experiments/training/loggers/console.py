@@ -1,10 +1,12 @@
-"""Rows for people: a live bar on a terminal, plain lines elsewhere."""
+"""The console: a live bar on a terminal, plain lines elsewhere, and a table at the end."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -15,17 +17,19 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from experiments.training.loggers.base import Logger, Row, RunInfo
 
 SECONDS_BETWEEN_LINES = 10.0
 
-# What an evaluation's row says besides losses and metrics.
+# Keys of an evaluation's row besides losses and metrics.
 PLACE = ("event", "step", "epoch", "seconds", "forward_passes", "backward_passes")
 
 
 def console_logger() -> Logger:
-    """The logger that suits where standard output goes."""
+    """The logger that suits standard output."""
     return LiveConsole() if sys.stdout.isatty() else PlainConsole()
 
 
@@ -40,7 +44,7 @@ def number(value: float | None) -> str:
 
 
 def evaluation_line(row: Row) -> str:
-    """An evaluation in one line: where in the run, losses, metrics."""
+    """An evaluation in one line: epoch, step, losses, metrics."""
     results = [
         f"{name.replace('_', ' ')} {number(value)}"
         for name, value in row.items()
@@ -49,24 +53,27 @@ def evaluation_line(row: Row) -> str:
     return "  ".join([f"epoch {row['epoch']:.2f}", f"step {row['step']}", *results])
 
 
-def beginning(info: RunInfo) -> str:
-    """What runs, where, and from which step if not the first."""
-    what = f"{info.task} · {info.model} · {info.optimizer} · seed {info.seed}"
-    from_step = f", resumed after step {info.first_step}" if info.first_step > 0 else ""
-    return f"{what}: {info.total_steps} steps{from_step}"
+def first_line(info: RunInfo) -> str:
+    """Task, model, optimizer, seed, number of steps, and the step to resume after."""
+    names = info.config.choices
+    what = f"{names.task} · {names.model} · {names.optimizer} · seed {info.config.seed}"
+    resumed = f", resumed after step {info.first_step}" if info.first_step > 0 else ""
+    return f"{what}: {info.total_steps} steps{resumed}"
 
 
-class PlainConsole:
-    """A line an evaluation, and one every ten seconds or every tenth of the run."""
+class PlainConsole(Logger):
+    """One line per evaluation, and one every ten seconds or every tenth of the run."""
+
+    name = "the console"
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
 
     def start(self, info: RunInfo) -> None:
-        """Say what runs."""
+        """Print the first line."""
         self._total = info.total_steps
         self._last_line = self._clock()
-        say(beginning(info))
+        say(first_line(info))
 
     def step(self, row: Row) -> None:
         """Print the step if the last line is ten seconds or a tenth of the run ago."""
@@ -85,12 +92,11 @@ class PlainConsole:
         self._last_line = self._clock()
         say(f"evaluation  {evaluation_line(row)}")
 
-    def finish(self, summary: Row) -> None:
-        """Nothing: the table that follows says it all."""
 
-
-class LiveConsole:
+class LiveConsole(Logger):
     """A bar with epoch, loss, step size and time left; evaluations scroll by above it."""
+
+    name = "the console"
 
     def __init__(self, console: Console | None = None) -> None:
         self._progress = Progress(
@@ -102,11 +108,11 @@ class LiveConsole:
             TextColumn("left"),
             console=console,
         )
-        self._task: TaskID | None = None
+        self._task = TaskID(0)
 
     def start(self, info: RunInfo) -> None:
-        """Say what runs and show the bar."""
-        self._progress.console.print(beginning(info), markup=False, highlight=False)
+        """Print the first line and show the bar."""
+        self._progress.console.print(first_line(info), markup=False, highlight=False)
         self._task = self._progress.add_task(
             "training",
             total=info.total_steps,
@@ -119,14 +125,13 @@ class LiveConsole:
 
     def step(self, row: Row) -> None:
         """Move the bar."""
-        if self._task is not None:
-            self._progress.update(
-                self._task,
-                completed=row["step"],
-                epoch=row["epoch"],
-                loss=number(row["loss"]),
-                step_size=number(row["step_size"]),
-            )
+        self._progress.update(
+            self._task,
+            completed=row["step"],
+            epoch=row["epoch"],
+            loss=number(row["loss"]),
+            step_size=number(row["step_size"]),
+        )
 
     def evaluation(self, row: Row) -> None:
         """Print the evaluation above the bar."""
@@ -134,4 +139,48 @@ class LiveConsole:
 
     def finish(self, summary: Row) -> None:
         """Leave the bar as it is and give the terminal back."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Give the terminal back."""
         self._progress.stop()
+
+
+def summary_table(summary: Mapping[str, Any]) -> str:
+    """A run in a few lines: final and best evaluation, then steps, time and passes per step.
+
+    What the summary lacks is a dash.
+    """
+    evaluations = {which: summary.get(which) or {} for which in ("final", "best")}
+    names = list(dict.fromkeys(name for numbers in evaluations.values() for name in numbers))
+    table = Table("", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in names:
+        table.add_column(Text(name.replace("_", " ")), justify="right", no_wrap=True)
+    for which, numbers in evaluations.items():
+        table.add_row(which, *(_in_table(numbers.get(name)) for name in names))
+    text = io.StringIO()
+    # As wide as it needs to be: a pipe or a log has no width.
+    Console(file=text, width=10_000, color_system=None).print(table)
+    return text.getvalue() + _cost(summary)
+
+
+def _in_table(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    steps, seconds = summary.get("steps"), summary.get("seconds_training")
+    per_step = []
+    for which in ("forward", "backward"):
+        passes = summary.get(f"{which}_passes")
+        per_step.append(f"{passes / steps:.2f}" if steps and passes is not None else "-")
+    # Summaries of earlier versions do not count them.
+    refused = summary.get("steps_refused") or 0
+    return (
+        f"{summary['status']}: {'-' if steps is None else steps} steps in "
+        f"{'-' if seconds is None else f'{seconds:.1f}'} s of training; "
+        f"a step took {per_step[0]} forward and {per_step[1]} backward passes"
+        + (f"; {refused} of {steps} steps moved nothing" if refused else "")
+    )

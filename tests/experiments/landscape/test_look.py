@@ -19,7 +19,7 @@ from experiments.optimizers.salsa import SaLSA
 from experiments.optimizers.sgd import SGD
 from experiments.optimizers.sls import SLS
 from experiments.training.closure import BatchClosure, Passes
-from experiments.training.loggers.jsonl import JsonlLogger
+from experiments.training.loggers.base import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows, without_seconds
 from tests.experiments.training.tiny import TinyTask
 

@@ -19,7 +19,7 @@ from experiments.optimizers.nadamw import NAdamW
 from experiments.optimizers.prodigy import Prodigy
 from experiments.optimizers.schedulefree_adamw import ScheduleFreeAdamW
 from experiments.training.checkpoint import Parts, Progress, load_checkpoint, save_checkpoint
-from experiments.training.loggers.jsonl import JsonlLogger
+from experiments.training.loggers.base import JsonlLogger
 from experiments.training.loop import step_size_of
 from tests.experiments.training.test_loop import (
     CtrlCInEvaluation,

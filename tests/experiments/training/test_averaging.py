@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from experiments.training.batch_statistics import statistics_of
-from experiments.training.loggers.jsonl import JsonlLogger
+from experiments.training.loggers.base import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows
 from tests.experiments.training.tiny import TinyTask
 

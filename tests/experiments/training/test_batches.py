@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from experiments.data.images.sources import InMemory, Normalisation
 from experiments.errors import UserError
 from experiments.training.batches import (
-    Grouping,
     epoch_order,
     evaluation_batches,
     mixed_seed,
@@ -72,8 +71,9 @@ LENGTHS = torch.randint(1, 200, (1010,), generator=torch.Generator().manual_seed
 
 
 def grouped(window, *, seed=0, epoch=0):
-    grouping = Grouping(LENGTHS, batch_size=32, window=window)
-    return epoch_order(len(LENGTHS), seed=seed, epoch=epoch, grouping=grouping)
+    return epoch_order(
+        len(LENGTHS), seed=seed, epoch=epoch, lengths=LENGTHS, batch_size=32, window=window
+    )
 
 
 def padded(order):

@@ -14,8 +14,14 @@ from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
 from experiments.optimizers.peak_sls import PeakSLS
 from experiments.optimizers.sgd import SGD
-from experiments.training.loggers.jsonl import JsonlLogger
-from experiments.training.loop import DIVERGED_AFTER, JUDGE_FIELDS, RECORD_FIELDS, Plan, Training
+from experiments.training.loggers.base import JsonlLogger
+from experiments.training.loop import (
+    DIVERGED_AFTER,
+    JUDGE_FIELDS,
+    RECORD_FIELDS,
+    Training,
+    TrainingPlan,
+)
 from tests.experiments.training.tiny import Digits, TinyTask
 
 CPU = torch.device("cpu")
@@ -36,7 +42,7 @@ def make_training(path, spec=ADAM, task=None, **changes):
         "eval_every_steps": None,
         "checkpoint_every_steps": 4,
     }
-    plan = Plan(**(settings | changes))
+    plan = TrainingPlan(**(settings | changes))
     optimizer, scheduler = build_optimizer(
         spec,
         task.model.parameters(),
@@ -45,7 +51,9 @@ def make_training(path, spec=ADAM, task=None, **changes):
     )
     folder = RunFolder(path)
     folder.create()
-    return Training(task, optimizer, scheduler, plan=plan, folder=folder, device=CPU)
+    training = Training(task, optimizer, scheduler, plan=plan, folder=folder, device=CPU)
+    training.resume()
+    return training
 
 
 def train(path, spec=ADAM, task=None, **changes):

@@ -14,7 +14,7 @@ from experiments.config.compose import load, run_path
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
 from experiments.run import run
-from experiments.training.interrupt import Interrupt, InterruptedBetweenSteps
+from experiments.training.checkpoint import Interrupt, InterruptedBetweenSteps
 from experiments.training.origin import keep_threads, tell_other_machine
 
 
@@ -134,7 +134,7 @@ def test_a_finished_run_stays_finished_where_its_data_cannot_be_read(made, pictu
     assert run(config)
     spoil(pictures)
     assert run(config)
-    assert "not compared with the data: " in capsys.readouterr().out
+    assert "the data were not compared: " in capsys.readouterr().out
 
 
 def test_the_same_data_elsewhere_are_the_same(stopped, pictures):
@@ -204,7 +204,7 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(stopped, capsys):
     capsys.readouterr()
     assert run(config)
     assert torch.get_num_threads() == threads
-    said = f"threads: {threads}, as the run began with, and not {threads + 1}"
+    said = f"using {threads} threads, as when the run began, instead of {threads + 1}"
     assert said in capsys.readouterr().out
 
 
@@ -220,7 +220,9 @@ def test_what_decides_bits_and_is_another_is_told_in_one_line():
     said = []
     then = {"threads": 4, "torch": "2.1", "device": "cpu", "commit": "abc"}
     tell_other_machine({"machine": then}, {**then, "torch": "2.2", "threads": 1}, said.append)
-    assert said == ["the run began elsewhere, so its last bits will differ: torch: 2.1, now 2.2"]
+    assert said == [
+        "the run began on another machine or version, so last bits differ: torch: 2.1, now 2.2"
+    ]
 
 
 def test_on_the_same_machine_nothing_is_told(stopped, capsys):

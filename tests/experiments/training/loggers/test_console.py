@@ -1,4 +1,4 @@
-"""Rows for people."""
+"""The bar, the lines and the table on a console."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import io
 import pytest
 from rich.console import Console
 
+from experiments.config.compose import load
 from experiments.files.run_folder import RunFolder
 from experiments.training.loggers.base import RunInfo
-from experiments.training.loggers.console import LiveConsole, PlainConsole, console_logger
+from experiments.training.loggers.console import (
+    LiveConsole,
+    PlainConsole,
+    console_logger,
+    summary_table,
+)
+
+CONFIG = load(["task=glue/mrpc", "model=bert", "optimizer=alsals", "seed=3"], environ={})
 
 
 def make_info(tmp_path, **changes):
     values = {
         "folder": RunFolder(tmp_path),
-        "identifier": "try-s0",
-        "experiment": "try",
-        "task": "glue/mrpc",
-        "model": "bert",
-        "optimizer": "alsals",
-        "seed": 3,
-        "config": {},
-        "config_hash": "0123abcd",
-        "hold_out": None,
+        "config": CONFIG,
         "lower_is_better": frozenset(("train_loss", "val_loss")),
         "total_steps": 100,
         "steps_per_epoch": 50,
@@ -122,3 +122,46 @@ def test_the_cursor_comes_back_when_a_run_breaks(tmp_path):
     logger.start(make_info(tmp_path))
     logger.finish({"status": "interrupted"})
     assert screen.getvalue().rfind("\x1b[?25h") > screen.getvalue().rfind("\x1b[?25l")
+
+
+# ------------------------------------------------------------------------- the table at the end
+
+SUMMARY = {
+    "status": "finished",
+    "steps": 200,
+    "seconds_training": 12.34,
+    "forward_passes": 500,
+    "backward_passes": 200,
+    "final": {"step": 200, "train_loss": 0.5, "val_loss": 0.6, "accuracy": 0.9},
+    "best": {"step": 7, "train_loss": 1.25, "val_loss": 0.75, "accuracy": 0.95},
+}
+
+
+def test_the_table_has_final_and_best_under_their_names():
+    header, final, best, _ = summary_table(SUMMARY).splitlines()
+    assert header.split() == ["step", "train", "loss", "val", "loss", "accuracy"]
+    assert final.split() == ["final", "200", "0.5000", "0.6000", "0.9000"]
+    assert best.split() == ["best", "7", "1.2500", "0.7500", "0.9500"]
+
+
+def test_the_columns_are_aligned():
+    header, final, best, _ = summary_table(SUMMARY).splitlines()
+    assert len(header) == len(final) == len(best)
+    assert header.index("accuracy") + len("accuracy") == len(header)
+
+
+def test_the_last_line_says_what_it_cost():
+    last = summary_table(SUMMARY).splitlines()[-1]
+    assert "200 steps in 12.3 s" in last
+    assert "2.50 forward and 1.00 backward" in last
+
+
+def test_a_number_that_was_not_finite_is_a_dash():
+    diverged = {**SUMMARY, "final": {**SUMMARY["final"], "val_loss": None}}
+    assert summary_table(diverged).splitlines()[1].split() == [
+        "final",
+        "200",
+        "0.5000",
+        "-",
+        "0.9000",
+    ]
