@@ -1,7 +1,7 @@
 """From YAML files and arguments to one resolved `RunConfig`; its hash and its folder. No torch.
 
 A config is a list of layers, each a file or an argument; later layers win. Errors name the file or
-argument they come from. The order of the layers is in `docs/architecture.md`.
+argument they come from. The order of the layers is in `docs/configs.md`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A sweep's plan, `<results_dir>/plans/<sweep>.json`: its keys, written and read. No torch.
 
-`docs/architecture.md` describes the keys. Readers rely on the types; other keys are free.
+`docs/files.md` describes the keys. Readers rely on the types; other keys are free.
 """
 
 from __future__ import annotations
