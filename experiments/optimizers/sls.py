@@ -13,5 +13,5 @@ class SLS(LineSearch):
 
     kind: Literal["sls"] = "sls"
 
-    titles: ClassVar = {"sls": "SGD-SLS", "sls_paper": "SGD-SLS (paper)"}
+    titles: ClassVar = {"sls": "SLS", "sls_paper": "SLS (paper)"}
     lines: ClassVar = {"sls": LineStyle(SKY, marker="<", order=2.7)}

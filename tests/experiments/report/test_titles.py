@@ -39,7 +39,7 @@ def test_every_optimizer_has_a_name_of_its_own():
 
 def test_what_tells_labels_of_one_optimizer_apart_stays():
     assert label_title("adam lr=3e-4") == "Adam lr=3e-4"
-    assert label_title("sls_paper (text)") == "SGD-SLS (paper) (text)"
+    assert label_title("sls_paper (text)") == "SLS (paper) (text)"
 
 
 def test_a_row_of_no_experiment_is_not_taken_for_the_experiment():

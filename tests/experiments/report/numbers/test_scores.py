@@ -95,7 +95,7 @@ def test_missing_fewer_and_diverged_are_shown(tmp_path: Path) -> None:
         [{"row": "mrpc_bert", "label": k, "folders": v, **seeds} for k, v in cells.items()],
     )
     table = score_tables(compare(tmp_path))[0]
-    assert table.columns == ("", "Adam", "SGD", "SaLSa", "SGD-SLS", "ALSALS")
+    assert table.columns == ("", "Adam", "SGD", "SaLSa", "SLS", "ALSALS")
     assert table.rows[0][1:] == (
         Cell("0.7500 ± 0", bold=True, note="2 of 5 seeds"),
         Cell("0.2500", note="1 of 5 seeds, 1 diverged"),
