@@ -10,7 +10,7 @@ from experiments.data import contents
 from experiments.data.base import Subset, contents_of
 from experiments.data.contents import digest
 from experiments.data.images.sources import InMemory, Normalisation
-from experiments.data.tables import _split
+from experiments.data.tables import split_table
 from experiments.data.text.blocks import CausalBlocks, Tokens
 
 
@@ -19,7 +19,7 @@ def images(features, targets):
 
 
 def table(features, targets):
-    return _split(features.double().numpy(), targets.numpy()).train
+    return split_table(features.double().numpy(), targets.numpy()).train
 
 
 def blocks(features, targets):
