@@ -12,6 +12,7 @@ Which file answers which question:
 | --- | --- |
 | What does each optimizer do? | `sls`, `adam_sls`, `alsals`, `salsa`, `peak_sls` |
 | How do I bring a direction or a condition of my own? | `backtracking` |
+| How does a line search go around AdamW, Muon, …? | `around`; `snapshot`: the way back |
 | What happens in `step()`? | `closure_optimizer`, then `line_search` or `peak_sls` |
 | When does a search stop shrinking the step? | `search` |
 | When is a trial accepted? | `conditions` |

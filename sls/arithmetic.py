@@ -28,6 +28,10 @@ class Arithmetic:
         for x, y in zip(xs, ys, strict=True):
             x.add_(y, alpha=alpha)
 
+    def sub(self, xs: Tensors, ys: Tensors) -> Tensors:
+        """`x − y`."""
+        return [x.sub(y) for x, y in zip(xs, ys, strict=True)]
+
     def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
         """`x + weight·(y − x)`."""
         return [x.lerp(y, weight) for x, y in zip(xs, ys, strict=True)]
@@ -92,6 +96,9 @@ class Foreach(Arithmetic):
 
     def add_(self, xs: Tensors, ys: Tensors, alpha: float) -> None:
         torch._foreach_add_(xs, ys, alpha=alpha)
+
+    def sub(self, xs: Tensors, ys: Tensors) -> Tensors:
+        return list(torch._foreach_sub(xs, ys))
 
     def lerp(self, xs: Tensors, ys: Tensors, weight: float) -> Tensors:
         return list(torch._foreach_lerp(xs, ys, weight))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from sls.conditions import Condition
-from sls.directions import Direction
+from sls.directions import SGD, Direction
 from sls.line_search import LineSearch
 from sls.settings import SharedSettings
 
@@ -68,6 +68,8 @@ class Backtracking(LineSearch):
         1.71 accepted
         0.46 accepted
     """
+
+    settings_around: ClassVar[dict[str, Any]] = {"direction": SGD()}  # the base's takes its place
 
     def __init__(
         self,

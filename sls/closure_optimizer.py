@@ -11,15 +11,18 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from contextlib import nullcontext
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from sls import settings as checks
+from sls.around import INITIAL, Base, Reading, initial_rate, params_of
 from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
+from sls.directions import Direction
 from sls.hints import Hints
 from sls.record import Ended
 from sls.replay import NoReplay, Replay
@@ -42,10 +45,17 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     Attributes:
         last_step: the record of the last step, or None before the first.
         hints: the warnings, each given once.
+        base: the optimizers that the direction is read off, where it was built by `around`.
+        reading: their direction in the step being taken.
 
     Raises:
         ValueError: a setting of a group is out of range, no parameter, or one in two groups.
     """
+
+    base: Base | None = None
+    reading: Reading | None = None
+    settings_around: ClassVar[dict[str, Any]] = {}
+    """Arguments without a default that `around` fills in."""
 
     def __init__(self, params: ParamsT, settings: dict[str, Any], search_state: dict[str, Any]):
         self._forms = ClosureForms()
@@ -56,6 +66,80 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         first["search_state"] = search_state
         for group in [first, *others]:
             group["lr"] = first["init_step"]
+
+    @classmethod
+    def around(cls, optimizer: Optimizer, *others: Optimizer, **settings: Any) -> Self:
+        """A line search by the rule of this class, along the direction of any torch optimizer.
+
+        ```text
+        input: base: an optimizer with its state, betas, weight decay and groups
+        for k = 0, 1, … do
+            d ← w − base(w)                           base steps once, at a rate of 1
+            η ← by the rule of this class, along d
+            w ← w − a_k·η·d                           a_k: annealing, times the base's schedule
+        ```
+
+        The base steps once per step, whatever the number of trials; its state goes back if the
+        step fails. `ALSALS` around `torch.optim.Adam` is `ALSALS`, to rounding. η is the learning
+        rate of the base's first group; other groups keep their ratio to it. Schedulers are built
+        on the base: they scale the step that is taken by `lr / initial lr`.
+
+        Memory besides the base's, in multiples of the parameters: d; a copy of w; and until the
+        step is accepted a copy of the base's state (Adam: 2, SGD with momentum, Muon: 1), but where
+        `PeakSLS` holds its peak.
+
+        Args:
+            optimizer: the base, any torch optimizer whose step is proportional to its `lr`. Do not
+                call its `step` yourself. The size of its `lr` does not matter.
+            *others: more of them, for the rest of the parameters, as AdamW beside Muon.
+            **settings: the settings of this class but `betas`, `eps`, `weight_decay` and
+                `direction`, which are the base's.
+
+        Raises:
+            TypeError: no direction can be read off this optimizer (it needs a closure, averages,
+                has no `lr`), the class has no rule of its own, or a setting is unknown.
+            ValueError: a setting is out of range or the base's; in `step`, a scheduler has raised
+                `lr` above where it was at first.
+
+        Examples:
+            >>> import torch
+            >>> from sls import ALSALS
+            >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+            >>> optimizer = ALSALS.around(torch.optim.NAdam([w]))
+            >>> for _ in range(3):
+            ...     loss = optimizer.step(lambda: (w**2).sum())
+            ...     print(f"{loss:.2f} {optimizer.last_step.step_size:.2f}")
+            10.00 0.10
+            9.18 0.10
+            8.61 0.10
+        """
+        if getattr(cls.direction, "__isabstractmethod__", False):
+            raise TypeError(
+                f"{cls.__name__} has no rule for the step: write ALSALS.around(optimizer) or "
+                "PeakSLS.around(optimizer)"
+            )
+        for one in (optimizer, *others):
+            if isinstance(one, ClosureOptimizer):
+                raise TypeError(
+                    f"{type(one).__name__} finds its step itself; there is nothing to put around it"
+                )
+        base = Base((optimizer, *others))
+        base.refuse_settings(settings, cls.__name__)
+        groups = [{"params": params_of(group)} for group in base.param_groups]
+        ours = cls(groups, **{**cls.settings_around, **settings})
+        ours.base = base
+        ours._note_initial_rates()
+        return ours
+
+    def _note_initial_rates(self) -> None:
+        assert self.base is not None  # noqa: S101
+        for group, theirs in zip(self.param_groups, self.base.param_groups, strict=True):
+            group.setdefault(INITIAL, initial_rate(theirs))
+
+    @property
+    @abstractmethod
+    def direction(self) -> Direction:
+        """The direction of the step, but for optimizers built by `around`."""
 
     @abstractmethod
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> Record:
@@ -69,10 +153,24 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group; it may have its own `betas`, `eps` and `weight_decay`.
 
+        Around another optimizer, the group with all its settings is added to that one.
+
         Raises:
             ValueError: an unknown or out-of-range setting, one that all groups share, or a
                 parameter that is there already.
         """
+        if self.base is None:
+            self._add_own_group(param_group)
+            return
+        self.base.add_param_group(param_group)
+        try:
+            self._add_own_group({"params": params_of(self.base.param_groups[-1])})
+        except ValueError:
+            self.base.drop_last_group()
+            raise
+        self._note_initial_rates()
+
+    def _add_own_group(self, param_group: dict[str, Any]) -> None:
         where = f"parameter group {len(self.param_groups)}"
         first = self.param_groups[0] if self.param_groups else self.defaults
         checks.check_group(param_group, self.defaults, first, where)
@@ -88,6 +186,11 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         if "lr" in first:
             self.param_groups[-1]["lr"] = first["lr"]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state; around other optimizers, with theirs under "base"."""
+        state = super().state_dict()
+        return state if self.base is None else {**state, "base": self.base.state_dict()}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a `state_dict`; training goes on as if it had not stopped, bit for bit.
 
@@ -100,7 +203,27 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             raise ValueError(
                 f"this state_dict is not {type(self).__name__}'s: it lacks {', '.join(missing)}"
             )
+        self._load_base(state_dict.get("base"))
         super().load_state_dict(state_dict)
+
+    def _load_base(self, saved: list[dict[str, Any]] | None) -> None:
+        name = type(self).__name__
+        if self.base is None and saved is not None:
+            theirs = " and ".join(part["class"] for part in saved)
+            raise ValueError(
+                f"this state_dict was saved around {theirs}; build {name}.around({theirs}(…))"
+            )
+        if self.base is not None:
+            if saved is None:
+                raise ValueError(
+                    f"this state_dict is {name}'s own, not one around {self.base.name}"
+                )
+            self.base.load_state_dict(saved)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # torch pickles and copies an optimizer without its other attributes.
+        around = {} if self.base is None else {"base": self.base}
+        return {**super().__getstate__(), **around}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -133,10 +256,12 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         params = [param for group in self.param_groups for param in group["params"]]
         evaluation = Evaluation(closure, params, self._forms, self.replay(params))
         loss = evaluation.loss_and_gradients()
+        around = nullcontext() if self.base is None else self.base.reading(self.param_groups)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), around as self.reading:
                 self.last_step = self.take_step(evaluation, loss)
         finally:
+            self.reading = None
             evaluation.finish()
         self.hints.see(self.last_step)
         return loss
@@ -151,7 +276,10 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             group["lr"] = step_size
 
     def anneal_factor(self, k: int) -> float:
-        """The factor on the size of step k; warns in the first step beyond `total_steps`."""
+        """The factor on the size of step k, from annealing and the schedulers of the base.
+
+        Warns in the first step beyond `total_steps`.
+        """
         settings = self.param_groups[0]
         total_steps = settings["total_steps"]
         if total_steps is not None and k == total_steps:
@@ -161,4 +289,5 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
                 UserWarning,
                 stacklevel=6,
             )
-        return anneal_factor(k, total_steps, settings["anneal"])
+        scheduled = 1.0 if self.reading is None else self.reading.factor
+        return scheduled * anneal_factor(k, total_steps, settings["anneal"])

@@ -109,7 +109,7 @@ class _Step:
         self.optimizer = optimizer
         self.evaluation = evaluation
         self.loss = loss
-        self.direction = optimizer.direction
+        self.direction: Direction = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[0]
         self.before = optimizer.search_state
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]

@@ -279,7 +279,7 @@ class _Step:
         self.optimizer = optimizer
         self.evaluation = evaluation
         self.loss = loss
-        self.direction = optimizer.direction
+        self.direction: CommittedFirst = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[0]
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.memory = optimizer.search_state
