@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
 
@@ -14,7 +15,7 @@ Make = Callable[[Any], Any]
 RATIO: dict[str, Any] = {"smoothing": "ratio", "beta3": 0.9, "growth": 2 ** (1 / 64)}
 """ALSALS' smoothing by ratio, with the constants meant for it."""
 
-LINE_SEARCHES: list[tuple[str, Make]] = [
+OWN_SEARCHES: list[tuple[str, Make]] = [
     ("SLS", lambda params: SLS(params, n_batches_per_epoch=10)),
     ("AdamSLS", AdamSLS),
     ("ALSALS", ALSALS),
@@ -25,10 +26,26 @@ LINE_SEARCHES: list[tuple[str, Make]] = [
     ("SaLSA.paper", SaLSA.paper),
     ("SaLSA-sgd", lambda params: SaLSA(params, direction="sgd")),
 ]
-PEAKS: list[tuple[str, Make]] = [
+OWN_PEAKS: list[tuple[str, Make]] = [
     ("PeakSLS", PeakSLS),
     ("PeakSLS-sgd", lambda params: PeakSLS(params, direction="sgd")),
     ("PeakSLS-averaged", lambda params: PeakSLS(params, averaging=True)),
+]
+OWN = [*OWN_SEARCHES, *OWN_PEAKS]
+"""Those that have a direction of their own, and its settings in their groups."""
+
+
+def momentum(params: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(params, lr=0.1, momentum=0.9)
+
+
+LINE_SEARCHES: list[tuple[str, Make]] = [
+    *OWN_SEARCHES,
+    ("ALSALS-around", lambda params: ALSALS.around(torch.optim.Adam(params))),
+]
+PEAKS: list[tuple[str, Make]] = [
+    *OWN_PEAKS,
+    ("PeakSLS-around", lambda params: PeakSLS.around(momentum(params))),
 ]
 EVERY = [*LINE_SEARCHES, *PEAKS]
 
@@ -38,6 +55,7 @@ def each(makers: list[tuple[str, Make]]) -> pytest.MarkDecorator:
 
 
 each_optimizer = each(EVERY)
+each_own = each(OWN)
 each_search = each(LINE_SEARCHES)
 """Those that try steps on the mini-batch itself."""
 each_peak = each(PEAKS)

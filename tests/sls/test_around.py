@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import schedulefree
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from prodigyopt import Prodigy
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR
@@ -18,6 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR
 import sls
 from sls import ALSALS, SLS, AdamSLS, Backtracking, LineSearch, PeakSLS, SaLSA, Status
 from sls.conditions import Armijo, SmoothedArmijo
+from sls.parameters import GroupTensors
 from tests.sls.bases import BASES, Lion, MakeBase, each_base
 from tests.sls.problems import PROBLEMS, vector_of
 
@@ -507,6 +510,42 @@ def test_the_state_of_another_pair_is_refused(saved: Any, loaded: Any, message: 
 
 
 # -------------------------------------------------------------------------------------- schedulers
+
+
+RATES = st.lists(
+    st.tuples(st.just(0.0) | st.floats(1e-6, 1e3), st.just(0.0) | st.floats(1e-3, 1.0)),
+    min_size=1,
+    max_size=4,
+).filter(lambda rates: any(initial > 0 for initial, _ in rates))
+
+
+@given(rates=RATES)
+def test_factor_and_rates_of_groups_make_up_their_learning_rates(
+    rates: list[tuple[float, float]],
+) -> None:
+    params = [nn.Parameter(torch.ones(1)) for _ in rates]
+    base = torch.optim.SGD(
+        [{"params": [p], "lr": initial} for p, (initial, _) in zip(params, rates, strict=True)]
+    )
+    optimizer = ALSALS.around(base)
+    for group, (initial, share) in zip(base.param_groups, rates, strict=True):
+        group["lr"] = initial * share
+    with optimizer.base.reading(optimizer.param_groups) as reading:
+        optimizer.base.optimizers[0].step = lambda: seen.extend(
+            group["lr"] for group in base.param_groups
+        )
+        seen: list[float] = []
+        for p in params:
+            p.grad = torch.ones(1)
+        reading.searched(GroupTensors(optimizer.param_groups[0], {}))
+    reference = next(initial for initial, _ in rates if initial > 0)
+    for rate, (initial, share) in zip(seen, rates, strict=True):
+        if reading.factor > 0:
+            assert rate * reading.factor * reference == pytest.approx(initial * share, rel=1e-12)
+        else:
+            assert rate * reference == pytest.approx(initial, rel=1e-12)
+    moved = [share for initial, share in rates if initial > 0]
+    assert reading.factor == pytest.approx(max(moved), rel=1e-12)
 
 
 @pytest.mark.parametrize("first", ["scheduler", "search"])

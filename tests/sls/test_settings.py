@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA, Status
-from tests.sls.optimizers import Make, each_optimizer
+from tests.sls.optimizers import Make, each_optimizer, each_own
 from tests.sls.problems import SmallNetwork
 
 SEARCHES: list[type[Any]] = [SLS, AdamSLS, ALSALS, SaLSA]
@@ -106,20 +106,20 @@ def test_an_empty_parameter_list_is_refused(make: Make) -> None:
         make([])
 
 
-@each_optimizer
+@each_own
 def test_an_unknown_key_in_a_group_is_refused_with_the_nearest(make: Make) -> None:
     group = {"params": one_parameter(), "weight_decya": 0.1}
     with pytest.raises(ValueError, match=r"group 0.*'weight_decya'.*did you mean 'weight_decay'"):
         make([group])
 
 
-@each_optimizer
+@each_own
 def test_lr_in_a_group_is_refused(make: Make) -> None:
     with pytest.raises(ValueError, match=r"lr of parameter group 0.*init_step"):
         make([{"params": one_parameter(), "lr": 0.1}])
 
 
-@each_optimizer
+@each_own
 def test_a_setting_out_of_range_in_a_group_is_refused(make: Make) -> None:
     groups: list[dict[str, Any]] = [
         {"params": one_parameter()},
@@ -129,7 +129,7 @@ def test_a_setting_out_of_range_in_a_group_is_refused(make: Make) -> None:
         make(groups)
 
 
-@each_optimizer
+@each_own
 def test_a_shared_setting_that_differs_in_a_group_is_refused(make: Make) -> None:
     groups: list[dict[str, Any]] = [
         {"params": one_parameter()},
@@ -243,7 +243,7 @@ def test_a_group_added_later_trains(make: Make) -> None:
     assert optimizer.param_groups[1]["lr"] == optimizer.param_groups[0]["lr"]
 
 
-@each_optimizer
+@each_own
 def test_a_group_added_later_is_checked_and_a_refused_one_leaves_no_trace(make: Make) -> None:
     optimizer = make(one_parameter())
     for wrong in ({"betsa": 1}, {"lr": 1.0}, {"weight_decay": -1}, {"max_trials": 7}):
