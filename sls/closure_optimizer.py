@@ -84,9 +84,9 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         rate of the base's first group; other groups keep their ratio to it. Schedulers are built
         on the base: they scale the step that is taken by `lr / initial lr`.
 
-        Memory besides the base's, in multiples of the parameters: d; a copy of w; and until the
-        step is accepted a copy of the base's state (Adam: 2, SGD with momentum, Muon: 1), but where
-        `PeakSLS` holds its peak.
+        Memory besides the base's, in multiples of the parameters: d; one or two copies of w; and,
+        until the step is accepted, a copy of the base's state (Adam 2, SGD with momentum or Muon
+        1), which `PeakSLS` does not need once its peak is held.
 
         Args:
             optimizer: the base, any torch optimizer whose step is proportional to its `lr`. Do not
