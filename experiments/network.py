@@ -1,4 +1,4 @@
-"""A quick test whether a server answers; the libraries that fetch try for minutes."""
+"""A quick test whether a server answers, since the libraries that fetch try for minutes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import TypeVar
 
 SECONDS = 5.0
@@ -20,24 +22,29 @@ def within(ask: Callable[[], Answer], seconds: float = 2 * SECONDS) -> Answer:
     A library's own timeout counts for each address of a server, and never for the look-up of its
     name.
     """
-    answers: list[Answer] = []
-    errors: list[Exception] = []
+    answer: Future[Answer] = Future()
 
     def run() -> None:
         try:
-            answers.append(ask())
+            answer.set_result(ask())
         except Exception as error:
-            errors.append(error)
+            answer.set_exception(error)
 
     # A daemon: the end of the process does not wait for it.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not answers:
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([answer], seconds).done:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    return answers[0]
+    return answer.result()
+
+
+def require_on_hub(kind: str, name: str, revision: str | None = None) -> None:
+    """Raise within seconds where the hub's libraries would retry for minutes.
+
+    `kind` is `model` or `dataset`.
+    """
+    from huggingface_hub import HfApi
+
+    within(lambda: HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=SECONDS))
 
 
 def require_answer(*urls: str) -> None:
@@ -48,11 +55,10 @@ def require_answer(*urls: str) -> None:
     failures = []
     for url in urls:
         try:
-            within(lambda url=url: _ask(url))  # type: ignore[misc]
+            within(partial(_ask, url))
+            return
         except OSError as error:
             failures.append(f"{url}: {error}")
-        else:
-            return
     raise OSError(f"no answer from {', '.join(failures)}")
 
 

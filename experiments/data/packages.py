@@ -7,7 +7,6 @@ from logging import CRITICAL
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.network import SECONDS, within
 
 # Advice for data that libraries fetch below data_root.
 FETCH = "set data_root to where it lies, or task.download=true to fetch it"
@@ -32,12 +31,6 @@ def import_datasets(key: str) -> Any:
     # The exceptions report the same.
     datasets.logging.set_verbosity(CRITICAL)
     return datasets
-
-
-def require_on_hub(name: str, revision: str | None = None) -> None:
-    """Raise within seconds where `datasets` would retry for minutes."""
-    hub = importlib.import_module("huggingface_hub")
-    within(lambda: hub.HfApi().dataset_info(name, revision=revision, timeout=SECONDS))
 
 
 def root_cause(error: BaseException) -> str:

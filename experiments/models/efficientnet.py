@@ -9,8 +9,6 @@ from torchvision import models
 
 from experiments.models.layers import BatchNorm2d
 
-Variant = Literal["b0", "b1", "b2", "b3", "b4"]
-
 
 class EfficientNet(nn.Module):
     """torchvision's EfficientNet, from scratch. Tan & Le, arXiv 1905.11946.
@@ -22,7 +20,7 @@ class EfficientNet(nn.Module):
     def __init__(
         self,
         *,
-        variant: Variant,
+        variant: Literal["b0", "b1", "b2", "b3", "b4"],
         stem: Literal["cifar", "standard"],
         dropout: float | None,
         in_channels: int,

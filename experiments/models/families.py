@@ -1,8 +1,7 @@
-"""BERT, RoBERTa, DistilBERT and GPT-2: their differences, and configs that fit the data."""
+"""BERT, RoBERTa, DistilBERT and GPT-2: configs that fit the data, new or of pretrained models."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from transformers import AutoConfig, PretrainedConfig
@@ -13,49 +12,12 @@ from experiments.models.pretrained import load_config, quiet
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
 
-LAYERS_FROM_SCRATCH = 12
-DROPOUT_FROM_SCRATCH = 0.1
-
-
-@dataclass(frozen=True)
-class Family:
-    """The differences between the kinds.
-
-    `dropouts` and `hidden_width` are names in the config. `own_head` are the beginnings of the
-    names of the weights that only the own head has. `reads_last`: the prediction is made at the
-    last token, not the first. `offset_positions`: positions count from padding's id plus one.
-    """
-
-    own_head: tuple[str, ...] = ("classifier.",)
-    dropouts: tuple[str, ...] = (
-        "hidden_dropout_prob",
-        "attention_probs_dropout_prob",
-        "classifier_dropout",
-    )
-    hidden_width: str = "intermediate_size"
-    has_pooler: bool = True
-    takes_types: bool = False
-    reads_last: bool = False
-    offset_positions: bool = False
-
-
-FAMILIES: dict[Kind, Family] = {
-    "bert": Family(takes_types=True),
-    "roberta": Family(offset_positions=True),
-    "distilbert": Family(
-        own_head=("pre_classifier.", "classifier."),
-        dropouts=("dropout", "attention_dropout", "seq_classif_dropout"),
-        hidden_width="hidden_dim",
-        has_pooler=False,
-    ),
-    "gpt2": Family(
-        own_head=("score.",),
-        dropouts=("resid_pdrop", "embd_pdrop", "attn_pdrop"),
-        hidden_width="n_inner",
-        has_pooler=False,
-        reads_last=True,
-    ),
-}
+# The names of dropout in the configs of BERT and RoBERTa, of DistilBERT, and of GPT-2.
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
+    *("dropout", "attention_dropout", "seq_classif_dropout"),
+    *("resid_pdrop", "embd_pdrop", "attn_pdrop"),
+)
 
 
 def new_config(
@@ -74,9 +36,10 @@ def new_config(
     `layers` None: 12; `dropout` None: 0.1.
     """
     require_divisible(width, heads)
-    family = FAMILIES[kind]
-    if family.offset_positions:
+    if kind == "roberta":
+        # It counts positions from padding's id plus one.
         positions += (padding_id or 0) + 1
+    mlp = {"distilbert": "hidden_dim", "gpt2": "n_inner"}.get(kind, "intermediate_size")
     # GPT-2's ids for generating text lie outside a small vocabulary, which transformers logs.
     with quiet():
         config = AutoConfig.for_model(
@@ -84,12 +47,12 @@ def new_config(
             vocab_size=vocabulary,
             pad_token_id=padding_id,
             hidden_size=width,
-            num_hidden_layers=LAYERS_FROM_SCRATCH if layers is None else layers,
+            num_hidden_layers=layers or 12,
             num_attention_heads=heads,
             max_position_embeddings=positions,
-            **{family.hidden_width: 4 * width},
+            **{mlp: 4 * width},
         )
-    _set_dropout(config, family, DROPOUT_FROM_SCRATCH if dropout is None else dropout)
+    _set_dropout(config, 0.1 if dropout is None else dropout)
     return config
 
 
@@ -106,30 +69,26 @@ def pretrained_config(
     `dropout` None: as in the pretrained config. `positions` and `vocabulary` are the keys and the
     values of the data's sizes. Raises `UserError` for a model that is too small for them.
     """
-    family = FAMILIES[kind]
     config = load_config(name, kind)
-    available = config.num_hidden_layers
-    if layers is not None:
-        if layers > available:
-            raise UserError(f"model.layers is {layers}, but '{name}' has only {available} layers")
-        config.num_hidden_layers = layers
-    available = config.max_position_embeddings
-    if family.offset_positions:
-        available -= config.pad_token_id + 1
-    key, needed = positions
-    if needed > available:
-        raise UserError(f"{key} is {needed}, but '{name}' has only {available} positions")
-    key, needed = vocabulary
-    if needed > config.vocab_size:
+    offset = config.pad_token_id + 1 if kind == "roberta" else 0
+    for key, wanted, available, things in (
+        ("model.layers", layers or 0, config.num_hidden_layers, "layers"),
+        (*positions, config.max_position_embeddings - offset, "positions"),
+    ):
+        if wanted > available:
+            raise UserError(f"{key} is {wanted}, but '{name}' has only {available} {things}")
+    key, size = vocabulary
+    if size > config.vocab_size:
         raise UserError(
-            f"{key} has a vocabulary of {needed}, but '{name}' knows only "
-            f"{config.vocab_size} tokens"
+            f"{key} has a vocabulary of {size}, but '{name}' knows only {config.vocab_size} tokens"
         )
+    config.num_hidden_layers = layers or config.num_hidden_layers
     if dropout is not None:
-        _set_dropout(config, family, dropout)
+        _set_dropout(config, dropout)
     return config
 
 
-def _set_dropout(config: PretrainedConfig, family: Family, dropout: float) -> None:
-    for name in family.dropouts:
-        setattr(config, name, dropout)
+def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
+    for name in _DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, dropout)

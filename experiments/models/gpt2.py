@@ -14,7 +14,6 @@ from experiments.models.families import new_config, pretrained_config
 from experiments.models.pretrained import load_model, loading_errors, quiet
 
 BYTES = 256
-GPT2_VOCABULARY = 50257
 
 
 class GPT2(nn.Module):
@@ -52,10 +51,10 @@ def pretrained_gpt2(
         positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
         config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)
         cut = vocabulary == BYTES != config.vocab_size
-        if cut and config.vocab_size != GPT2_VOCABULARY:
+        if cut and config.vocab_size != 50257:
             raise UserError(
                 f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
-                f"own, {GPT2_VOCABULARY}, or {BYTES}"
+                f"own, 50257, or {BYTES}"
             )
         config.use_cache = False
         model = load_model(GPT2LMHeadModel, name, config)

@@ -11,7 +11,6 @@ class MLP(nn.Module):
     def __init__(
         self, *, inputs: int, width: int, layers: int, dropout: float, classes: int
     ) -> None:
-        """`inputs` is the number of features of an example."""
         super().__init__()
         parts: list[nn.Module] = []
         for number in range(layers):

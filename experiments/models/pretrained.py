@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from huggingface_hub import HfApi, constants
+from huggingface_hub import constants
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -22,12 +22,12 @@ from transformers import (
 from transformers.utils import logging
 
 from experiments.errors import MissingError, UserError, reason_of
-from experiments.network import SECONDS, within
-
-Loaded = TypeVar("Loaded")
+from experiments.network import require_on_hub
 
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken")
 """Files, one of which every tokenizer of a folder has; without, transformers makes an empty one."""
+_OWN_HEADS = ("classifier.", "pre_classifier.", "score.")
+"""Beginnings of the names of weights that only a classifier's own head has."""
 
 
 def load_config(name: str, model_type: str) -> PretrainedConfig:
@@ -68,17 +68,12 @@ def load_tokenizer(name: str, key: str) -> PreTrainedTokenizerBase:
 
 
 def load_model(
-    cls: Any,
-    name: str,
-    config: PretrainedConfig,
-    *,
-    may_be_new: tuple[str, ...] = (),
-    **constructor_arguments: bool,
+    cls: Any, name: str, config: PretrainedConfig, **constructor_arguments: bool
 ) -> nn.Module:
     """The model of class `cls` with the weights of `name`, in float32.
 
     Weights that `config` has no place for (left-out layers, heads) are ignored. Missing ones, which
-    would silently be random, raise `UserError`, unless their names begin with one of `may_be_new`.
+    would silently be random, raise `UserError`, unless they are a classifier's own head.
     """
     load = partial(
         cls.from_pretrained,
@@ -91,7 +86,7 @@ def load_model(
     )
     model: nn.Module
     model, info = _load(name, "model.name", load)
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith(may_be_new))
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(_OWN_HEADS))
     if missing:
         raise UserError(
             f"model.name: '{name}' lacks {len(missing)} weights of the model, "
@@ -117,7 +112,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
+def _load(name: str, key: str, load: Callable[..., Any]) -> Any:
     """The result of `load` from the folder or the cache, or from the hub where that fails.
 
     The cache comes first, which keeps the network out of every later run.
@@ -129,7 +124,16 @@ def _load(name: str, key: str, load: Callable[..., Loaded]) -> Loaded:
         except Exception:
             if Path(name).is_dir():
                 raise
-        _require_on_hub(name, key)
+        try:
+            require_on_hub("model", name)
+        # Network errors are those of whichever HTTP library the hub's client uses.
+        except Exception as error:
+            raise MissingError(
+                f"{key}: '{name}' is not a folder (looked in {Path.cwd()}), is not in the hub's "
+                f"cache {constants.HF_HUB_CACHE}, and could not be loaded from huggingface.co "
+                f"({type(error).__name__}: {reason_of(error)}); set {key} to a local folder or to "
+                "a name on the hub, with a network"
+            ) from error
         return load(trust_remote_code=False)
 
 
@@ -147,18 +151,4 @@ def loading_errors(name: str, key: str = "model.name") -> Iterator[None]:
         place = f"the folder '{name}'" if Path(name).is_dir() else f"'{name}' from the hub"
         raise UserError(
             f"{key}: {place} does not load: {type(error).__name__}: {reason_of(error)}"
-        ) from error
-
-
-def _require_on_hub(name: str, key: str) -> None:
-    """Raise `MissingError` within seconds where transformers would retry for a minute."""
-    try:
-        within(lambda: HfApi().model_info(name, timeout=SECONDS))
-    # Network errors are those of whichever HTTP library the hub's client uses.
-    except Exception as error:
-        raise MissingError(
-            f"{key}: '{name}' is not a folder (looked in {Path.cwd()}), is not in the hub's cache "
-            f"{constants.HF_HUB_CACHE}, and could not be loaded from huggingface.co "
-            f"({type(error).__name__}: {reason_of(error)}); set {key} to a local folder or to a "
-            "name on the hub, with a network"
         ) from error

@@ -34,7 +34,11 @@ class ResNet(nn.Module):
         """`depth` is a key of `BLOCKS`."""
         super().__init__()
         block, counts = BLOCKS[depth]
-        self.stem = _stem(stem, in_channels, width)
+        kernel, stride = (3, 1) if stem == "cifar" else (7, 2)
+        first = _conv(in_channels, width, kernel, stride)
+        self.stem = nn.Sequential(first, BatchNorm2d(width), nn.ReLU())
+        if stem == "standard":
+            self.stem.append(nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
         stages, before = [], width
         for number, count in enumerate(counts):
             planes = width * 2**number
@@ -53,18 +57,6 @@ class ResNet(nn.Module):
         return logits
 
 
-def _stem(stem: Stem, in_channels: int, width: int) -> nn.Sequential:
-    """`cifar`: one 3×3 convolution; `standard`: 7×7 on every second pixel, then a max-pool."""
-    if stem == "cifar":
-        return nn.Sequential(_conv(in_channels, width, 3), BatchNorm2d(width), nn.ReLU())
-    return nn.Sequential(
-        _conv(in_channels, width, 7, stride=2),
-        BatchNorm2d(width),
-        nn.ReLU(),
-        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
-    )
-
-
 def _stage(block: Block, before: int, planes: int, count: int, stride: int) -> nn.Sequential:
     after = planes * block.expansion
     shortcut = None
@@ -75,5 +67,5 @@ def _stage(block: Block, before: int, planes: int, count: int, stride: int) -> n
     return nn.Sequential(first, *rest)
 
 
-def _conv(before: int, after: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def _conv(before: int, after: int, kernel: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False)

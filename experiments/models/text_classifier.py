@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
-from experiments.models.families import FAMILIES, Family, Kind, new_config, pretrained_config
+from experiments.models.families import Kind, new_config, pretrained_config
 from experiments.models.pretrained import load_model, loading_errors, quiet
-
-Head = Literal["linear", "own"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Wanted:
     """
 
     kind: Kind
-    head: Head
+    head: Literal["linear", "own"]
     vocabulary: int
     padding_id: int
     layers: int | None
@@ -38,11 +36,33 @@ class Wanted:
     classes: int
 
 
-class _Classifier(nn.Module):
-    def __init__(self, family: Family, config: PretrainedConfig) -> None:
+class TextClassifier(nn.Module):
+    """The head is on the first token's hidden state, for GPT-2 on the last token's."""
+
+    def __init__(
+        self, build: Callable[..., nn.Module], config: PretrainedConfig, wanted: Wanted
+    ) -> None:
+        """`build` makes a model of a class of transformers.
+
+        A new linear layer is initialised as BERT's own: N(0, initializer_range²), bias zero.
+        """
         super().__init__()
-        self._family = family
+        if wanted.kind == "gpt2":
+            # A language model is made without padding; there is nothing to generate here.
+            config.pad_token_id = wanted.padding_id
+            config.bos_token_id = config.eos_token_id = wanted.padding_id
+            config.use_cache = False
+        self._kind, self._head = wanted.kind, wanted.head
         self._padding_id: int = config.pad_token_id
+        if wanted.head == "own":
+            config.num_labels = wanted.classes
+            self.classifier = build(AutoModelForSequenceClassification)
+            return
+        has_pooler = wanted.kind in ("bert", "roberta")
+        self.encoder = build(AutoModel, **({"add_pooling_layer": False} if has_pooler else {}))
+        self.head = nn.Linear(config.hidden_size, wanted.classes)
+        nn.init.normal_(self.head.weight, std=config.initializer_range)
+        nn.init.zeros_(self.head.bias)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
@@ -52,54 +72,26 @@ class _Classifier(nn.Module):
         For GPT-2's own head these must hold the padding token.
         """
         inputs: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self._family.offset_positions:
+        if self._kind == "roberta":
             # From the mask, not from the ids as the model would: padding is what the mask says.
             inputs["position_ids"] = attention_mask.cumsum(1) * attention_mask + self._padding_id
-        if self._family.takes_types:
+        if self._kind == "bert":
             inputs["token_type_ids"] = token_type_ids
-        return self._logits(inputs)
-
-    def _logits(self, inputs: dict[str, Any]) -> Tensor:
-        raise NotImplementedError
-
-
-class LinearClassifier(_Classifier):
-    """An encoder, and a linear layer on the first or the last token's hidden state."""
-
-    def __init__(
-        self, encoder: nn.Module, family: Family, config: PretrainedConfig, classes: int
-    ) -> None:
-        """The linear layer is initialised as BERT's own: N(0, initializer_range²), bias zero."""
-        super().__init__(family, config)
-        self.encoder = encoder
-        self.head = nn.Linear(config.hidden_size, classes)
-        nn.init.normal_(self.head.weight, std=config.initializer_range)
-        nn.init.zeros_(self.head.bias)
-
-    def _logits(self, inputs: dict[str, Any]) -> Tensor:
+        logits: Tensor
+        if self._head == "own":
+            logits = self.classifier(**inputs).logits
+            return logits
         hidden = self.encoder(**inputs).last_hidden_state
         read = hidden[:, 0]
-        if self._family.reads_last:
+        if self._kind == "gpt2":
             places = torch.arange(hidden.shape[1], device=hidden.device)
-            last = (places * inputs["attention_mask"]).argmax(dim=1)
+            last = (places * attention_mask).argmax(dim=1)
             read = hidden[torch.arange(len(hidden), device=hidden.device), last]
-        logits: Tensor = self.head(read)
+        logits = self.head(read)
         return logits
 
 
-class OwnClassifier(_Classifier):
-    """A model's own `…ForSequenceClassification`."""
-
-    def __init__(self, classifier: nn.Module, family: Family, config: PretrainedConfig) -> None:
-        super().__init__(family, config)
-        self.classifier = classifier
-
-    def _logits(self, inputs: dict[str, Any]) -> Tensor:
-        logits: Tensor = self.classifier(**inputs).logits
-        return logits
-
-
-def pretrained_classifier(name: str, wanted: Wanted) -> nn.Module:
+def pretrained_classifier(name: str, wanted: Wanted) -> TextClassifier:
     """The first layers of the model `name` (hub or folder) in float32, in training mode.
 
     The linear head is new; the model's own is taken from `name` if it has one of that size.
@@ -109,13 +101,12 @@ def pretrained_classifier(name: str, wanted: Wanted) -> nn.Module:
     sizes = positions, tokens, wanted.layers, wanted.dropout
     with loading_errors(name):
         config = pretrained_config(name, wanted.kind, *sizes)
-        own_head = FAMILIES[wanted.kind].own_head
-        load = partial(load_model, name=name, config=config, may_be_new=own_head)
+        load = partial(load_model, name=name, config=config)
         # from_pretrained leaves the model in evaluation mode, which a new head is not in.
-        return _with_head(load, config, wanted).train()
+        return TextClassifier(load, config, wanted).train()
 
 
-def new_classifier(width: int, heads: int, wanted: Wanted) -> nn.Module:
+def new_classifier(width: int, heads: int, wanted: Wanted) -> TextClassifier:
     """A classifier from scratch; the MLPs are four times as wide as the stream."""
     config = new_config(
         wanted.kind,
@@ -127,28 +118,5 @@ def new_classifier(width: int, heads: int, wanted: Wanted) -> nn.Module:
         heads=heads,
         dropout=wanted.dropout,
     )
-
-    def build(cls: Any, **arguments: bool) -> nn.Module:
-        model: nn.Module = cls.from_config(config, **arguments)
-        return model
-
     with quiet():
-        return _with_head(build, config, wanted)
-
-
-def _with_head(
-    build: Callable[..., nn.Module], config: PretrainedConfig, wanted: Wanted
-) -> nn.Module:
-    """The classifier whose model `build` makes of a class of transformers."""
-    family = FAMILIES[wanted.kind]
-    if family.reads_last:
-        # A language model is made without padding; there is nothing to generate here.
-        config.pad_token_id = wanted.padding_id
-        config.bos_token_id = config.eos_token_id = wanted.padding_id
-        config.use_cache = False
-    if wanted.head == "own":
-        config.num_labels = wanted.classes
-        return OwnClassifier(build(AutoModelForSequenceClassification), family, config)
-    arguments = {"add_pooling_layer": False} if family.has_pooler else {}
-    encoder = build(AutoModel, **arguments)
-    return LinearClassifier(encoder, family, config, wanted.classes)
+        return TextClassifier(lambda cls, **more: cls.from_config(config, **more), config, wanted)

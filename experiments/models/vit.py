@@ -11,11 +11,6 @@ from experiments.errors import UserError
 from experiments.models.layers import require_divisible
 
 
-def usual_patch(size: int) -> int:
-    """Pixels of a patch's side: 16 for images from 128 pixels, 8 from 64, else 4."""
-    return 16 if size >= 128 else 8 if size >= 64 else 4
-
-
 class ViT(nn.Module):
     """torchvision's `VisionTransformer`, with as many input channels as the images have.
 
@@ -36,11 +31,11 @@ class ViT(nn.Module):
     ) -> None:
         """Images are `size × size` pixels; raises `UserError` for sizes that do not divide.
 
-        `patch` None: by the size, `usual_patch`.
+        `patch` None: 16 pixels of a side for images from 128 pixels, 8 from 64, else 4.
         """
         super().__init__()
         if patch is None:
-            patch = usual_patch(size)
+            patch = 16 if size >= 128 else 8 if size >= 64 else 4
         if size % patch:
             raise UserError(f"model.patch is {patch}; it must divide the images' size, {size}")
         require_divisible(width, heads)

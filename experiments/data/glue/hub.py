@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.glue.tasks import DATASETS, Examples, Split, from_columns
-from experiments.data.packages import import_datasets, require_on_hub, root_cause
+from experiments.data.packages import import_datasets, root_cause
 from experiments.errors import MissingError, UserError
+from experiments.network import require_on_hub
 
 
 def read_hub(hub_name: str, name: str, split: Split) -> Examples:
@@ -64,7 +65,7 @@ def _from_hub(datasets: Any, hub_name: str, name: str, split: str) -> Any:
         )
         return builder.as_dataset(split=split)
     try:
-        require_on_hub(hub_name)
+        require_on_hub("dataset", hub_name)
         return datasets.load_dataset(hub_name, name, split=split)
     # Network errors are those of whichever HTTP library the hub's client uses.
     except Exception as error:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.base import require_text
-from experiments.data.packages import import_datasets, require_on_hub, root_cause
+from experiments.data.packages import import_datasets, root_cause
 from experiments.data.text.blocks import CausalBlocks, Tokens
 from experiments.data.text.vocabulary import Vocabulary, token_dtype
 from experiments.errors import MissingError, UserError
+from experiments.network import require_on_hub
 
 PIECE_BYTES = 1 << 16
 LONGEST_PIECE = 1 << 20
@@ -110,7 +111,7 @@ class HubText:
             # Offline, the cache of `datasets` is read, where earlier downloads lie.
             online = not datasets.config.HF_HUB_OFFLINE
             if online:
-                require_on_hub(self.name, self.revision)
+                require_on_hub("dataset", self.name, self.revision)
             rows = datasets.load_dataset(
                 self.name, self.config, split=split, streaming=online, revision=self.revision
             )

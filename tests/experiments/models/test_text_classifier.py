@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ from torch import nn
 from transformers import BertModel
 
 from experiments.errors import UserError
+from experiments.models.families import Kind
 from experiments.models.pretrained import load_config, load_tokenizer, quiet
 from experiments.models.text_classifier import (
-    FAMILIES,
     Wanted,
     new_classifier,
     pretrained_classifier,
@@ -33,7 +33,8 @@ SMALL = Wanted(
     max_tokens=12,
     classes=3,
 )
-KINDS_AND_HEADS = [(kind, head) for kind in FAMILIES for head in ("linear", "own")]
+KINDS = get_args(Kind)
+KINDS_AND_HEADS = [(kind, head) for kind in KINDS for head in ("linear", "own")]
 
 
 def small(**changes: Any) -> Any:
@@ -82,7 +83,7 @@ def test_padding_does_not_change_the_pretrained_logits() -> None:
 def test_gpt2_reads_the_last_token_and_the_others_the_first() -> None:
     ids = torch.randint(1, 50, (1, 8))
     mask = torch.ones_like(ids)
-    for kind in FAMILIES:
+    for kind in KINDS:
         model = small(kind=kind, layers=1).eval()
         hidden: list[torch.Tensor] = []
         model.head.register_forward_pre_hook(lambda _m, given, seen=hidden: seen.append(given[0]))
@@ -96,7 +97,7 @@ def test_bert_alone_is_told_which_text_a_token_is_of() -> None:
     ids = torch.randint(1, 50, (2, 8))
     mask, types = torch.ones_like(ids), torch.ones_like(ids)
     types[:, :4] = 0
-    for kind in FAMILIES:
+    for kind in KINDS:
         model = small(kind=kind).eval()
         same = torch.equal(model(ids, mask, types), model(ids, mask))
         assert same == (kind != "bert"), kind
@@ -119,7 +120,7 @@ def test_a_saved_model_is_loaded_with_its_first_layers(
     assert model(ids, torch.ones_like(ids)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("kind", list(FAMILIES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_own_head_is_new_where_the_folder_has_none(kind: Any, tmp_path: Path) -> None:
     # BERT's own classifier reads its pooling layer, which a folder must have.
     whole = small(kind=kind, head="own")
