@@ -16,9 +16,6 @@ from experiments.errors import UserError, reason_of
 
 log = logging.getLogger(__name__)
 
-ANNOTATIONS = "val_annotations.txt"
-"""Tiny-ImageNet's file of the classes of `val/images/`."""
-
 
 class ImageFiles(NamedTuple):
     """The images of a split: their paths, their labels (int64 N), the names of the classes."""
@@ -28,26 +25,33 @@ class ImageFiles(NamedTuple):
     classes: list[str]
 
 
-def validation_folder(folder: Path, name: str | None = None) -> Path:
-    """`<name>/` below `folder`; without a name `test/`, or `val/` where there is no `test/`."""
-    folders = [folder / part for part in ([name] if name else ["test", "val"])]
-    for candidate in folders:
-        if candidate.is_dir():
-            return candidate
-    raise _missing(*folders)
-
-
-def list_images(folder: Path) -> ImageFiles:
-    """The images below `folder/<class>/`, in torchvision's order of classes and files.
+def list_images(*folders: Path) -> ImageFiles:
+    """The images below `<class>/` in the first folder that is there, in torchvision's order.
 
     Hidden files and folders (names that begin with a dot) are skipped; files that are not images
     are left out with one warning. Tiny-ImageNet's `val/`, which has its classes in a text file, is
     read as it is. Raises `UserError` for a class without images, and for a single class.
     """
-    if not folder.is_dir():
-        raise _missing(folder)
-    if (folder / ANNOTATIONS).is_file():
-        return _annotated_images(folder)
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise UserError(
+            f"no such folder: {' nor '.join(map(str, folders))}; task.folder is an absolute path "
+            "or lies below data_root (data_root=… or SLS_DATA_ROOT), and holds train/<class>/* and "
+            "test/<class>/* or val/"
+        )
+    # Tiny-ImageNet's file of the classes of `val/images/`.
+    annotations = folder / "val_annotations.txt"
+    annotated = annotations.is_file()
+    samples = _annotated_images(annotations) if annotated else _images_of_classes(folder)
+    classes = sorted({name for _, name in samples})
+    _require_classes(annotations if annotated else folder, classes)
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = torch.tensor([numbers[name] for _, name in samples])
+    return ImageFiles([path for path, _ in samples], labels, classes)
+
+
+def _images_of_classes(folder: Path) -> list[tuple[str, str]]:
+    """The path and the class of each image below `<class>/`."""
     classes = [path.name for path in _visible(folder) if path.is_dir()]
     if not classes:
         raise UserError(f"{folder}: has no class folders")
@@ -64,17 +68,21 @@ def list_images(folder: Path) -> ImageFiles:
             left_out.append(path)
         return False
 
-    numbers = {name: number for number, name in enumerate(classes)}
     try:
-        samples = make_dataset(str(folder), numbers, is_valid_file=is_image)
+        names = dict(zip(classes, classes, strict=True))
+        samples: list[tuple[str, str]] = make_dataset(str(folder), names, is_valid_file=is_image)
     except OSError as error:
         raise UserError(f"{folder}: {reason_of(error)}") from error
-    labels = torch.tensor([number for _, number in samples], dtype=torch.int64)
-    _require_classes(folder, classes)
     left_out += [str(path) for path in _visible(folder) if path.is_file()]
     if left_out:
-        _warn_of_left_out(folder, left_out)
-    return ImageFiles([path for path, _ in samples], labels, classes)
+        suffixes = Counter(Path(path).suffix.lower() or "no suffix" for path in left_out)
+        counts = ", ".join(f"{suffix} {count}" for suffix, count in suffixes.most_common(5))
+        log.warning(
+            "%s: %s files are left out because they are not in a class folder or have no suffix of "
+            "an image (%s), the first of them %s",
+            *(folder, len(left_out), counts, left_out[0]),
+        )
+    return samples
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -98,44 +106,20 @@ def _require_classes(place: Path, classes: list[str]) -> None:
     )
 
 
-def _warn_of_left_out(folder: Path, paths: list[str]) -> None:
-    suffixes = Counter(Path(path).suffix.lower() or "no suffix" for path in paths)
-    counts = ", ".join(f"{suffix} {count}" for suffix, count in suffixes.most_common(5))
-    log.warning(
-        "%s: %s files are left out because they are not in a class folder or have no suffix of an "
-        "image (%s), the first of them %s",
-        *(folder, len(paths), counts, paths[0]),
-    )
-
-
-def _annotated_images(folder: Path) -> ImageFiles:
-    """`images/<name>` below `folder`; a line of the annotations is its name, class and box."""
-    file = folder / ANNOTATIONS
+def _annotated_images(file: Path) -> list[tuple[str, str]]:
+    """The path and the class of each image of `images/`; a line is its name, class and box."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{file}: cannot be read: {reason}") from error
-    paths, labels = [], []
+        raise UserError(f"{file}: cannot be read: {reason_of(error)}") from error
+    samples = []
     for number, line in enumerate(lines, start=1):
         name, label = (*line.split("\t"), "")[:2]
         if not name or not label or "/" in name:
             raise UserError(f"{file}, line {number}: must be an image's name, a tab and its class")
-        if not (folder / "images" / name).is_file():
+        if not (file.parent / "images" / name).is_file():
             raise UserError(f"{file}, line {number}: no such image: images/{name}")
-        paths.append(str(folder / "images" / name))
-        labels.append(label)
-    if not paths:
+        samples.append((str(file.parent / "images" / name), label))
+    if not samples:
         raise UserError(f"{file}: has no images")
-    classes = sorted(set(labels))
-    _require_classes(file, classes)
-    numbers = {name: number for number, name in enumerate(classes)}
-    return ImageFiles(paths, torch.tensor([numbers[label] for label in labels]), classes)
-
-
-def _missing(*folders: Path) -> UserError:
-    return UserError(
-        f"no such folder: {' nor '.join(map(str, folders))}; task.folder is an absolute path or "
-        "lies below data_root (data_root=… or SLS_DATA_ROOT), and holds train/<class>/* and "
-        "test/<class>/* or val/"
-    )
+    return samples

@@ -7,7 +7,6 @@ itself draws from torch's global generator and as many numbers as an image happe
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -23,13 +22,8 @@ LONGEST = 8
 """Limit of an image's longer side, in shorter sides, before its middle is resized."""
 
 
-class Draws(NamedTuple):
-    """The random numbers for one image, before its size is known; places are 0 to 1."""
-
-    areas: list[float]
-    proportions: list[float]
-    left: float
-    top: float
+Draws = tuple[list[float], list[float], tuple[float, float]]
+"""Areas, proportions and a place (left and top, 0 to 1) for an image of still unknown size."""
 
 
 def random_draws(n: int, generator: torch.Generator) -> list[Draws]:
@@ -37,8 +31,7 @@ def random_draws(n: int, generator: torch.Generator) -> list[Draws]:
     areas = torch.empty(n, TRIES, dtype=torch.float64).uniform_(*AREA, generator=generator)
     logs = torch.empty_like(areas).uniform_(*map(math.log, PROPORTIONS), generator=generator)
     places = torch.rand(n, 2, dtype=torch.float64, generator=generator)
-    rows = zip(areas.tolist(), logs.exp().tolist(), places.tolist(), strict=True)
-    return [Draws(area, shape, left, top) for area, shape, (left, top) in rows]
+    return list(zip(areas.tolist(), logs.exp().tolist(), places.tolist(), strict=True))
 
 
 def box_of(draws: Draws, width: int, height: int) -> tuple[int, int, int, int]:
@@ -46,12 +39,12 @@ def box_of(draws: Draws, width: int, height: int) -> tuple[int, int, int, int]:
 
     Where no draw fits, it is the largest middle part whose proportions are allowed.
     """
-    for area, proportion in zip(draws.areas, draws.proportions, strict=True):
+    areas, proportions, (x, y) = draws
+    for area, proportion in zip(areas, proportions, strict=True):
         w = round(math.sqrt(area * width * height * proportion))
         h = round(math.sqrt(area * width * height / proportion))
         if 0 < w <= width and 0 < h <= height:
-            left = int(draws.left * (width - w + 1))
-            top = int(draws.top * (height - h + 1))
+            left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
             return left, top, left + w, top + h
     low, high = PROPORTIONS
     w = min(width, max(1, round(height * high)))

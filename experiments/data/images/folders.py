@@ -21,7 +21,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from experiments.data.base import Batch
 from experiments.data.contents import Part, contents_of_files, evenly_spaced
-from experiments.data.images.class_folders import ImageFiles, list_images, validation_folder
+from experiments.data.images.class_folders import ImageFiles, list_images
 from experiments.data.images.crops import box_of, middle, random_draws
 from experiments.data.images.sources import ImageData, InMemory, Normalisation, crop_and_flip
 from experiments.errors import UserError
@@ -35,15 +35,8 @@ MEMORY_LIMIT = 2 * 1024**3
 STATISTICS_SAMPLE = 10_000
 """The number of evenly spaced images that represent a training part too large for the memory."""
 
-# Pillow's modes that it converts to RGB without loss of range. Transparency is ignored, as
-# torchvision does: a pixel has the colour that it has below it.
-_EIGHT_BITS = (
-    *("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"),
-    *("CMYK", "YCbCr", "HSV"),
-)
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
-_MEANING = {"I": "whole numbers of 32 bits", "F": "floats", "LAB": "CIE L*a*b*"}
-_WHITE_IS_ZERO = 0
+WITHOUT_WHITE = {"I": "whole numbers of 32 bits", "F": "floats", "LAB": "CIE L*a*b*"}
+"""Pillow's modes that it cannot convert to RGB without loss of range."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,8 @@ def image_folder(
     not decode (for images that are not kept in memory: when their batch is made).
     """
     files = list_images(folder / "train")
-    held_out_files = list_images(validation_folder(folder, validation))
+    validation_folders = [validation] if validation else ["test", "val"]
+    held_out_files = list_images(*(folder / part for part in validation_folders))
     if files.classes != held_out_files.classes:
         odd = sorted(set(files.classes) ^ set(held_out_files.classes))
         raise UserError(
@@ -174,17 +168,17 @@ def open_rgb(path: str) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image, path: str) -> Image.Image:
-    if image.mode in _EIGHT_BITS:
-        return image.convert("RGB")
     # Pillow spreads a PGM's own range over 16 bits, and calls the result "I".
-    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PPM"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         tags = getattr(image, "tag_v2", {})
         bits = tags.get(BITSPERSAMPLE, (16,))[0]
         grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-        if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
-            grey = 255 - grey
-        return Image.fromarray(grey).convert("RGB")
-    raise UserError(
-        f"{path}: this image has the mode '{image.mode}' ({_MEANING.get(image.mode, '?')}), "
-        "which has no known white; save it with 8 or 16 bits a channel"
-    )
+        white_is_zero = tags.get(PHOTOMETRIC_INTERPRETATION) == 0
+        return Image.fromarray(255 - grey if white_is_zero else grey).convert("RGB")
+    if image.mode in WITHOUT_WHITE:
+        raise UserError(
+            f"{path}: this image has the mode '{image.mode}' ({WITHOUT_WHITE[image.mode]}), "
+            "which has no known white; save it with 8 or 16 bits a channel"
+        )
+    # Transparency is ignored, as torchvision does: a pixel has the colour that it has below it.
+    return image.convert("RGB")

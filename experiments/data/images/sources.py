@@ -45,9 +45,8 @@ class Normalisation:
         ).double()
         shares /= shares.sum(1, keepdim=True)
         mean = shares @ values
-        variance = (shares * (values - mean[:, None]) ** 2).sum(1)
-        std = torch.where(variance > 0, variance.sqrt(), torch.ones_like(variance))
-        return cls(mean.float(), std.float())
+        std = (shares * (values - mean[:, None]) ** 2).sum(1).sqrt()
+        return cls(mean.float(), torch.where(std > 0, std, 1).float())
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """uint8 N×C×H×W → float32 of the same shape."""
@@ -89,7 +88,6 @@ class InMemory:
         return len(self.labels)
 
     def contents(self) -> Iterable[Part]:
-        """Labels, and the files' contents or else the pixels."""
         yield self.labels
         # Files rather than pixels: another version of the decoder may round differently.
         if self.paths is not None:

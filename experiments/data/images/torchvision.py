@@ -11,7 +11,7 @@ from torchvision import datasets
 
 from experiments.data.images.sources import ImageData, InMemory, Normalisation
 from experiments.data.packages import FETCH, REPLACE
-from experiments.errors import MissingError
+from experiments.errors import MissingError, reason_of
 from experiments.network import require_answer
 
 _CLASSES: dict[str, type[datasets.CIFAR10] | type[datasets.MNIST]] = {
@@ -20,10 +20,6 @@ _CLASSES: dict[str, type[datasets.CIFAR10] | type[datasets.MNIST]] = {
     "mnist": datasets.MNIST,
     "fashion_mnist": datasets.FashionMNIST,
 }
-
-# Exceptions of torchvision: for missing files and checksums, without network, for torn files (its
-# reader of idx files asserts).
-_FAILURES = (RuntimeError, OSError, ValueError, AssertionError, EOFError)
 
 
 def torchvision_set(root: Path, name: str, *, augment: bool, download: bool) -> ImageData:
@@ -51,27 +47,24 @@ def torchvision_folder(root: Path, name: str) -> Path:
 
 def _read(root: Path, name: str, train: bool, download: bool) -> tuple[Tensor, Tensor]:
     """The images, uint8 N×C×H×W, and their labels, int64 N."""
+    cls: Any = _CLASSES[name]
     folder = torchvision_folder(root, name)
     if not download and not folder.is_dir():
         raise MissingError(f"{name}: no such folder: {folder}; {FETCH}")
     try:
-        part = _part(_CLASSES[name], root, train, download)
-    except _FAILURES as error:
-        if download:
-            raise MissingError(f"{name}: could not be downloaded to {folder}: {error}") from error
-        reason = f"{error or 'torn file'}; {REPLACE}"
-        raise MissingError(f"{name}: missing or broken in {folder}: {reason}") from error
+        part = cls(root, train=train)
+    # The kind of exception depends on what is missing or torn: torchvision asserts, too.
+    except Exception as error:
+        if not download:
+            reason = f"{reason_of(error)}; {REPLACE}"
+            raise MissingError(f"{name}: missing or broken in {folder}: {reason}") from error
+        try:
+            require_answer(*(cls.mirrors if hasattr(cls, "mirrors") else [cls.url]))
+            part = cls(root, train=train, download=True)
+        except Exception as failure:
+            raise MissingError(
+                f"{name}: could not be downloaded to {folder}: {reason_of(failure)}"
+            ) from failure
     pixels = torch.as_tensor(part.data)
     pixels = pixels[:, None] if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
     return pixels.contiguous(), torch.as_tensor(part.targets).long()
-
-
-def _part(cls: Any, root: Path, train: bool, download: bool) -> Any:
-    """The object of torchvision; the network is used only for missing files."""
-    try:
-        return cls(root, train=train)
-    except _FAILURES:
-        if not download:
-            raise
-    require_answer(*(cls.mirrors if issubclass(cls, datasets.MNIST) else [cls.url]))
-    return cls(root, train=train, download=True)
