@@ -52,7 +52,6 @@ class Tokens:
         return torch.from_numpy(self.open()[places].astype(np.int64))
 
     def contents(self) -> Iterator[Part]:
-        """The tokens, or evenly spaced stretches of very many."""
         return contents_of_array(self.open()[self.start : self.stop])
 
 
@@ -72,7 +71,6 @@ class _Blocks:
         return self._count
 
     def contents(self) -> Iterator[Part]:
-        """The tokens that the blocks are cut from."""
         return self._tokens.contents()
 
 

@@ -22,12 +22,8 @@ from experiments.data.text.vocabulary import Vocabulary, token_dtype
 from experiments.errors import MissingError, UserError
 from experiments.network import require_on_hub
 
-PIECE_BYTES = 1 << 16
-LONGEST_PIECE = 1 << 20
-CHARACTERS_AT_ONCE = 1 << 20
 
-
-def file_pieces(path: Path, size: int = PIECE_BYTES, longest: int = LONGEST_PIECE) -> Iterator[str]:
+def file_pieces(path: Path, size: int = 1 << 16, longest: int = 1 << 20) -> Iterator[str]:
     """Pieces of a UTF-8 file of about `size` bytes, each but the first begun by a space or newline.
 
     Joined, the pieces are the text; so are their tokens, for tokenizers that never join a space to
@@ -71,11 +67,13 @@ class HubText:
         folder = self._folder()
         if folder is None:
             return {"hub_name": self.name, **names}
-        files = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-        # Hidden files are no data; a cache may be among them.
-        shown = [file for file in files if not any(part.startswith(".") for part in file.parts)]
-        states = [(str(file), (folder / file).stat()) for file in shown]
-        return {"files": [(name, s.st_size, s.st_mtime_ns) for name, s in states], **names}
+        files = []
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            parts, state = file.relative_to(folder).parts, file.stat()
+            # Hidden files are no data; a cache may be among them.
+            if not any(part.startswith(".") for part in parts):
+                files.append(("/".join(parts), state.st_size, state.st_mtime_ns))
+        return {"files": files, **names}
 
     def texts(self, split: str, limit: int | None = None) -> Iterator[str]:
         """The texts of a split, streamed; the first `limit` of them, None: all.
@@ -102,7 +100,7 @@ class HubText:
                 "set it to a folder in the hub's layout or to a name on the hub, with a network"
             ) from error
 
-    def _rows(self, split: str) -> Iterable[dict[str, Any]]:
+    def _rows(self, split: str) -> Any:
         datasets = import_datasets("task.hub_name")
         folder = self._folder()
         if folder is not None:
@@ -116,10 +114,8 @@ class HubText:
                 self.name, self.config, split=split, streaming=online, revision=self.revision
             )
         # Known from the files' own schema or not at all; reading no other column saves time.
-        if self.column in (rows.column_names or ()):
-            rows = rows.select_columns([self.column])
-        loaded: Iterable[dict[str, Any]] = rows
-        return loaded
+        known = self.column in (rows.column_names or ())
+        return rows.select_columns([self.column]) if known else rows
 
     def _folder(self) -> Path | None:
         """The folder of the files, where `name` is one: its subfolder for the config, if given."""
@@ -151,7 +147,7 @@ def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
     for text in texts:
         group.append(text)
         characters += len(text)
-        if characters >= CHARACTERS_AT_ONCE:
+        if characters >= 1 << 20:
             yield group
             group, characters = [], 0
     if group:

@@ -88,7 +88,8 @@ def _locked(path: Path) -> Iterator[None]:
 def _write(file: BinaryIO, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> None:
     """One array of all chunks in numpy's format, whose length is known only at the end."""
     count = 0
-    _write_header(file, dtype, count)
+    header = np.lib.format.header_data_from_array_1_0(np.empty(count, dtype))
+    np.lib.format.write_array_header_1_0(file, header)
     for chunk in chunks:
         file.write(chunk.astype(dtype, casting="same_kind").tobytes())
         count += len(chunk)
@@ -96,10 +97,4 @@ def _write(file: BinaryIO, dtype: DTypeLike, chunks: Iterable[NDArray[Any]]) -> 
         raise UserError("the text of the task is empty")
     # numpy pads the header so that the length of a first dimension can grow in its place.
     file.seek(0)
-    _write_header(file, dtype, count)
-
-
-def _write_header(file: BinaryIO, dtype: DTypeLike, count: int) -> None:
-    description = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": description, "fortran_order": False, "shape": (count,)}
-    np.lib.format.write_array_header_1_0(file, header)
+    np.lib.format.write_array_header_1_0(file, header | {"shape": (count,)})

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from experiments.data.glue.tsv import read_tsv
-from experiments.data.text.classified import TextSource
-from experiments.data.text.tokens import tokens_of
+from experiments.data.text.classified import TextSource, tokens_of
 from tests.experiments.data.locations import bert_folder, data_root
 
 PAIRS = [("A cat .", "It sleeps on the mat ."), ("Yes", "No"), ("One two", "three four five")]
@@ -67,7 +66,7 @@ def test_texts_are_tokenised_in_parts_that_join(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tokens_of(PAIRS, tokenizer, 64)
-    monkeypatch.setattr("experiments.data.text.tokens.TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr("experiments.data.text.classified.TEXTS_AT_ONCE", 2)
     assert same(tokens_of(PAIRS, tokenizer, 64), whole)
 
 
