@@ -17,8 +17,7 @@ import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 from numpy.typing import NDArray
 
-MOST_BYTES = 2 << 30
-"""Limit of an array's bytes; a small file may unfold to any size."""
+MOST_BYTES = 2 << 30  # a small file may unfold to any size
 
 
 def read_array(path: Path) -> NDArray[Any]:

@@ -33,12 +33,6 @@ from experiments.network import require_answer
 
 Floats = NDArray[np.float64]
 
-_COVERTYPE_FEATURES = 54
-
-# Where scikit-learn fetches from.
-_COVERTYPE_URL = "https://ndownloader.figshare.com"
-_OPENML_URL = "https://www.openml.org"
-
 
 @dataclass(frozen=True)
 class Table:
@@ -84,7 +78,7 @@ def covertype(root: Path, *, download: bool) -> TableData:
     samples, targets = folder / "samples_py3", folder / "targets_py3"
     if download and not (samples.exists() and targets.exists()):
         try:
-            require_answer(_COVERTYPE_URL)
+            require_answer("https://ndownloader.figshare.com")
             fetched = fetch_covtype(data_home=root)
         except Exception as error:
             raise MissingError(
@@ -94,10 +88,9 @@ def covertype(root: Path, *, download: bool) -> TableData:
     try:
         features, labels = read_array(samples), read_array(targets)
         numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")
-        if features.shape != (len(labels), _COVERTYPE_FEATURES) or labels.ndim != 1 or not numbers:
+        if features.shape != (len(labels), 54) or labels.ndim != 1 or not numbers:
             raise ValueError(
-                f"arrays of {features.shape} and {labels.shape} numbers, not of "
-                f"(n, {_COVERTYPE_FEATURES}) and (n,)"
+                f"arrays of {features.shape} and {labels.shape} numbers, not of (n, 54) and (n,)"
             )
     # The kind of exception depends on where a file is torn.
     except Exception as error:
@@ -120,7 +113,7 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
         if not download:
             raise MissingError(f"{title}: {missing}; {FETCH}") from missing
         try:
-            require_answer(_OPENML_URL)
+            require_answer("https://www.openml.org")
         except OSError as error:
             raise MissingError(f"{title}: could not be downloaded to {cache}: {error}") from error
     try:
@@ -134,7 +127,14 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
     if len(targets) != 1 or table.target.dtype != object:
         raise UserError(f"{title}: must have one column of classes to predict, not {targets}")
     columns = table.data if isinstance(table.data, np.ndarray) else table.data.toarray()
-    return split_table(_one_hot(columns, table.feature_names, table.categories), table.target)
+    # One column for each category in place of a column of their numbers.
+    parts = [
+        column[:, None] == np.arange(len(table.categories[name]))
+        if name in table.categories
+        else column[:, None]
+        for name, column in zip(table.feature_names, columns.T, strict=True)
+    ]
+    return split_table(np.hstack(parts, dtype=np.float64), table.target)
 
 
 def _require_cached(cache: Path, name: str, version: int) -> None:
@@ -174,17 +174,6 @@ def _unzipped(path: Path) -> bytes:
         raise UserError(f"no such file: {path}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def _one_hot(columns: Floats, names: list[str], categories: dict[str, list[str]]) -> Floats:
-    """The table with one column for each category in place of a column of their numbers."""
-    parts = []
-    for name, column in zip(names, columns.T, strict=True):
-        if name in categories:
-            parts.append((column[:, None] == np.arange(len(categories[name]))).astype(np.float64))
-        else:
-            parts.append(column[:, None])
-    return np.concatenate(parts, axis=1)
 
 
 def split_table(features: Floats, targets: NDArray[np.generic]) -> TableData:

@@ -95,19 +95,15 @@ def from_columns(
     if sorted(theirs) != sorted(ours):
         raise UserError(f"{where}: its labels are {', '.join(theirs)}, not {', '.join(ours)}")
     known = {number: ours.index(name) for number, name in enumerate(theirs)}
-    labels = []
-    for row, label in enumerate(columns["label"]):
-        try:
-            labels.append(label_of(label, known))
-        except ValueError as error:
-            raise UserError(f"{where}: row {row} has the label {error}") from error
+    rows = enumerate(columns["label"])
+    labels = [label_of(label, known, f"{where}: row {row} has the label") for row, label in rows]
     return Examples(texts, labels)
 
 
-def label_of(label: Any, known: Mapping[Any, int]) -> int | float:
+def label_of(label: Any, known: Mapping[Any, int], where: str) -> Any:
     """The number of a class that is a key of `known`; where `known` is empty, the score.
 
-    Raises `ValueError` with the label and what it should be.
+    Any other label is a `UserError` that begins with `where`.
     """
     if isinstance(label, Hashable) and label in known:
         return known[label]
@@ -116,4 +112,4 @@ def label_of(label: Any, known: Mapping[Any, int]) -> int | float:
             if 0 <= float(label) <= 5:
                 return float(label)
     wanted = " or ".join(map(str, known)) or "a number from 0 to 5"
-    raise ValueError(f"{label!r}, not {wanted}")
+    raise UserError(f"{where} {label!r}, not {wanted}")

@@ -12,7 +12,6 @@ from experiments.data.packages import import_optional, root_cause
 from experiments.errors import MissingError, UserError
 from experiments.network import require_answer
 
-_SERVER = "https://dl.fbaipublicfiles.com"
 _ADVICE = "set task.tfds_dir to a folder that tensorflow-datasets wrote as array_record"
 
 
@@ -32,7 +31,14 @@ def read_tfds(folder: Path | None, name: str, split: Split) -> Examples:
     try:
         builder = tfds.builder(f"glue/{name}", data_dir=folder, file_format="array_record")
         if not builder.is_prepared():
-            _require_server(where)
+            try:
+                # tensorflow-datasets itself would try for minutes.
+                require_answer("https://dl.fbaipublicfiles.com")
+            except OSError as error:
+                raise MissingError(
+                    f"{where}: is not there and could not be downloaded: {error}; {_ADVICE}, "
+                    "or task.source to tsv"
+                ) from error
             # The copies on Google's storage are records of TensorFlow, which need it.
             config = tfds.download.DownloadConfig(try_download_gcs=False)
             builder.download_and_prepare(download_config=config, file_format="array_record")
@@ -57,17 +63,6 @@ def _import_tfds() -> Any:
     # Without TensorFlow the package finds its text data sets only once they were imported.
     modules = ("array_record", "tensorflow_datasets.text", "tensorflow_datasets")
     return import_optional("task.source=tfds", *modules)
-
-
-def _require_server(where: str) -> None:
-    """Raise `MissingError` within seconds where tensorflow-datasets would try for minutes."""
-    try:
-        require_answer(_SERVER)
-    except OSError as error:
-        raise MissingError(
-            f"{where}: is not there and could not be downloaded: {error}; {_ADVICE}, "
-            "or task.source to tsv"
-        ) from error
 
 
 def _text(value: Any) -> Any:

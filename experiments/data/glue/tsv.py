@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from experiments.data.glue.tasks import DATASETS, SENTENCES, Examples, Split, label_of
 from experiments.errors import UserError
@@ -46,8 +45,7 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
 
     Raises `UserError` for a missing file, and with `path:line` for a malformed line.
     """
-    dataset = DATASETS[name]
-    layout = LAYOUTS[name]
+    dataset, layout = DATASETS[name], LAYOUTS[name]
     # The split that hub and tfds call `validation` is GLUE's `dev`.
     file_name = dataset.split_name(split).replace("validation", "dev")
     path = root / layout.folder / f"{file_name}.tsv"
@@ -57,11 +55,31 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
             f"to the folder that holds glue/{layout.folder}/{path.name}, or task.source=hub, "
             "which python -m experiments prefetch … task.source=hub fetches"
         )
-    names = enumerate(dataset.labels)
-    known = {label if layout.words else str(number): number for number, label in names}
-    examples = _parse(path, _lines(path), layout, known)
-    if not examples.texts:
+    lines, first = _lines(path), 1 if layout.columns else 2
+    if len(lines) < first:
         raise UserError(f"{path}: the file holds no examples")
+    columns = layout.columns or lines[0].split("\t")
+    for column in (*layout.texts, layout.label):
+        if column not in columns:
+            raise UserError(
+                f"{path}:1: the header has no column '{column}'; it has {', '.join(columns)}"
+            )
+    known = {name if layout.words else str(n): n for n, name in enumerate(dataset.labels)}
+    examples = Examples([], [])
+    for number, line in enumerate(lines[first - 1 :], start=first):
+        fields = line.split("\t")
+        # The last line is not skipped: a truncated copy ends there.
+        if layout.broken_lines and len(fields) < len(columns) and number < len(lines):
+            continue
+        if len(fields) != len(columns):
+            raise UserError(
+                f"{path}:{number}: {len(fields)} fields between tabs, not {len(columns)} "
+                f"({', '.join(columns)})"
+            )
+        row = dict(zip(columns, fields, strict=True))
+        examples.texts.append(tuple(row[column] for column in layout.texts))
+        label = row[layout.label]
+        examples.labels.append(label_of(label, known, f"{path}:{number}: {layout.label} is"))
     return examples
 
 
@@ -80,41 +98,3 @@ def _lines(path: Path) -> list[str]:
         raise UserError(f"{path}:{line}: not UTF-8: {error.reason}") from error
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return lines[:-1] if lines[-1] == "" else lines
-
-
-def _parse(path: Path, lines: list[str], layout: Layout, known: dict[str, int]) -> Examples:
-    """The examples of the lines; `known` are the classes as they are written, none for scores."""
-    columns = layout.columns or _header(path, lines, layout)
-    first = 1 if layout.columns else 2
-    text_positions = [columns.index(name) for name in layout.texts]
-    label_position = columns.index(layout.label)
-    texts: list[tuple[str, ...]] = []
-    labels: list[Any] = []
-    for number, line in enumerate(lines[first - 1 :], start=first):
-        fields = line.split("\t")
-        # The last line is not skipped: a truncated copy ends there.
-        if layout.broken_lines and len(fields) < len(columns) and number < len(lines):
-            continue
-        if len(fields) != len(columns):
-            raise UserError(
-                f"{path}:{number}: {len(fields)} fields between tabs, not {len(columns)} "
-                f"({', '.join(columns)})"
-            )
-        try:
-            labels.append(label_of(fields[label_position], known))
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: {layout.label} is {error}") from error
-        texts.append(tuple(fields[position] for position in text_positions))
-    return Examples(texts, labels)
-
-
-def _header(path: Path, lines: list[str], layout: Layout) -> tuple[str, ...]:
-    if not lines:
-        raise UserError(f"{path}: the file is empty")
-    columns = tuple(lines[0].split("\t"))
-    for name in (*layout.texts, layout.label):
-        if name not in columns:
-            raise UserError(
-                f"{path}:1: the header has no column '{name}'; it has {', '.join(columns)}"
-            )
-    return columns

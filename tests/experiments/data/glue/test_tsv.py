@@ -105,7 +105,7 @@ def test_only_line_feeds_end_a_line(tmp_path: Path, character: str) -> None:
         ("SST-2", "sst2", "sentence\tscore\nfine\t1\n", ":1: the header has no column 'label'"),
         ("MRPC", "mrpc", f"{MRPC_HEADER}\n1\t7\t8\ta\n", ":2: 4 fields"),
         ("MRPC", "mrpc", "1\t7\t8\ta\tb\n", ":1: the header has no column '#1 String'"),
-        ("MRPC", "mrpc", "", ": the file is empty"),
+        ("MRPC", "mrpc", "", ": the file holds no examples"),
         ("CoLA", "cola", "", ": the file holds no examples"),
         ("SST-2", "sst2", "sentence\tlabel\n", ": the file holds no examples"),
         (
