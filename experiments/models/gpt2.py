@@ -29,24 +29,31 @@ class GPT2(nn.Module):
         return logits
 
 
-def new_gpt2(*, block: int, **sizes: Any) -> GPT2:
-    """GPT-2 from scratch with `block` positions; `sizes` are those of `new_config`."""
-    config = new_config("gpt2", positions=block, padding_id=None, **sizes)
-    config.use_cache = False
-    # For generating text only.
-    config.bos_token_id = config.eos_token_id = None
-    with quiet():
-        return GPT2(GPT2LMHeadModel(config))
-
-
-def pretrained_gpt2(
-    name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float
+def gpt2(
+    name: str | None,
+    *,
+    vocabulary: int,
+    block: int,
+    layers: int | None,
+    dropout: float,
+    **shape: int,
 ) -> GPT2:
     """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; None: all.
 
-    `vocabulary` is the number of the data's tokens. If they are bytes and the model's are byte
-    pairs, only the embeddings of the 256 single bytes are kept.
+    `name` None: from scratch, with the `width` and the `heads` of `shape`, `block` positions and,
+    for `layers` None, 12 layers. `vocabulary` is the number of the data's tokens. If they are bytes
+    and the model's are byte pairs, only the embeddings of the 256 single bytes are kept.
     """
+    if name is None:
+        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
+        config = new_config(
+            "gpt2", vocabulary=vocabulary, padding_id=None, positions=block, **sizes
+        )
+        config.use_cache = False
+        # For generating text only.
+        config.bos_token_id = config.eos_token_id = None
+        with quiet():
+            return GPT2(GPT2LMHeadModel(config))
     with loading_errors(name):
         positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
         config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)

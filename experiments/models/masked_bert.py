@@ -28,21 +28,29 @@ class MaskedBert(nn.Module):
         return logits
 
 
-def new_masked_bert(*, block: int, **sizes: Any) -> MaskedBert:
-    """BERT from scratch with `block` positions; `sizes` are those of `new_config`."""
-    config = new_config("bert", positions=block, **sizes)
-    with quiet():
-        return MaskedBert(BertForMaskedLM(config))
-
-
-def pretrained_masked_bert(
-    name: str, *, vocabulary: int, block: int, layers: int | None, dropout: float | None
+def masked_bert(
+    name: str | None,
+    *,
+    vocabulary: int,
+    padding_id: int | None,
+    block: int,
+    layers: int | None,
+    dropout: float | None,
+    **shape: int,
 ) -> MaskedBert:
     """The first `layers` layers of BERT `name` (hub or folder) and its own head, in float32.
 
-    `vocabulary` is the tokenizer's. `layers` None: all; `dropout` None: as in the pretrained
-    config.
+    `vocabulary` and `padding_id` are the tokenizer's. `layers` None: all; `dropout` None: as in the
+    pretrained config. `name` None: from scratch, with the `width` and the `heads` of `shape` and
+    `block` positions; then None is 12 layers and a dropout of 0.1.
     """
+    if name is None:
+        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
+        config = new_config(
+            "bert", vocabulary=vocabulary, padding_id=padding_id, positions=block, **sizes
+        )
+        with quiet():
+            return MaskedBert(BertForMaskedLM(config))
     with loading_errors(name):
         positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
         config = pretrained_config(name, "bert", positions, tokens, layers, dropout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -134,25 +134,16 @@ class TextClassifierModel(KindSection):
         self, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, classes: int
     ) -> Module:
         """The network for texts of at most `max_tokens` tokens."""
-        from experiments.models.text_classifier import (
-            Wanted,
-            new_classifier,
-            pretrained_classifier,
-        )
+        from experiments.models.text_classifier import text_classifier
 
-        wanted = Wanted(
+        return text_classifier(
+            **self.model_dump(exclude={"kind", "tokenizer"}),
             kind=self.family,
-            head=self.head,
             vocabulary=len(tokenizer),
             padding_id=tokenizer.pad_token_id,
-            layers=self.layers,
-            dropout=self.dropout,
             max_tokens=max_tokens,
             classes=classes,
         )
-        if self.name is None:
-            return new_classifier(self.width, self.heads, wanted)
-        return pretrained_classifier(self.name, wanted)
 
 
 class BertModel(TextClassifierModel):
@@ -166,13 +157,10 @@ class BertModel(TextClassifierModel):
 
     def masked_network(self, *, vocabulary: int, padding_id: int | None, block: int) -> Module:
         """The network that predicts hidden tokens in blocks of `block` tokens."""
-        from experiments.models.masked_bert import new_masked_bert, pretrained_masked_bert
+        from experiments.models.masked_bert import masked_bert
 
-        sizes: dict[str, Any] = {"vocabulary": vocabulary, "block": block}
-        sizes |= {"layers": self.layers, "dropout": self.dropout}
-        if self.name is not None:
-            return pretrained_masked_bert(self.name, **sizes)
-        return new_masked_bert(padding_id=padding_id, width=self.width, heads=self.heads, **sizes)
+        settings = self.model_dump(exclude={"kind", "head", "tokenizer"})
+        return masked_bert(**settings, vocabulary=vocabulary, padding_id=padding_id, block=block)
 
 
 class RobertaModel(TextClassifierModel):
@@ -220,13 +208,9 @@ class GPT2Model(KindSection):
 
     def network(self, *, vocabulary: int, block: int) -> Module:
         """The network that predicts the next of `block` tokens."""
-        from experiments.models.gpt2 import new_gpt2, pretrained_gpt2
+        from experiments.models.gpt2 import gpt2
 
-        sizes: dict[str, Any] = {"vocabulary": vocabulary, "block": block}
-        sizes |= {"layers": self.layers, "dropout": self.dropout}
-        if self.name is not None:
-            return pretrained_gpt2(self.name, **sizes)
-        return new_gpt2(width=self.width, heads=self.heads, **sizes)
+        return gpt2(**self.model_dump(exclude={"kind"}), vocabulary=vocabulary, block=block)
 
 
 MODELS = (

@@ -7,7 +7,7 @@ layer. `own` is the model's own `…ForSequenceClassification`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -18,49 +18,29 @@ from transformers import AutoModel, AutoModelForSequenceClassification, Pretrain
 from experiments.models.families import Kind, new_config, pretrained_config
 from experiments.models.pretrained import load_model, loading_errors, quiet
 
-
-@dataclass(frozen=True)
-class Wanted:
-    """The settings of a classifier; `vocabulary` and `padding_id` are the tokenizer's.
-
-    `layers` None: all, or 12 from scratch; `dropout` None: as pretrained, or 0.1 from scratch.
-    """
-
-    kind: Kind
-    head: Literal["linear", "own"]
-    vocabulary: int
-    padding_id: int
-    layers: int | None
-    dropout: float | None
-    max_tokens: int
-    classes: int
+Head = Literal["linear", "own"]
 
 
 class TextClassifier(nn.Module):
     """The head is on the first token's hidden state, for GPT-2 on the last token's."""
 
     def __init__(
-        self, build: Callable[..., nn.Module], config: PretrainedConfig, wanted: Wanted
+        self, build: Callable[..., nn.Module], config: PretrainedConfig, head: Head, classes: int
     ) -> None:
         """`build` makes a model of a class of transformers.
 
         A new linear layer is initialised as BERT's own: N(0, initializer_range²), bias zero.
         """
         super().__init__()
-        if wanted.kind == "gpt2":
-            # A language model is made without padding; there is nothing to generate here.
-            config.pad_token_id = wanted.padding_id
-            config.bos_token_id = config.eos_token_id = wanted.padding_id
-            config.use_cache = False
-        self._kind, self._head = wanted.kind, wanted.head
+        self._kind, self._own_head = config.model_type, head == "own"
         self._padding_id: int = config.pad_token_id
-        if wanted.head == "own":
-            config.num_labels = wanted.classes
+        if self._own_head:
+            config.num_labels = classes
             self.classifier = build(AutoModelForSequenceClassification)
             return
-        has_pooler = wanted.kind in ("bert", "roberta")
+        has_pooler = self._kind in ("bert", "roberta")
         self.encoder = build(AutoModel, **({"add_pooling_layer": False} if has_pooler else {}))
-        self.head = nn.Linear(config.hidden_size, wanted.classes)
+        self.head = nn.Linear(config.hidden_size, classes)
         nn.init.normal_(self.head.weight, std=config.initializer_range)
         nn.init.zeros_(self.head.bias)
 
@@ -78,7 +58,7 @@ class TextClassifier(nn.Module):
         if self._kind == "bert":
             inputs["token_type_ids"] = token_type_ids
         logits: Tensor
-        if self._head == "own":
+        if self._own_head:
             logits = self.classifier(**inputs).logits
             return logits
         hidden = self.encoder(**inputs).last_hidden_state
@@ -91,32 +71,41 @@ class TextClassifier(nn.Module):
         return logits
 
 
-def pretrained_classifier(name: str, wanted: Wanted) -> TextClassifier:
-    """The first layers of the model `name` (hub or folder) in float32, in training mode.
+def text_classifier(
+    name: str | None,
+    kind: Kind,
+    head: Head,
+    *,
+    vocabulary: int,
+    padding_id: int,
+    max_tokens: int,
+    classes: int,
+    layers: int | None,
+    dropout: float | None,
+    **shape: int,
+) -> TextClassifier:
+    """The first layers of the model `name` (hub or folder) in float32; None: from scratch.
 
-    The linear head is new; the model's own is taken from `name` if it has one of that size.
+    `vocabulary` and `padding_id` are the tokenizer's; `shape` is the `width` and the `heads` of a
+    model from scratch. `layers` None: all, or 12 from scratch; `dropout` None: as pretrained, or
+    0.1 from scratch. The linear head is new; the own one is taken from `name` if it has one of that
+    size.
     """
-    positions = ("task.max_tokens", wanted.max_tokens)
-    tokens = ("model.tokenizer", wanted.vocabulary)
-    sizes = positions, tokens, wanted.layers, wanted.dropout
-    with loading_errors(name):
-        config = pretrained_config(name, wanted.kind, *sizes)
-        load = partial(load_model, name=name, config=config)
-        # from_pretrained leaves the model in evaluation mode, which a new head is not in.
-        return TextClassifier(load, config, wanted).train()
-
-
-def new_classifier(width: int, heads: int, wanted: Wanted) -> TextClassifier:
-    """A classifier from scratch; the MLPs are four times as wide as the stream."""
-    config = new_config(
-        wanted.kind,
-        vocabulary=wanted.vocabulary,
-        padding_id=wanted.padding_id,
-        positions=wanted.max_tokens,
-        width=width,
-        layers=wanted.layers,
-        heads=heads,
-        dropout=wanted.dropout,
-    )
-    with quiet():
-        return TextClassifier(lambda cls, **more: cls.from_config(config, **more), config, wanted)
+    build: Callable[..., nn.Module]
+    with quiet(), nullcontext() if name is None else loading_errors(name):
+        if name is not None:
+            positions, tokens = ("task.max_tokens", max_tokens), ("model.tokenizer", vocabulary)
+            config = pretrained_config(name, kind, positions, tokens, layers, dropout)
+            build = partial(load_model, name=name, config=config)
+        else:
+            sizes = {"vocabulary": vocabulary, "positions": max_tokens, **shape}
+            config = new_config(
+                kind, padding_id=padding_id, layers=layers, dropout=dropout, **sizes
+            )
+            build = lambda cls, **more: cls.from_config(config, **more)  # noqa: E731
+        if kind == "gpt2":
+            # A language model is made without padding; there is nothing to generate here.
+            config.pad_token_id = config.bos_token_id = config.eos_token_id = padding_id
+            config.use_cache = False
+        # Pretrained models come in evaluation mode, which a new head is not in.
+        return TextClassifier(build, config, head, classes).train()

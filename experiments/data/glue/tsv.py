@@ -56,14 +56,14 @@ def read_tsv(root: Path, name: str, split: Split) -> Examples:
             "which python -m experiments prefetch … task.source=hub fetches"
         )
     lines, first = _lines(path), 1 if layout.columns else 2
-    if len(lines) < first:
-        raise UserError(f"{path}: the file holds no examples")
-    columns = layout.columns or lines[0].split("\t")
+    columns = layout.columns or "".join(lines[:1]).split("\t")
     for column in (*layout.texts, layout.label):
-        if column not in columns:
+        if lines and column not in columns:
             raise UserError(
                 f"{path}:1: the header has no column '{column}'; it has {', '.join(columns)}"
             )
+    if len(lines) < first:
+        raise UserError(f"{path}: the file holds no examples")
     known = {name if layout.words else str(n): n for n, name in enumerate(dataset.labels)}
     examples = Examples([], [])
     for number, line in enumerate(lines[first - 1 :], start=first):

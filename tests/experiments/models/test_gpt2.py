@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from experiments.errors import UserError
-from experiments.models.gpt2 import byte_token_ids, new_gpt2, pretrained_gpt2
+from experiments.models.gpt2 import byte_token_ids, gpt2
 from experiments.models.pretrained import quiet
 from tests.experiments.data.locations import data_root
 
@@ -28,7 +28,7 @@ def byte_pair_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_later_bytes_do_not_change_earlier_logits() -> None:
-    model = new_gpt2(vocabulary=256, block=16, width=16, layers=2, heads=2, dropout=0.0).eval()
+    model = gpt2(None, vocabulary=256, block=16, width=16, layers=2, heads=2, dropout=0.0).eval()
     first = torch.randint(0, 256, (2, 16))
     second = first.clone()
     second[:, 9:] = (second[:, 9:] + 1) % 256
@@ -37,14 +37,14 @@ def test_later_bytes_do_not_change_earlier_logits() -> None:
 
 
 def test_a_logit_for_each_byte_at_each_position() -> None:
-    model = new_gpt2(vocabulary=256, block=16, width=16, layers=2, heads=2, dropout=0.0)
+    model = gpt2(None, vocabulary=256, block=16, width=16, layers=2, heads=2, dropout=0.0)
     assert model(torch.tensor([[0, 255, 128]])).shape == (1, 3, 256)
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], byte_pair_folder: Path) -> None:
     for model in (
-        new_gpt2(vocabulary=256, block=16, width=16, layers=1, heads=2, dropout=0.1),
-        pretrained_gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=2, dropout=0.0),
+        gpt2(None, vocabulary=256, block=16, width=16, layers=1, heads=2, dropout=0.1),
+        gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=2, dropout=0.0),
     ):
         model(torch.randint(0, 256, (2, 16))).sum().backward()
     captured = capfd.readouterr()
@@ -56,7 +56,7 @@ def test_a_small_vocabulary_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) ->
     logger = logging.get_logger("transformers.configuration_utils")
     monkeypatch.setattr(logger, "handle", records.append)
     logging.warning_once.cache_clear()
-    new_gpt2(vocabulary=7, block=16, width=16, layers=1, heads=2, dropout=0.1)
+    gpt2(None, vocabulary=7, block=16, width=16, layers=1, heads=2, dropout=0.1)
     assert not records
 
 
@@ -72,9 +72,7 @@ def test_bytes_are_gpt2s_own_tokens() -> None:
 
 
 def test_pretrained_layers_and_byte_embeddings_are_kept(byte_pair_folder: Path) -> None:
-    model = pretrained_gpt2(
-        str(byte_pair_folder), vocabulary=256, block=16, layers=2, dropout=0.0
-    ).eval()
+    model = gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=2, dropout=0.0).eval()
     with quiet():
         whole = GPT2LMHeadModel.from_pretrained(str(byte_pair_folder)).eval()
     whole.transformer.h = whole.transformer.h[:2]
@@ -86,8 +84,8 @@ def test_pretrained_layers_and_byte_embeddings_are_kept(byte_pair_folder: Path) 
 
 def test_the_output_layer_shares_the_embeddings(byte_pair_folder: Path) -> None:
     for model in (
-        new_gpt2(vocabulary=256, block=16, width=16, layers=1, heads=2, dropout=0.0),
-        pretrained_gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=1, dropout=0.0),
+        gpt2(None, vocabulary=256, block=16, width=16, layers=1, heads=2, dropout=0.0),
+        gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=1, dropout=0.0),
     ):
         language_model: Any = model.language_model
         assert language_model.lm_head.weight is language_model.transformer.wte.weight
@@ -96,22 +94,22 @@ def test_the_output_layer_shares_the_embeddings(byte_pair_folder: Path) -> None:
 
 def test_sizes_that_do_not_fit_are_refused(byte_pair_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"task\.block is 17, but .* has only 16 positions"):
-        pretrained_gpt2(str(byte_pair_folder), vocabulary=256, block=17, layers=None, dropout=0.0)
+        gpt2(str(byte_pair_folder), vocabulary=256, block=17, layers=None, dropout=0.0)
     with pytest.raises(UserError, match=r"model\.layers is 4"):
-        pretrained_gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=4, dropout=0.0)
+        gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=4, dropout=0.0)
     with pytest.raises(UserError, match=r"model\.heads is 3"):
-        new_gpt2(vocabulary=256, block=16, width=16, layers=1, heads=3, dropout=0.0)
+        gpt2(None, vocabulary=256, block=16, width=16, layers=1, heads=3, dropout=0.0)
     GPT2Config(vocab_size=1000, n_embd=8, n_layer=1, n_head=2).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="has a vocabulary of 1000"):
-        pretrained_gpt2(str(tmp_path), vocabulary=256, block=16, layers=None, dropout=0.0)
+        gpt2(str(tmp_path), vocabulary=256, block=16, layers=None, dropout=0.0)
 
 
 def test_pretrained_byte_pairs_are_kept_whole(byte_pair_folder: Path) -> None:
     name = str(byte_pair_folder)
-    model = pretrained_gpt2(name, vocabulary=50257, block=16, layers=None, dropout=0.0).eval()
+    model = gpt2(name, vocabulary=50257, block=16, layers=None, dropout=0.0).eval()
     with quiet():
         whole = GPT2LMHeadModel.from_pretrained(name).eval()
     tokens = torch.tensor([[0, 50256, 31373]])
     torch.testing.assert_close(model(tokens), whole(tokens).logits)
     with pytest.raises(UserError, match=r"task\.tokenizer has a vocabulary of 50258"):
-        pretrained_gpt2(name, vocabulary=50258, block=16, layers=None, dropout=0.0)
+        gpt2(name, vocabulary=50258, block=16, layers=None, dropout=0.0)

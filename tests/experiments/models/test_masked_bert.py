@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import BertForMaskedLM
 
 from experiments.errors import UserError
-from experiments.models.masked_bert import MaskedBert, new_masked_bert, pretrained_masked_bert
+from experiments.models.masked_bert import MaskedBert, masked_bert
 from experiments.models.pretrained import quiet
 from tests.experiments.data.locations import bert_folder
 
@@ -28,7 +28,7 @@ def small(**changes: Any) -> MaskedBert:
         "heads": 2,
         "dropout": None,
     }
-    return new_masked_bert(**(settings | changes))
+    return masked_bert(None, **(settings | changes))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_vocabulary_without_padding_trains_its_token_0() -> None:
 
 
 def test_pretrained_layers_and_head_are_kept(folder: Path) -> None:
-    model = pretrained_masked_bert(str(folder), vocabulary=50, block=6, layers=1, dropout=0.0)
+    model = masked_bert(str(folder), vocabulary=50, padding_id=0, block=6, layers=1, dropout=0.0)
     assert model.training
     with quiet():
         whole = BertForMaskedLM.from_pretrained(str(folder)).eval()
@@ -80,7 +80,7 @@ def test_pretrained_layers_and_head_are_kept(folder: Path) -> None:
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     def load(**changes: Any) -> None:
         settings: dict[str, Any] = {"vocabulary": 50, "block": 6, "layers": None, "dropout": None}
-        pretrained_masked_bert(str(folder), **(settings | changes))
+        masked_bert(str(folder), padding_id=0, **(settings | changes))
 
     load()
     with pytest.raises(UserError, match=r"task\.block is 7, but .* has only 6 positions"):
@@ -95,6 +95,6 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
 
 def test_a_bert_without_a_head_is_refused() -> None:
     with pytest.raises(UserError, match=r"lacks \d+ weights .* 'cls\.predictions"):
-        pretrained_masked_bert(
-            str(bert_folder()), vocabulary=30522, block=8, layers=1, dropout=None
+        masked_bert(
+            str(bert_folder()), vocabulary=30522, padding_id=0, block=8, layers=1, dropout=None
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import torch
 from transformers import AutoTokenizer, BertModel
 
 from experiments.errors import UserError
-from experiments.models.gpt2 import pretrained_gpt2
-from experiments.models.masked_bert import pretrained_masked_bert
+from experiments.models.gpt2 import gpt2
+from experiments.models.masked_bert import masked_bert
 from experiments.models.pretrained import (
     load_config,
     load_model,
@@ -22,10 +23,19 @@ from experiments.models.pretrained import (
     loading_errors,
     quiet,
 )
-from experiments.models.text_classifier import Wanted, pretrained_classifier
+from experiments.models.text_classifier import text_classifier
 from tests.experiments.data.locations import bert_folder
 
-WANTED = Wanted("bert", "linear", 30522, 0, 1, None, 8, 2)
+SETTINGS: dict[str, Any] = {
+    "kind": "bert",
+    "head": "linear",
+    "vocabulary": 30522,
+    "padding_id": 0,
+    "max_tokens": 8,
+    "classes": 2,
+    "layers": 1,
+    "dropout": None,
+}
 
 
 @pytest.fixture
@@ -102,11 +112,11 @@ def test_trying_a_tokenizer_leaves_it_as_it_was() -> None:
 )
 def test_sizes_that_make_no_model_name_the_folder(folder: Path, changes: dict[str, Any]) -> None:
     change_config(folder, **changes)
-    assert_named(folder, "model.name", lambda: pretrained_classifier(str(folder), WANTED))
+    assert_named(folder, "model.name", lambda: text_classifier(str(folder), **SETTINGS))
 
 
 @pytest.mark.parametrize(
-    ("kind", "build"), [("gpt2", pretrained_gpt2), ("bert", pretrained_masked_bert)]
+    ("kind", "build"), [("gpt2", gpt2), ("bert", partial(masked_bert, padding_id=0))]
 )
 def test_language_models_that_cannot_be_built_name_the_folder(
     tmp_path: Path, kind: str, build: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,38 +14,34 @@ from transformers import BertModel
 from experiments.errors import UserError
 from experiments.models.families import Kind
 from experiments.models.pretrained import load_config, load_tokenizer, quiet
-from experiments.models.text_classifier import (
-    Wanted,
-    new_classifier,
-    pretrained_classifier,
-)
+from experiments.models.text_classifier import text_classifier
 from tests.experiments.data.locations import bert_folder
 
 VOCABULARY = 30522
-SMALL = Wanted(
-    kind="bert",
-    head="linear",
-    vocabulary=50,
-    padding_id=0,
-    layers=2,
-    dropout=None,
-    max_tokens=12,
-    classes=3,
-)
+SMALL: dict[str, Any] = {
+    "kind": "bert",
+    "head": "linear",
+    "vocabulary": 50,
+    "padding_id": 0,
+    "max_tokens": 12,
+    "classes": 3,
+    "layers": 2,
+    "dropout": None,
+    "width": 16,
+    "heads": 2,
+}
 KINDS = get_args(Kind)
 KINDS_AND_HEADS = [(kind, head) for kind in KINDS for head in ("linear", "own")]
 
 
 def small(**changes: Any) -> Any:
-    sizes = {"width": 16, "heads": 2}
-    sizes |= {key: changes.pop(key) for key in list(changes) if key in sizes}
-    return new_classifier(**sizes, wanted=replace(SMALL, **changes))
+    return text_classifier(None, **(SMALL | changes))
 
 
 def pretrained(name: str | None = None, **changes: Any) -> Any:
-    settings: dict[str, Any] = {"vocabulary": VOCABULARY, "max_tokens": 64, "classes": 2}
-    wanted = replace(SMALL, **(settings | changes))
-    return pretrained_classifier(str(bert_folder()) if name is None else name, wanted)
+    settings = {"vocabulary": VOCABULARY, "max_tokens": 64, "classes": 2}
+    folder = str(bert_folder()) if name is None else name
+    return text_classifier(folder, **(SMALL | settings | changes))
 
 
 def from_folder(folder: Path, **changes: Any) -> Any:
