@@ -1,14 +1,14 @@
-"""BERT, RoBERTa, DistilBERT and GPT-2: configs that fit the data, new or of pretrained models."""
+"""BERT, RoBERTa, DistilBERT and GPT-2, sized to the data: from scratch or pretrained."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import AutoConfig, PretrainedConfig
 
 from experiments.errors import UserError
 from experiments.models.layers import require_divisible
-from experiments.models.pretrained import load_config, quiet
+from experiments.models.pretrained import load_config, load_model, loading_errors, quiet
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
 
@@ -18,6 +18,37 @@ _DROPOUTS = (
     *("dropout", "attention_dropout", "seq_classif_dropout"),
     *("resid_pdrop", "embd_pdrop", "attn_pdrop"),
 )
+
+
+def language_model(
+    cls: Any,
+    kind: Kind,
+    name: str | None,
+    *,
+    vocabulary: int,
+    padding_id: int | None = None,
+    block: int,
+    layers: int | None,
+    dropout: float | None,
+    **shape: int,
+) -> Any:
+    """The model of class `cls` with the first `layers` layers of `name` (hub or folder).
+
+    `name` None: from scratch, with the `width` and the `heads` of `shape` and `block` positions.
+    `layers` None: all, or 12 from scratch; `dropout` None: as pretrained, or 0.1 from scratch.
+    `vocabulary` and `padding_id` are the data's. The weights are float32.
+    """
+    if name is None:
+        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
+        config = new_config(
+            kind, vocabulary=vocabulary, padding_id=padding_id, positions=block, **sizes
+        )
+        with quiet():
+            return cls(config)
+    positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
+    with loading_errors(name):
+        config = pretrained_config(name, kind, positions, tokens, layers, dropout)
+        return load_model(cls, name, config).train()
 
 
 def new_config(
@@ -40,18 +71,19 @@ def new_config(
         # It counts positions from padding's id plus one.
         positions += (padding_id or 0) + 1
     mlp = {"distilbert": "hidden_dim", "gpt2": "n_inner"}.get(kind, "intermediate_size")
-    # GPT-2's ids for generating text lie outside a small vocabulary, which transformers logs.
-    with quiet():
-        config = AutoConfig.for_model(
-            kind,
-            vocab_size=vocabulary,
-            pad_token_id=padding_id,
-            hidden_size=width,
-            num_hidden_layers=layers or 12,
-            num_attention_heads=heads,
-            max_position_embeddings=positions,
-            **{mlp: 4 * width},
-        )
+    # For generating text only; GPT-2's own lie outside a small vocabulary, which is logged.
+    unused = {"bos_token_id": None, "eos_token_id": None} if kind == "gpt2" else {}
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=vocabulary,
+        pad_token_id=padding_id,
+        hidden_size=width,
+        num_hidden_layers=layers or 12,
+        num_attention_heads=heads,
+        max_position_embeddings=positions,
+        **{mlp: 4 * width},
+        **unused,
+    )
     _set_dropout(config, 0.1 if dropout is None else dropout)
     return config
 

@@ -10,8 +10,7 @@ from transformers import GPT2LMHeadModel
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from experiments.errors import UserError
-from experiments.models.families import new_config, pretrained_config
-from experiments.models.pretrained import load_model, loading_errors, quiet
+from experiments.models.families import language_model
 
 BYTES = 256
 
@@ -29,45 +28,22 @@ class GPT2(nn.Module):
         return logits
 
 
-def gpt2(
-    name: str | None,
-    *,
-    vocabulary: int,
-    block: int,
-    layers: int | None,
-    dropout: float,
-    **shape: int,
-) -> GPT2:
-    """The first `layers` layers of GPT-2 `name` (hub or folder) in float32; None: all.
+def gpt2(name: str | None, *, vocabulary: int, **sizes: Any) -> GPT2:
+    """GPT-2 of these sizes, which are those of `language_model`.
 
-    `name` None: from scratch, with the `width` and the `heads` of `shape`, `block` positions and,
-    for `layers` None, 12 layers. `vocabulary` is the number of the data's tokens. If they are bytes
-    and the model's are byte pairs, only the embeddings of the 256 single bytes are kept.
+    If the `vocabulary` is that of bytes and the model `name` has byte pairs, only the embeddings of
+    the 256 single bytes are kept.
     """
-    if name is None:
-        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
-        config = new_config(
-            "gpt2", vocabulary=vocabulary, padding_id=None, positions=block, **sizes
-        )
-        config.use_cache = False
-        # For generating text only.
-        config.bos_token_id = config.eos_token_id = None
-        with quiet():
-            return GPT2(GPT2LMHeadModel(config))
-    with loading_errors(name):
-        positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
-        config = pretrained_config(name, "gpt2", positions, tokens, layers, dropout)
-        cut = vocabulary == BYTES != config.vocab_size
-        if cut and config.vocab_size != 50257:
+    model = language_model(GPT2LMHeadModel, "gpt2", name, vocabulary=vocabulary, **sizes)
+    theirs = model.config.vocab_size
+    if vocabulary == BYTES != theirs:
+        if theirs != 50257:
             raise UserError(
-                f"model.name: '{name}' has a vocabulary of {config.vocab_size}; bytes need GPT-2's "
-                f"own, 50257, or {BYTES}"
+                f"model.name: '{name}' has a vocabulary of {theirs}; bytes need GPT-2's own, "
+                f"50257, or {BYTES}"
             )
-        config.use_cache = False
-        model = load_model(GPT2LMHeadModel, name, config)
-        if cut:
-            _keep_bytes(model)
-        return GPT2(model).train()
+        _keep_bytes(model)
+    return GPT2(model)
 
 
 def byte_token_ids() -> list[int]:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForMaskedLM
 
-from experiments.models.families import new_config, pretrained_config
-from experiments.models.pretrained import load_model, loading_errors, quiet
+from experiments.models.families import language_model
 
 
 class MaskedBert(nn.Module):
@@ -28,30 +27,6 @@ class MaskedBert(nn.Module):
         return logits
 
 
-def masked_bert(
-    name: str | None,
-    *,
-    vocabulary: int,
-    padding_id: int | None,
-    block: int,
-    layers: int | None,
-    dropout: float | None,
-    **shape: int,
-) -> MaskedBert:
-    """The first `layers` layers of BERT `name` (hub or folder) and its own head, in float32.
-
-    `vocabulary` and `padding_id` are the tokenizer's. `layers` None: all; `dropout` None: as in the
-    pretrained config. `name` None: from scratch, with the `width` and the `heads` of `shape` and
-    `block` positions; then None is 12 layers and a dropout of 0.1.
-    """
-    if name is None:
-        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
-        config = new_config(
-            "bert", vocabulary=vocabulary, padding_id=padding_id, positions=block, **sizes
-        )
-        with quiet():
-            return MaskedBert(BertForMaskedLM(config))
-    with loading_errors(name):
-        positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
-        config = pretrained_config(name, "bert", positions, tokens, layers, dropout)
-        return MaskedBert(load_model(BertForMaskedLM, name, config)).train()
+def masked_bert(name: str | None, **sizes: Any) -> MaskedBert:
+    """BERT of these sizes, which are those of `language_model`, with its own head."""
+    return MaskedBert(language_model(BertForMaskedLM, "bert", name, **sizes))

@@ -99,7 +99,9 @@ def test_sizes_that_do_not_fit_are_refused(byte_pair_folder: Path, tmp_path: Pat
         gpt2(str(byte_pair_folder), vocabulary=256, block=16, layers=4, dropout=0.0)
     with pytest.raises(UserError, match=r"model\.heads is 3"):
         gpt2(None, vocabulary=256, block=16, width=16, layers=1, heads=3, dropout=0.0)
-    GPT2Config(vocab_size=1000, n_embd=8, n_layer=1, n_head=2).save_pretrained(tmp_path)
+    with quiet():
+        other = GPT2Config(vocab_size=1000, n_embd=8, n_layer=1, n_head=2)
+        GPT2LMHeadModel(other).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="has a vocabulary of 1000"):
         gpt2(str(tmp_path), vocabulary=256, block=16, layers=None, dropout=0.0)
 
