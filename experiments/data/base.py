@@ -24,9 +24,7 @@ class Source(Protocol):
     `contents()`, the parts that `contents.digest` compares to see whether the data have changed.
     """
 
-    def __len__(self) -> int:
-        """The number of examples."""
-        ...
+    def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
         """The batch of the examples `indices` (int64, one dimension, on the CPU).
@@ -34,7 +32,6 @@ class Source(Protocol):
         `generator` is for random augmentation; None: no augmentation. The result depends on
         nothing but the two arguments.
         """
-        ...
 
 
 class Subset:
@@ -52,11 +49,9 @@ class Subset:
         return len(self._indices)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """The batch of the examples `indices` of this subset."""
         return self._source.batch(self._indices[indices], generator)
 
     def contents(self) -> Iterator[Part]:
-        """The indices, and the contents of the whole source."""
         yield self._indices
         yield from contents_of(self._source)
 

@@ -15,10 +15,8 @@ from experiments.errors import UserError
 
 Part = bytes | Tensor | NDArray[Any]
 
-READ_WHOLE = 256 * 1024**2
-"""Bytes up to which all of a source is read for its digest, which takes some tenths of a second."""
-SAMPLES = 256
-"""The number of evenly spaced parts that are read of a larger source."""
+READ_WHOLE = 256 * 1024**2  # bytes of a source, of which a digest takes some tenths of a second
+SAMPLES = 256  # the number of evenly spaced parts that are read of a larger source
 
 
 def digest(parts: Iterable[Part]) -> str:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import numpy as np
@@ -47,7 +47,6 @@ class Table:
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """The examples' features and labels; nothing is augmented."""
         return {"features": self.features[indices], "labels": self.labels[indices]}
 
     def contents(self) -> Iterable[Part]:
@@ -55,8 +54,7 @@ class Table:
         yield self.digest.encode()
 
 
-@dataclass(frozen=True)
-class TableData:
+class TableData(NamedTuple):
     """Both splits of a table, and the sizes that a model needs."""
 
     train: Source
@@ -73,18 +71,17 @@ def covertype(root: Path, *, download: bool) -> TableData:
     folder = root / "covertype"
     if not download and not folder.is_dir():
         raise MissingError(f"covertype: no such folder: {folder}; {FETCH}")
-    # `fetch_covtype` keeps its arrays under these names. It is called only to fetch them: it would
-    # read them as joblib does, which runs code.
+    # The names of `fetch_covtype`, which is called only to fetch: it reads as joblib does, which
+    # runs code.
     samples, targets = folder / "samples_py3", folder / "targets_py3"
     if download and not (samples.exists() and targets.exists()):
         try:
             require_answer("https://ndownloader.figshare.com")
-            fetched = fetch_covtype(data_home=root)
+            fetch_covtype(data_home=root)
         except Exception as error:
             raise MissingError(
                 f"covertype: could not be downloaded to {folder}: {reason_of(error)}"
             ) from error
-        return split_table(fetched.data, np.asarray(fetched.target))
     try:
         features, labels = read_array(samples), read_array(targets)
         numbers = {features.dtype.kind, labels.dtype.kind} <= set("iuf")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from transformers import AutoConfig, PretrainedConfig
 
 from experiments.errors import UserError
 from experiments.models.layers import require_divisible
-from experiments.models.pretrained import load_config, load_model, loading_errors, quiet
+from experiments.models.pretrained import load_config
 
 Kind = Literal["bert", "roberta", "distilbert", "gpt2"]
 
@@ -18,37 +18,6 @@ _DROPOUTS = (
     *("dropout", "attention_dropout", "seq_classif_dropout"),
     *("resid_pdrop", "embd_pdrop", "attn_pdrop"),
 )
-
-
-def language_model(
-    cls: Any,
-    kind: Kind,
-    name: str | None,
-    *,
-    vocabulary: int,
-    padding_id: int | None = None,
-    block: int,
-    layers: int | None,
-    dropout: float | None,
-    **shape: int,
-) -> Any:
-    """The model of class `cls` with the first `layers` layers of `name` (hub or folder).
-
-    `name` None: from scratch, with the `width` and the `heads` of `shape` and `block` positions.
-    `layers` None: all, or 12 from scratch; `dropout` None: as pretrained, or 0.1 from scratch.
-    `vocabulary` and `padding_id` are the data's. The weights are float32.
-    """
-    if name is None:
-        sizes: dict[str, Any] = {"layers": layers, "dropout": dropout, **shape}
-        config = new_config(
-            kind, vocabulary=vocabulary, padding_id=padding_id, positions=block, **sizes
-        )
-        with quiet():
-            return cls(config)
-    positions, tokens = ("task.block", block), ("task.tokenizer", vocabulary)
-    with loading_errors(name):
-        config = pretrained_config(name, kind, positions, tokens, layers, dropout)
-        return load_model(cls, name, config).train()
 
 
 def new_config(

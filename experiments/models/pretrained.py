@@ -24,10 +24,8 @@ from transformers.utils import logging
 from experiments.errors import MissingError, UserError, reason_of
 from experiments.network import require_on_hub
 
+# Every tokenizer of a folder has one of these files; without, transformers makes an empty one.
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken")
-"""Files, one of which every tokenizer of a folder has; without, transformers makes an empty one."""
-_OWN_HEADS = ("classifier.", "pre_classifier.", "score.")
-"""Beginnings of the names of weights that only a classifier's own head has."""
 
 
 def load_config(name: str, model_type: str) -> PretrainedConfig:
@@ -86,7 +84,8 @@ def load_model(
     )
     model: nn.Module
     model, info = _load(name, "model.name", load)
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith(_OWN_HEADS))
+    own_heads = ("classifier.", "pre_classifier.", "score.")
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith(own_heads))
     if missing:
         raise UserError(
             f"model.name: '{name}' lacks {len(missing)} weights of the model, "

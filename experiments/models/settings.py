@@ -157,7 +157,7 @@ class BertModel(TextClassifierModel):
 
     def masked_network(self, *, vocabulary: int, padding_id: int | None, block: int) -> Module:
         """The network that predicts hidden tokens in blocks of `block` tokens."""
-        from experiments.models.masked_bert import masked_bert
+        from experiments.models.language_models import masked_bert
 
         settings = self.model_dump(exclude={"kind", "head", "tokenizer"})
         return masked_bert(**settings, vocabulary=vocabulary, padding_id=padding_id, block=block)
@@ -208,7 +208,7 @@ class GPT2Model(KindSection):
 
     def network(self, *, vocabulary: int, block: int) -> Module:
         """The network that predicts the next of `block` tokens."""
-        from experiments.models.gpt2 import gpt2
+        from experiments.models.language_models import gpt2
 
         return gpt2(**self.model_dump(exclude={"kind"}), vocabulary=vocabulary, block=block)
 

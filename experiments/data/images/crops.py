@@ -12,14 +12,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional
 
-AREA = (0.08, 1.0)
-"""Range of the part's share of the image's area, drawn evenly."""
-PROPORTIONS = (3 / 4, 4 / 3)
-"""Range of its width by its height, drawn evenly on a logarithmic scale."""
-TRIES = 10
-"""Number of areas and proportions drawn; the first pair that fits into the image is taken."""
-LONGEST = 8
-"""Limit of an image's longer side, in shorter sides, before its middle is resized."""
+AREA = (0.08, 1.0)  # range of the part's share of the image's area, drawn evenly
+PROPORTIONS = (3 / 4, 4 / 3)  # of its width by its height, drawn evenly on a logarithmic scale
+TRIES = 10  # areas and proportions drawn; the first pair that fits into the image is taken
+LONGEST = 8  # longer side, in shorter sides, to which an image is cut before it is resized
 
 
 Draws = tuple[list[float], list[float], tuple[float, float]]

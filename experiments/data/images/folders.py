@@ -1,7 +1,4 @@
-"""Folders of training images as sources: decoded once, or batch by batch.
-
-Batch by batch, the workers decode, where there are any, since they make the batches.
-"""
+"""Folders of training images as sources: decoded once, or batch by batch, by workers if any."""
 
 from __future__ import annotations
 
@@ -31,10 +28,6 @@ Crop = Literal["padded", "resized"]
 
 MEMORY_LIMIT = 2 * 1024**3
 """Bytes of decoded images in a split up to which all are decoded once, into memory."""
-
-STATISTICS_SAMPLE = 10_000
-"""The number of evenly spaced images that represent a training part too large for the memory."""
-
 WITHOUT_WHITE = {"I": "whole numbers of 32 bits", "F": "floats", "LAB": "CIE L*a*b*"}
 """Pillow's modes that it cannot convert to RGB without loss of range."""
 
@@ -54,7 +47,6 @@ class Decoded:
 
     @property
     def labels(self) -> Tensor:
-        """The labels, int64 N."""
         return self.files.labels
 
     def contents(self) -> Iterable[Part]:
@@ -107,8 +99,8 @@ def _source(
         normalise = normalise or Normalisation.of(pixels)
         return InMemory(pixels, files.labels, normalise, augment, files.paths)
     if normalise is None:
-        # As many as fit, since they are decoded into memory.
-        wanted = min(STATISTICS_SAMPLE, max(1, MEMORY_LIMIT // image_bytes))
+        # Of 10,000 evenly spaced images, or as many as fit into memory.
+        wanted = min(10_000, max(1, MEMORY_LIMIT // image_bytes))
         sample = [files.paths[index] for index in evenly_spaced(len(files.paths), wanted)]
         normalise = Normalisation.of(decode(sample, size, crop))
     return Decoded(files, size, normalise, augment, crop)
@@ -147,11 +139,12 @@ def open_rgb(path: str) -> Image.Image:
     if not os.path.isfile(path):
         raise UserError(f"{path}: not a file that can be read")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns above `MAX_IMAGE_PIXELS`, where an image takes a gigabyte.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _as_rgb(image, path)
+        # Pillow warns above `MAX_IMAGE_PIXELS`, where an image takes a gigabyte.
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path) as image,
+        ):
+            return _as_rgb(image, path)
     except UserError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

@@ -81,8 +81,7 @@ class InMemory:
     labels: Tensor
     normalise: Normalisation
     augment: bool
-    paths: Sequence[str] | None = None
-    """The files that were decoded, if there are any."""
+    paths: Sequence[str] | None = None  # the files that were decoded, if there are any
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -25,8 +25,8 @@ _CLASSES: dict[str, type[datasets.CIFAR10] | type[datasets.MNIST]] = {
 def torchvision_set(root: Path, name: str, *, augment: bool, download: bool) -> ImageData:
     """The data set `name` in its own folder below `root`; torchvision's test part is validation.
 
-    Normalised by the training part's mean and standard deviation; `augment` is for training.
-    Files are fetched only where `download` is true. Raises `UserError` for missing files.
+    Normalised by the training part. `augment` is for training. Files are fetched only where
+    `download` is true. Raises `UserError` for missing files.
     """
     (pixels, labels), validation = (_read(root, name, train, download) for train in (True, False))
     normalise = Normalisation.of(pixels)

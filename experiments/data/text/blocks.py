@@ -1,7 +1,4 @@
-"""Blocks of a long array of tokens, for causal and for masked language modelling.
-
-The array is memory-mapped where it is a file; a batch reads its own rows and no others.
-"""
+"""Blocks of a long array of tokens, for causal and for masked language modelling."""
 
 from __future__ import annotations
 
@@ -30,8 +27,8 @@ SHOWN_AS_RANDOM = 0.1
 class Tokens:
     """The tokens `start` … `stop-1` of the array that `open` returns.
 
-    The array is opened for every batch, which costs microseconds: an object that held a memory
-    map would send the whole of it to a worker process.
+    A file's array is memory-mapped, and opened for every batch, which costs microseconds: an object
+    that held the map would send all of it to a worker process.
     """
 
     open: Callable[[], NDArray[Any]]
@@ -42,7 +39,7 @@ class Tokens:
         return self.stop - self.start
 
     def split(self, share: float) -> tuple[Tokens, Tokens]:
-        """All but the last `share` of the tokens, rounded down, and that share."""
+        """All but the last `share` of the tokens, which is rounded down, and that share."""
         cut = self.stop - int(len(self) * share)
         return Tokens(self.open, self.start, cut), Tokens(self.open, cut, self.stop)
 
@@ -64,8 +61,7 @@ class _Blocks:
                 f"task.block is {block}, too large: "
                 f"a part of the text has only {len(tokens)} tokens"
             )
-        self._tokens = tokens
-        self._count = count
+        self._tokens, self._count = tokens, count
 
     def __len__(self) -> int:
         return self._count
@@ -86,7 +82,6 @@ class CausalBlocks(_Blocks):
         super().__init__(tokens, block, (len(tokens) - 1) // block)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """The blocks `indices`; nothing is random, `generator` is not used."""
         rows = self._tokens.rows(indices * self._block, self._block + 1)
         return {"input_ids": rows[:, :-1], "labels": rows[:, 1:]}
 

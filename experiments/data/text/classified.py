@@ -63,7 +63,6 @@ class TextSource:
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> Batch:
-        """The examples' tokens, padded on the right; nothing is random, `generator` is not used."""
         lengths = self.lengths[indices]
         position = torch.arange(int(lengths.max()))
         mask = position < lengths[:, None]

@@ -26,10 +26,9 @@ from experiments.network import require_on_hub
 def file_pieces(path: Path, size: int = 1 << 16, longest: int = 1 << 20) -> Iterator[str]:
     """Pieces of a UTF-8 file of about `size` bytes, each but the first begun by a space or newline.
 
-    Joined, the pieces are the text; so are their tokens, for tokenizers that never join a space to
-    the character before it, as GPT-2's and BERT's. Where `longest` characters have no such place
-    they are a piece of their own, and the tokens at its ends may differ from the whole text's.
-    Raises `UserError` for other encodings.
+    Their tokens, joined, are those of the whole text for tokenizers that never join a space to the
+    character before it, as GPT-2's and BERT's; not always at the ends of a piece of `longest`
+    characters without such a place. Raises `UserError` for other encodings.
     """
     kept = ""
     for part in _decoded_parts(path, size):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,25 +17,20 @@ if TYPE_CHECKING:
 BYTES = 256
 
 
-class Vocabulary(Protocol):
+class Vocabulary:
     """A tokenizer's tokens, 0 … size-1, and its marks."""
 
     size: int
-    identity: str
-    """Equal for equal tokenizers, in hexadecimal digits."""
-    end: int | None = None
-    """The mark after a document."""
-    mask: int | None = None
-    """The token shown in place of a hidden one."""
+    identity: str  # equal for equal tokenizers
+    end: int | None = None  # the mark after a document
+    mask: int | None = None  # the token shown in place of a hidden one
     padding: int | None = None
-    before: tuple[int, ...] = ()
-    """The marks before a text for BERT …"""
-    after: tuple[int, ...] = ()
-    """… and after it."""
+    before: tuple[int, ...] = ()  # the marks before a text for BERT …
+    after: tuple[int, ...] = ()  # … and after it
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[Any]]:
         """The tokens of each text, without any marks."""
-        ...
+        raise NotImplementedError
 
 
 def token_dtype(size: int) -> DTypeLike:
@@ -83,7 +77,4 @@ class TokenizerVocabulary(Vocabulary):
             return_token_type_ids=False,
             verbose=False,
         )["input_ids"]
-        dtype = token_dtype(self.size)
-        flat = np.fromiter(chain.from_iterable(encoded), dtype)
-        ends = np.cumsum([len(ids) for ids in encoded])
-        return np.split(flat, ends[:-1])
+        return [np.array(ids, token_dtype(self.size)) for ids in encoded]

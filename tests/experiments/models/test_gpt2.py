@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from experiments.errors import UserError
-from experiments.models.gpt2 import byte_token_ids, gpt2
+from experiments.models.language_models import byte_token_ids, gpt2
 from experiments.models.pretrained import quiet
 from tests.experiments.data.locations import data_root
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import BertForMaskedLM
 
 from experiments.errors import UserError
-from experiments.models.masked_bert import MaskedBert, masked_bert
+from experiments.models.language_models import MaskedBert, masked_bert
 from experiments.models.pretrained import quiet
 from tests.experiments.data.locations import bert_folder
 

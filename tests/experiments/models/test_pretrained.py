@@ -14,8 +14,7 @@ import torch
 from transformers import AutoTokenizer, BertModel
 
 from experiments.errors import UserError
-from experiments.models.gpt2 import gpt2
-from experiments.models.masked_bert import masked_bert
+from experiments.models.language_models import gpt2, masked_bert
 from experiments.models.pretrained import (
     load_config,
     load_model,
