@@ -42,18 +42,23 @@ def launcher_of(settings: LauncherSettings, scratch: Path) -> Launcher:
     """The launcher for these settings; it writes its own files below `scratch`.
 
     Raises:
-        UserError: if it cannot work here.
+        UserError: if its library is missing.
     """
     if isinstance(settings, LocalSettings):
         return LocalLauncher(settings.workers, visible_gpus())
     # Late: only the chosen launcher's library is imported.
-    if isinstance(settings, SlurmSettings):
-        from experiments.sweep.launchers.slurm import SlurmLauncher
+    library = "submitit" if isinstance(settings, SlurmSettings) else "ray"
+    try:
+        if isinstance(settings, SlurmSettings):
+            from experiments.sweep.launchers.slurm import SlurmLauncher
 
-        return SlurmLauncher(settings, scratch)
-    from experiments.sweep.launchers.ray import RayLauncher
+            return SlurmLauncher(settings, scratch)
+        from experiments.sweep.launchers.ray import RayLauncher
 
-    return RayLauncher(settings)
+        return RayLauncher(settings)
+    except ImportError as error:
+        text = f"launcher={settings.kind} needs {library}: pip install '.[cluster]'"
+        raise UserError(text) from error
 
 
 def conduct(
@@ -200,7 +205,6 @@ def _job(run: PlannedRun) -> Job:
     folder = run.folder
     return Job(
         command=(sys.executable, str(_MAIN), *run.arguments),
-        folder=str(folder.path.absolute()),
         log_file=str(folder.output_file.absolute()),
         # Where relative paths among the arguments start.
         working_directory=str(Path.cwd()),

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from experiments.errors import UserError
-from experiments.sweep.launchers.process import (
-    Ended,
-    Job,
-    Outcome,
-    Tick,
-    interrupt,
-    not_started,
-    start,
-)
+from experiments.sweep.launchers.process import Ended, Job, Outcome, Tick, start
 
 _POLL_SECONDS = 0.1
 _TICK_SECONDS = 1.0
@@ -52,53 +45,41 @@ class LocalLauncher:
 
     def __init__(self, workers: int | None = None, gpus: Sequence[str] = ()) -> None:
         self.workers = max(1, len(gpus)) if workers is None else workers
-        if self.workers < 1:
-            raise ValueError(f"workers is {workers}, must be at least 1")
         self._gpus = gpus if len(gpus) > 1 else ()
 
     def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
         """See `Launcher`."""
         waiting = deque(jobs)
-        running: list[_Running] = []
+        running: dict[subprocess.Popen[bytes], tuple[Job, str | None]] = {}
         next_tick = time.monotonic()
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     job = waiting.popleft()
+                    taken = [gpu for _, gpu in running.values()]
+                    gpu = min(self._gpus, key=taken.count, default=None)
                     try:
-                        running.append(self._start(job, running))
+                        running[self._start(job, gpu)] = (job, gpu)
                     except UserError as error:
-                        ended(job, not_started(error))
+                        ended(job, Outcome(error.exit_code, str(error)))
                 time.sleep(_POLL_SECONDS)
-                for one in [one for one in running if one.process.poll() is not None]:
-                    running.remove(one)
-                    seconds = time.monotonic() - one.started
-                    ended(one.job, Outcome(one.process.returncode, seconds))
+                for process in [one for one in running if one.poll() is not None]:
+                    job, _ = running.pop(process)
+                    ended(job, Outcome(process.returncode))
                 if time.monotonic() >= next_tick:
                     tick()
                     next_tick = time.monotonic() + _TICK_SECONDS
         except BaseException:  # whatever it was, no process is left behind
-            _end([one.process for one in running])
+            _end(list(running))
             raise
 
-    def _start(self, job: Job, running: Sequence[_Running]) -> _Running:
+    def _start(self, job: Job, gpu: str | None) -> subprocess.Popen[bytes]:
         environment = dict(job.environment)
         if self.workers > 1 and "OMP_NUM_THREADS" not in os.environ:
             environment["OMP_NUM_THREADS"] = str(max(1, _cores() // self.workers))
-        taken = [one.gpu for one in running]
-        gpu = min(self._gpus, key=taken.count, default=None)
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
-        process = start(replace(job, environment=tuple(environment.items())))
-        return _Running(job, process, time.monotonic(), gpu)
-
-
-@dataclass(frozen=True, eq=False)
-class _Running:
-    job: Job
-    process: subprocess.Popen[bytes]
-    started: float
-    gpu: str | None
+        return start(replace(job, environment=tuple(environment.items())))
 
 
 def _cores() -> int:
@@ -112,7 +93,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
     """Interrupt all and wait; if that is interrupted, kill them."""
     try:
         for process in processes:
-            interrupt(process)
+            process.send_signal(signal.SIGINT)
         for process in processes:
             process.wait()
     except KeyboardInterrupt:

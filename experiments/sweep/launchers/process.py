@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +20,8 @@ from typing import Protocol
 from experiments.errors import UserError
 from experiments.files.atomic import disk
 
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
-"""What the PYTHONPATH of another machine's worker needs, so that it can unpickle a job."""
-
 _PR_SET_PDEATHSIG = 1
 _LOOK_SECONDS = 0.25
-# Exit codes of a process that left on SIGINT: by the signal itself, and as shells and main.py do.
-_INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -34,10 +29,8 @@ class Job:
     """One process to start. Plain data, so that it can be sent to another machine."""
 
     command: tuple[str, ...]
-    folder: str
-    """The run's folder, absolute; it exists."""
     log_file: str
-    """Where standard output and error are appended, absolute."""
+    """Where standard output and error are appended, absolute; its folder exists."""
     working_directory: str
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that the process has besides its parent's."""
@@ -48,14 +41,13 @@ class Outcome:
     """How a job's process ended. `exit_code` is negative for a signal, as in `subprocess`."""
 
     exit_code: int
-    seconds: float
     reason: str = ""
     """Why there was no process, in one line."""
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether the process left because of SIGINT."""
-        return self.exit_code in _INTERRUPTED
+        """Whether the process left because of SIGINT: by the signal itself, or as main.py does."""
+        return self.exit_code in (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 Ended = Callable[[Job, Outcome], None]
@@ -91,13 +83,10 @@ def start(job: Job) -> subprocess.Popen[bytes]:
     """
     # Unbuffered: a process that is killed has written its last lines.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **dict(job.environment)}
-    log_file = Path(job.log_file)
-    with ExitStack() as stack:
-        with disk(log_file):
-            log = stack.enter_context(open(log_file, "ab", buffering=0, opener=_without_waiting))
-            now = datetime.now().astimezone().isoformat(timespec="seconds")
-            command = " ".join(shlex.join(job.command).split())
-            log.write(f"--- started {now}: {command}\n".encode())
+    with disk(Path(job.log_file)), open(job.log_file, "ab", 0, opener=_without_waiting) as log:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        command = " ".join(shlex.join(job.command).split())
+        log.write(f"--- started {now}: {command}\n".encode())
         with disk(Path(job.command[0])):
             return subprocess.Popen(  # noqa: S603
                 job.command,
@@ -139,17 +128,6 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def not_started(error: UserError) -> Outcome:
-    """The outcome of a job for which `start` raised."""
-    return Outcome(error.exit_code, 0.0, reason=str(error))
-
-
-def interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to write its checkpoint and to end."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-
-
 def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
     """Run a job here and wait for its end; called in a task of SLURM or Ray.
 
@@ -158,26 +136,25 @@ def run_job(job: Job, stop: Callable[[], bool] = lambda: False) -> Outcome:
     returned as always. If another signal's handler raises, the job is interrupted and waited for
     too, and the exception continues.
     """
-    started = time.monotonic()
     interrupted = False
     with _signals_noted() as signals:
         try:
             process = start(job)
         except UserError as error:
-            return not_started(error)
+            return Outcome(error.exit_code, str(error))
         try:
             # Not `wait`, which Ray's way to interrupt a task does not end.
             while process.poll() is None:
                 if not interrupted and (signals or stop()):
                     # Once: SLURM signals several processes, and each passes it on.
                     interrupted = True
-                    interrupt(process)
+                    process.send_signal(signal.SIGINT)
                 time.sleep(_LOOK_SECONDS)
         except BaseException:
-            interrupt(process)
+            process.send_signal(signal.SIGINT)
             process.wait()
             raise
-    return Outcome(process.returncode, time.monotonic() - started)
+    return Outcome(process.returncode)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import ray
+
 from experiments.errors import UserError, reason_of
 from experiments.sweep.launchers.process import Ended, Job, Outcome, Tick, note, run_job
 from experiments.sweep.schema import RaySettings
@@ -23,20 +25,11 @@ _NOT_PASSED_ON = ("CUDA_VISIBLE_DEVICES", "PWD", "HOSTNAME", "TMPDIR")
 
 
 class RayLauncher:
-    """Runs jobs as tasks of a Ray cluster that is there already.
-
-    Raises:
-        UserError: if Ray is missing.
-    """
+    """Runs jobs as tasks of a Ray cluster that is there already."""
 
     def __init__(self, settings: RaySettings) -> None:
         self.workers = settings.workers
         self._settings = settings
-        try:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            import ray  # noqa: F401
-        except ImportError as error:
-            raise UserError("launcher=ray needs ray: pip install '.[cluster]'") from error
 
     def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
         """See `Launcher`. A job that loses its worker too often ends with a negative exit code.
@@ -51,8 +44,7 @@ class RayLauncher:
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
-    import ray
-
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray sets its own, which would end this process without waiting for checkpoints.
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -80,8 +72,6 @@ def _require_server(address: str) -> None:
 
 def _require_room(settings: RaySettings) -> None:
     """Refuse a size that no node has: such tasks would wait forever."""
-    import ray
-
     need = {"CPU": settings.cpus, "GPU": settings.gpus}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(node.get(kind, 0) >= need[kind] for kind in need) for node in nodes):
@@ -97,24 +87,18 @@ class _Tasks:
     def __init__(
         self, settings: RaySettings, jobs: Sequence[Job], ended: Ended, tick: Tick
     ) -> None:
-        import ray
-
-        self._settings = settings
         # Retried here and not by Ray, which retries without limit where memory is short.
-        self._work = ray.remote(
-            num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=0
-        )(run_job)  # fmt: skip
+        options = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_retries": 0}
+        self._work = ray.remote(**options)(run_job)
+        self._settings = settings
         self._waiting = deque(jobs)
         self._running: dict[Any, Job] = {}
-        self._lost: Counter[str] = Counter()
+        self._lost: Counter[Job] = Counter()
         self._ended = ended
         self._tick = tick
-        self._began = time.monotonic()
         self._stopping = False
 
     def run(self) -> None:
-        import ray
-
         try:
             self._work_off()
         except KeyboardInterrupt:
@@ -131,8 +115,6 @@ class _Tasks:
             raise
 
     def _work_off(self) -> None:
-        import ray
-
         while self._waiting or self._running:
             workers = self._settings.workers
             while self._waiting and (workers is None or len(self._running) < workers):
@@ -146,34 +128,25 @@ class _Tasks:
                 time.sleep(_TICK_SECONDS)
 
     def _end(self, task: Any, job: Job) -> None:
-        import ray
-
         try:
             outcome: Outcome = ray.get(task)
+            # Not interrupted by this sweep, unless it stops: its node is shut down.
+            lost = outcome.was_interrupted
         except ray.exceptions.TaskCancelledError:
             return
         except ray.exceptions.RayTaskError as error:
             note(job, f"The job failed on its node: {reason_of(error.cause)}")
-            outcome = Outcome(1, time.monotonic() - self._began)
+            outcome, lost = Outcome(1), False
         except ray.exceptions.RayError as error:
             note(job, f"The process was lost with its worker ({type(error).__name__}).")
-            outcome = Outcome(-signal.SIGKILL, time.monotonic() - self._began)
-            self._again_or_ended(job, outcome)
+            outcome, lost = Outcome(-signal.SIGKILL), True
+        if lost and self._stopping:
             return
-        if outcome.was_interrupted:
-            # Not by this sweep: its node is shut down.
-            self._again_or_ended(job, outcome)
-        else:
-            self._ended(job, outcome)
-
-    def _again_or_ended(self, job: Job, outcome: Outcome) -> None:
-        if self._stopping:
-            return
-        self._lost[job.folder] += 1
-        if self._lost[job.folder] > self._settings.retries:
-            self._ended(job, outcome)
-        else:
+        self._lost[job] += lost
+        if lost and self._lost[job] <= self._settings.retries:
             self._waiting.append(job)
+        else:
+            self._ended(job, outcome)
 
 
 def _with_environment(job: Job) -> Job:

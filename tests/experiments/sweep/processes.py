@@ -37,7 +37,7 @@ def job(folder: Path, code: str) -> Job:
     """A job that runs Python code in a folder of its own, which is made."""
     folder.mkdir(parents=True)
     command = (sys.executable, "-c", code)
-    return Job(command, str(folder), str(folder / "output.log"), str(folder))
+    return Job(command, str(folder / "output.log"), str(folder))
 
 
 class Record:
@@ -48,7 +48,7 @@ class Record:
         self.ticks = 0
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        name = Path(job.folder).name
+        name = Path(job.log_file).parent.name
         assert name not in self.outcomes, f"{name} ended twice"
         self.outcomes[name] = outcome
 

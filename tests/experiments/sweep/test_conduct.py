@@ -108,7 +108,7 @@ class NothingToDo:
     """A launcher for runs that must not be started."""
 
     def launch(self, jobs, *, ended, tick):
-        raise AssertionError(f"started {[job.folder for job in jobs]}")
+        raise AssertionError(f"started {[job.log_file for job in jobs]}")
 
 
 def test_finished_and_failed_runs_are_not_started_again(with_a_failure):
@@ -126,7 +126,7 @@ class Scripted:
     def launch(self, jobs, *, ended, tick):
         for job in jobs:
             self.started.append(job)
-            ended(job, Outcome(self.end(Path(job.folder)), 1.0))
+            ended(job, Outcome(self.end()))
 
 
 def test_only_the_failed_run_is_tried_again_once(tmp_path):
@@ -135,9 +135,9 @@ def test_only_the_failed_run_is_tried_again_once(tmp_path):
         run.folder.create()
     good.folder.write_summary({"status": "finished"})
     bad.folder.write_failure({"exit_code": 1, "attempts": 1, "reason": "before", "output": []})
-    launcher = Scripted(lambda _folder: 1)
+    launcher = Scripted(lambda: 1)
     failures = run_all([good, bad], launcher, retry_failed=True)
-    assert [job.folder for job in launcher.started] == [str(bad.folder.path)]
+    assert [job.log_file for job in launcher.started] == [str(bad.folder.output_file)]
     assert len(failures) == 1
     assert bad.folder.failure()["attempts"] == 2
 
@@ -145,7 +145,7 @@ def test_only_the_failed_run_is_tried_again_once(tmp_path):
 def test_a_busy_run_is_no_failure_and_is_looked_at_again(tmp_path):
     run = make_run(tmp_path)
 
-    def end(_folder):
+    def end():
         if len(launcher.started) < 2:
             return 3
         run.folder.write_summary({"status": "finished"})
@@ -161,7 +161,7 @@ def test_a_busy_run_is_no_failure_and_is_looked_at_again(tmp_path):
 def test_a_run_without_a_result_has_ended_although_its_process_says_1(tmp_path, status):
     run = make_run(tmp_path)
 
-    def end(_folder):
+    def end():
         run.folder.write_summary({"status": status})
         return 1
 
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
     (tmp_path / "file").write_text("")
     bad, good = make_run(tmp_path / "file"), make_run(tmp_path)
 
-    def end(_folder):
+    def end():
         good.folder.write_summary({"status": "finished"})
         return 0
 
@@ -280,7 +280,7 @@ def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
     command = [sys.executable, "-c", code, str(held.folder.path)]
     ticks = []
 
-    def end(_folder):
+    def end():
         held.folder.write_summary({"status": "finished"})
         return 0
 

@@ -47,7 +47,7 @@ def test_a_failure_that_cannot_be_written_is_told_with_its_reason(tmp_path: Path
     folder = RunFolder(tmp_path / "run")
     folder.create()
     folder.failure_file.mkdir()
-    failure = failure_of(folder, Outcome(2, 0.0, reason="output.log: No space left on device"))
+    failure = failure_of(folder, Outcome(2, "output.log: No space left on device"))
     assert failure is not None
     assert failure.reason == "output.log: No space left on device"
 
@@ -60,7 +60,7 @@ def test_failures_are_listed_before_a_report_that_cannot_be_written(
 
     def failing(*_arguments: object, **_keywords: object) -> list[object]:
         folder = tmp_path / "run"
-        failure = failure_of(RunFolder(folder), Outcome(2, 0.0, reason="no space"))
+        failure = failure_of(RunFolder(folder), Outcome(2, "no space"))
         return [failure]
 
     (tmp_path / "run").mkdir()

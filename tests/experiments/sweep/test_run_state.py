@@ -139,7 +139,7 @@ def test_only_signals_are_from_outside():
 
 def test_a_broken_summary_is_reported_and_deleting_it_is_enough_to_run_again(folder):
     folder.summary_file.write_text('{"status": "fin')
-    failure = failure_of(folder, Outcome(2, 1.0))
+    failure = failure_of(folder, Outcome(2))
     assert failure is not None
     assert str(folder.summary_file) in failure.reason
     assert failure.reason.endswith("delete it to run again")
@@ -149,7 +149,7 @@ def test_a_broken_summary_is_reported_and_deleting_it_is_enough_to_run_again(fol
 
 def test_an_error_is_written_down_with_the_last_line_as_its_reason(folder):
     folder.output_file.write_text("--- started now: main.py\nloading\nerror: no data\n")
-    failure = failure_of(folder, Outcome(2, 1.0))
+    failure = failure_of(folder, Outcome(2))
     assert failure is not None
     assert (failure.reason, failure.output) == ("no data", ("loading", "error: no data"))
     assert (state_of(folder).kind, state_of(folder).reason) == ("failed", "no data")

@@ -14,6 +14,7 @@ import pytest
 
 from experiments.sweep.launchers.local import LocalLauncher, visible_gpus
 from tests.experiments.sweep.launchers.test_process import make_job, said, wait_for
+from tests.experiments.sweep.processes import Record
 from tests.experiments.sweep.runs import REPOSITORY
 
 
@@ -29,13 +30,10 @@ def nothing():
 
 
 def test_every_job_ends_once_and_a_failing_one_stops_no_other(tmp_path):
-    codes = ["import sys; sys.exit(0)", "import sys; sys.exit(5)", "import sys; sys.exit(0)"]
-    jobs = make_jobs(tmp_path, codes)
-    ended = []
-    LocalLauncher(2).launch(
-        jobs, ended=lambda job, outcome: ended.append((job, outcome.exit_code)), tick=nothing
-    )
-    assert sorted(ended, key=lambda pair: pair[0].folder) == list(zip(jobs, [0, 5, 0], strict=True))
+    record = Record()
+    jobs = make_jobs(tmp_path, [f"import sys; sys.exit({code})" for code in (0, 5, 0)])
+    LocalLauncher(2).launch(jobs, ended=record.ended, tick=record.tick)
+    assert record.exit_codes() == {"0": 0, "1": 5, "2": 0}
 
 
 def test_as_many_run_at_once_as_there_are_workers(tmp_path):
@@ -165,8 +163,3 @@ def test_gpus_are_counted_by_nvidia_smi(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert visible_gpus() == ("0", "1")
-
-
-def test_no_worker_is_refused():
-    with pytest.raises(ValueError, match="workers"):
-        LocalLauncher(0)

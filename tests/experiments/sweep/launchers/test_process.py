@@ -31,7 +31,6 @@ except KeyboardInterrupt:
 def make_job(folder, code, *, environment=()):
     return Job(
         command=(sys.executable, "-c", code),
-        folder=str(folder),
         log_file=str(folder / "output.log"),
         working_directory=str(folder),
         environment=environment,
@@ -55,7 +54,6 @@ def test_output_is_appended_after_a_line_that_says_when(tmp_path):
     code = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)"
     first, second = (run_job(make_job(tmp_path, code)) for _ in range(2))
     assert (first.exit_code, second.exit_code) == (7, 7)
-    assert 0 < first.seconds < 250
     assert said(tmp_path) == ["out", "err"] * 2
     assert (tmp_path / "output.log").read_text().count("--- started 2") == 2
 

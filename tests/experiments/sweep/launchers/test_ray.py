@@ -16,7 +16,7 @@ import pytest
 from experiments.config.compose import load
 from experiments.errors import UserError
 from experiments.run import run as run_here
-from experiments.sweep.conduct import run_all
+from experiments.sweep.conduct import launcher_of, run_all
 from experiments.sweep.launchers.process import Job
 from experiments.sweep.launchers.ray import RayLauncher
 from experiments.sweep.run_state import state_of
@@ -198,8 +198,9 @@ def test_without_a_cluster_one_line_names_the_address(
 
 
 def test_missing_ray_is_named_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"needs ray: pip install '\.\[cluster\]'"):
-        RayLauncher(RaySettings())
+    monkeypatch.delitem(sys.modules, RayLauncher.__module__)
+    with pytest.raises(UserError, match=r"launcher=ray needs ray: pip install '\.\[cluster\]'"):
+        launcher_of(RaySettings(), tmp_path)

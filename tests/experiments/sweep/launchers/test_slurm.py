@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from experiments.errors import UserError
+from experiments.sweep.conduct import launcher_of
 from experiments.sweep.launchers.process import Job
 from experiments.sweep.launchers.slurm import SlurmLauncher
 from experiments.sweep.schema import SlurmSettings
@@ -95,8 +96,9 @@ def test_missing_submitit_is_named_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"needs submitit: pip install '\.\[cluster\]'"):
-        SlurmLauncher(settings(), tmp_path)
+    monkeypatch.delitem(sys.modules, SlurmLauncher.__module__)
+    with pytest.raises(UserError, match=r"slurm needs submitit: pip install '\.\[cluster\]'"):
+        launcher_of(settings(), tmp_path)
 
 
 def test_a_machine_without_slurm_is_told_in_one_line(
