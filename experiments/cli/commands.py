@@ -160,7 +160,7 @@ def _status(options: argparse.Namespace) -> int:
 
     def current() -> Any:
         """Plans are read again each time: runs are added to them once they are tuned."""
-        return table([run.entry() for run in known_runs(options.folder)], workers=None)
+        return table([run.now() for run in known_runs(options.folder)], workers=None)
 
     console = Console(highlight=False)
     with unwinding():

@@ -21,7 +21,7 @@ from experiments.sweep.launchers.local import LocalLauncher, visible_gpus
 from experiments.sweep.launchers.process import Job, Launcher, Outcome
 from experiments.sweep.plan import Sweep
 from experiments.sweep.run_configs import PlannedRun
-from experiments.sweep.run_state import Failure, RunState, failed_before, failure_of, state_of
+from experiments.sweep.run_state import RunState, failure_of, state_of
 from experiments.sweep.schema import LauncherSettings, LocalSettings, SlurmSettings
 from experiments.sweep.status import Watch, planned_runs
 
@@ -95,7 +95,7 @@ def conduct(
         _say(f"{line_of(number)}; runs keep their checkpoints, and the same command resumes them")
         return exit_code_of(number)
     _say(*(f"not compared: {row} {label}: {reason}" for row, label, reason in untuned))
-    _say(*(line for failure in failures for line in _lines_about(failure)))
+    _say(*(line for item in failures.items() for line in _lines_about(*item)))
     if failures:
         count = count_of_runs(len(failures))
         _say(f"{count} failed; with --retry-failed, the same command tries failed runs again")
@@ -107,8 +107,8 @@ def conduct(
 
 def _run_stages(
     sweep: Sweep, launcher: Launcher, display: LiveTable | PlainLines, *, retry_failed: bool
-) -> list[Failure]:
-    failures: list[Failure] = []
+) -> dict[Path, RunState]:
+    failures: dict[Path, RunState] = {}
     for stage in (sweep.tuning_runs, sweep.comparison_runs):
         # Before each: the comparison's runs are known once the tuning has ended.
         plan = sweep.plan()
@@ -119,13 +119,13 @@ def _run_stages(
             if stage == sweep.tuning_runs:
                 raise
             display.say(f"warning: {error}; the report will not know all runs of this sweep")
-        watch = Watch(tuple(planned_runs(plan, sweep.results_dir)))
+        watch = Watch(planned_runs(plan, sweep.results_dir))
 
         def tick(watch: Watch = watch) -> None:
             display.show(watch.entries())
 
         tick()
-        failures += run_all(stage(), launcher, retry_failed=retry_failed, tick=tick)
+        failures |= run_all(stage(), launcher, retry_failed=retry_failed, tick=tick)
         tick()
     return failures
 
@@ -137,68 +137,47 @@ def run_all(
     retry_failed: bool,
     tick: Callable[[], None] = lambda: None,
     pause: float = _PAUSE_SECONDS,
-) -> list[Failure]:
+) -> dict[Path, RunState]:
     """Bring every run to its end, by this process's launcher or by waiting for another process.
 
     Runs that have ended are left alone, failed ones too unless `retry_failed`. Runs that another
     process holds are waited for, with `pause` seconds between two looks, and taken over if they
-    are left unfinished. No run fails twice in one call. Returns the failures, in the runs' order.
+    are left unfinished. No run fails twice in one call. Returns the failures by their folders, in
+    the runs' order.
     """
-    failures: dict[Path, Failure] = {}
-    pending = list(runs)
-    while pending:
-        ready, held = _sort(pending, failures, retry_failed=retry_failed)
-        if ready:
-            _launch(ready, launcher, failures, tick)
-        elif held:
-            tick()
-            time.sleep(pause)
-        # The runs just tried are looked at again: another process may have held them.
-        pending = [run for run in (*ready, *held) if run.folder.path not in failures]
-    return [failures[run.folder.path] for run in runs if run.folder.path in failures]
-
-
-def _sort(
-    runs: Sequence[PlannedRun], failures: dict[Path, Failure], *, retry_failed: bool
-) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """The runs to start, and those that another process holds; failed ones go to `failures`."""
-    ready, held = [], []
-    for run in runs:
-        state = state_of(run.folder)
-        if state.kind == "running":
-            held.append(run)
-        elif state.kind == "failed" and not retry_failed:
-            failures[run.folder.path] = failed_before(run.folder, state)
-        elif state.kind not in ENDS:
-            ready.append(run)
-    return ready, held
-
-
-def _launch(
-    runs: Sequence[PlannedRun],
-    launcher: Launcher,
-    failures: dict[Path, Failure],
-    tick: Callable[[], None],
-) -> None:
-    """Start runs and wait for their ends; a failure is written down at once."""
-    started: dict[Job, PlannedRun] = {}
-    for run in runs:
-        try:
-            run.folder.create()
-        except UserError as error:
-            state = RunState("failed", reason=str(error))
-            failures[run.folder.path] = failed_before(run.folder, state)
-        else:
-            started[_job(run)] = run
+    failures: dict[Path, RunState] = {}
+    ready: dict[Job, PlannedRun] = {}
 
     def ended(job: Job, outcome: Outcome) -> None:
-        folder = started[job].folder
+        folder = ready[job].folder
         failure = failure_of(folder, outcome)
         if failure is not None:
             failures[folder.path] = failure
 
-    if started:
-        launcher.launch(list(started), ended=ended, tick=tick)
+    pending = list(runs)
+    while pending:
+        ready, held = {}, []
+        for run in pending:
+            state = state_of(run.folder)
+            if state.kind == "running":
+                held.append(run)
+            elif state.kind == "failed" and not retry_failed:
+                failures[run.folder.path] = state
+            elif state.kind not in ENDS:
+                try:
+                    run.folder.create()
+                    ready[_job(run)] = run
+                except UserError as error:
+                    failures[run.folder.path] = RunState("failed", reason=str(error))
+        if ready:
+            launcher.launch(list(ready), ended=ended, tick=tick)
+        elif held:
+            tick()
+            time.sleep(pause)
+        # The runs just tried are looked at again: another process may have held them.
+        pending = [run for run in (*ready.values(), *held) if run.folder.path not in failures]
+    paths = [run.folder.path for run in runs]
+    return {path: failures[path] for path in paths if path in failures}
 
 
 def _job(run: PlannedRun) -> Job:
@@ -211,13 +190,13 @@ def _job(run: PlannedRun) -> Job:
     )
 
 
-def _lines_about(failure: Failure) -> list[str]:
+def _lines_about(folder: Path, failure: RunState) -> list[str]:
     output = list(failure.output)
     # The reason mostly is the last line.
     if output and output[-1].removeprefix("error: ") == failure.reason:
         output.pop()
     last = [f"    {line}" for line in output[-_LINES_SHOWN:]]
-    return [f"failed: {failure.folder}: {failure.reason}", *last]
+    return [f"failed: {folder}: {failure.reason}", *last]
 
 
 def _say(*lines: str) -> None:

@@ -44,7 +44,7 @@ class PlainLines:
     def __init__(self, console: Console, workers: int | None) -> None:
         self._console = console
         self._workers = workers
-        self._before: dict[tuple[str, str, str, int], RunState] = {}
+        self._before: dict[str, RunState] = {}
         self._last_line = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -56,10 +56,8 @@ class PlainLines:
     def show(self, entries: Sequence[Entry]) -> None:
         """Print what has changed, or after a minute without a line the overview."""
         for entry in entries:
-            key = (entry.stage, entry.row, entry.label, entry.seed)
-            before = self._before.get(key)
-            line = None if before is None else change(before, entry)
-            self._before[key] = entry.state
+            line = change(self._before.get(entry.name, entry.state), entry)
+            self._before[entry.name] = entry.state
             if line is not None:
                 self.say(line)
         if time.monotonic() - self._last_line >= HEARTBEAT_SECONDS:
@@ -130,7 +128,7 @@ def table(entries: Sequence[Entry], workers: int | None) -> Group:
         shown = _table(("running", "optimizer"), ("seed", "step", "of", "loss", "left"))
         for entry in running:
             state = entry.state
-            left = "-" if state.seconds_left is None else duration(state.seconds_left)
+            left = "-" if state.seconds is None else duration(state.seconds * state.share_left)
             total = "-" if state.total_steps is None else state.total_steps
             _add(shown, entry, state.step, total, loss_text(state.loss), left)
         parts.append(shown)

@@ -14,11 +14,7 @@ from rich.text import Text
 from experiments.files.run_folder import ENDS
 from experiments.sweep.display import count_of_runs, duration
 from experiments.sweep.plan import Sweep
-from experiments.sweep.run_state import state_of
 from experiments.sweep.status import Entry, seconds_left
-
-_HEADER = ("state", "stage", "row", "label", "seed", "time", "arguments of main.py")
-_ANY_WIDTH = 100_000
 
 
 def listing(sweep: Sweep, *, retry_failed: bool) -> str:
@@ -27,46 +23,42 @@ def listing(sweep: Sweep, *, retry_failed: bool) -> str:
     The time of a run is that of `seconds_left`; `-` for a run that would not be started, which
     without `retry_failed` is a failed one too; `?` where it is unknown.
     """
-    left_alone = {*ENDS} if retry_failed else {*ENDS, "failed"}
     runs = (*sweep.tuning_runs(), *sweep.comparison_runs())
     entries = [
-        Entry(run.stage, run.row, run.label, run.config.seed, state_of(run.folder)) for run in runs
+        Entry(run.stage, run.row, run.label, run.config.seed, run.folder.path).now() for run in runs
     ]
-    table = Table(*_HEADER, box=None, pad_edge=False)
-    estimates = []
+    table = Table(
+        "state", "stage", "row", "label", "seed", "time", "arguments of main.py",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    estimates, failed = [], []
     for run, entry in zip(runs, entries, strict=True):
-        time = "-"
-        if entry.state.kind not in left_alone:
+        kind, time = entry.state.kind, "-"
+        if kind == "failed":
+            failed.append(f"failed: {run.folder.path}: {entry.state.reason}")
+        if kind not in ENDS and (retry_failed or kind != "failed"):
             estimates.append(seconds_left(entry, entries))
             time = "?" if estimates[-1] is None else duration(estimates[-1])
-        cells = (entry.state.kind, run.stage, run.row, run.label, str(entry.seed), time)
+        cells = (kind, run.stage, run.row, run.label, str(entry.seed), time)
         # As `Text`, in which square brackets are no markup.
         table.add_row(*map(Text, (*cells, shlex.join(run.arguments))))
-    failed = [
-        f"failed: {run.folder.path}: {entry.state.reason}"
-        for run, entry in zip(runs, entries, strict=True)
-        if entry.state.kind == "failed"
-    ]
+    # As wide as it needs, so that arguments can be copied to a shell.
+    console = Console(file=io.StringIO(), width=100_000)
+    with console.capture() as captured:
+        console.print(table)
     waiting = [
         f"{row} with {label}: its runs are known after tuning ({reason})"
         for row, label, reason in sweep.untuned()
     ]
     counts = Counter(entry.state.kind for entry in entries)
     states = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    summary = [f"{count_of_runs(len(runs))}: {states}" if runs else "no runs"]
-    summary.append(_total(estimates, len(waiting) * len(sweep.config.seeds)))
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    lines += ["", *failed, *waiting, f"{count_of_runs(len(runs))}: {states}" if runs else "no runs"]
+    lines.append(_total(estimates, len(waiting) * len(sweep.config.seeds)))
     if failed and not retry_failed:
-        text = f"{count_of_runs(len(failed))} that failed would be left alone; see --retry-failed"
-        summary.append(text)
-    return "\n".join([*_lines(table), "", *failed, *waiting, *summary]) + "\n"
-
-
-def _lines(table: Table) -> list[str]:
-    """The table as wide as it needs, so that arguments can be copied to a shell."""
-    console = Console(file=io.StringIO(), width=_ANY_WIDTH)
-    with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines()]
+        count = count_of_runs(len(failed))
+        lines.append(f"{count} that failed would be left alone; see --retry-failed")
+    return "\n".join(lines) + "\n"
 
 
 def _total(estimates: Sequence[float | None], after_tuning: int) -> str:

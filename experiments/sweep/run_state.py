@@ -41,30 +41,32 @@ class RunState:
     total_steps: int | None = None
     loss: float | None = None
     """Of the last step; NaN where it was not finite."""
-    seconds_left: float | None = None
-    """Of a running one's training, as fast as its steps so far; evaluations not counted."""
+    seconds: float | None = None
+    """Duration of a finished run, evaluations included where the run has it; of a running one's
+    training as a whole, as fast as its steps so far."""
     attempts: int = 0
     """Attempts that failed, or were killed, since it last finished."""
     reason: str = ""
     """Of the last failure, in one line."""
-    seconds: float | None = None
-    """Duration of a finished run, evaluations included where the run has it."""
+    output: tuple[str, ...] = ()
+    """The last lines that it printed before it failed."""
+
+    @property
+    def share_left(self) -> float:
+        """The share of its steps that is still to do."""
+        return max(0.0, 1 - self.step / self.total_steps) if self.total_steps else 1.0
 
 
 def state_of(folder: RunFolder) -> RunState:
     """The state of a run, whoever runs it and wherever: only files and the lock are read."""
     try:
-        summary = folder.summary()
-        if summary is not None:
-            return _done(summary)
-        # The lock before the failure: an attempt that runs now is later than one that failed.
-        running = folder.is_locked()
-        if not running:
+        summary, running = folder.summary(), False
+        if summary is None:
+            # The lock before the failure: an attempt that runs now is later than one that failed.
+            running = folder.is_locked()
             # It may have ended between the two looks.
-            summary = folder.summary()
-            if summary is not None:
-                return _done(summary)
-        return _not_done(folder, running=running)
+            summary = None if running else folder.summary()
+        return _not_done(folder, running=running) if summary is None else _done(summary)
     except UserError as error:
         return RunState("failed", reason=" ".join(str(error).split()))
 
@@ -87,12 +89,11 @@ def ended_from_outside(exit_code: int) -> bool:
 
 def _done(summary: dict[str, Any]) -> RunState:
     steps = summary.get("steps") or 0
-    final = summary.get("final")
     return RunState(
         summary["status"],
         step=steps,
         total_steps=steps,
-        loss=_number(final.get("train_loss") if isinstance(final, dict) else None),
+        loss=_number((summary.get("final") or {}).get("train_loss")),
         # Runs of earlier versions have the time of their steps only.
         seconds=summary.get("seconds_total", summary.get("seconds_training")),
     )
@@ -105,17 +106,19 @@ def _not_done(folder: RunFolder, *, running: bool) -> RunState:
         bool(failure) and not ended_from_outside(failure.get("exit_code", 1))
     )
     plan, row = _readable(folder.plan, broken), _readable(folder.last_step, broken)
-    step, total = row.get("step", 0), plan.get("total_steps")
+    step, total, seconds = row.get("step", 0), plan.get("total_steps"), row.get("seconds")
     reason = failure.get("reason") or "; ".join(broken)
     idle: Kind = "stopped" if os.path.exists(folder.checkpoint_file) else "waiting"
+    timed = running and step and total is not None and seconds is not None
     return RunState(
         "running" if running else "failed" if has_failed else idle,
         step=step,
         total_steps=total,
         loss=_number(row["loss"]) if "loss" in row else None,
-        seconds_left=_seconds_left(row, total) if running else None,
+        seconds=seconds / step * total if timed else None,
         attempts=failure.get("attempts", 0),
         reason=" ".join(reason.split()),
+        output=tuple(failure.get("output", ())),
     )
 
 
@@ -128,13 +131,6 @@ def _readable(read: Callable[[], dict[str, Any] | None], broken: list[str]) -> d
         return {}
 
 
-def _seconds_left(row: dict[str, Any], total_steps: int | None) -> float | None:
-    if total_steps is None or not row.get("step") or row.get("seconds") is None:
-        return None
-    remaining = max(0, total_steps - row["step"])
-    return float(row["seconds"] / row["step"] * remaining)
-
-
 def _number(value: Any) -> float:
     """JSON has no NaN; files have null for it."""
     return math.nan if value is None else float(value)
@@ -143,17 +139,7 @@ def _number(value: Any) -> float:
 # ---------------------------------------------------------------------------------- failures
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A run that this sweep could not bring to its end."""
-
-    folder: Path
-    reason: str
-    output: tuple[str, ...]
-    """The last lines of its output."""
-
-
-def failure_of(folder: RunFolder, outcome: Outcome) -> Failure | None:
+def failure_of(folder: RunFolder, outcome: Outcome) -> RunState | None:
     """The failure of a process that ended; None if its run is done or another process has it.
 
     It is written to the folder's `failure.json`, unless the summary is broken or the disk refuses.
@@ -161,31 +147,25 @@ def failure_of(folder: RunFolder, outcome: Outcome) -> Failure | None:
     next sweep goes on with it.
     """
     try:
-        done = folder.summary() is not None
+        if folder.summary() is not None or outcome.exit_code == BusyError.exit_code:
+            return None
     except UserError:  # a corrupt file is reported until it is deleted
-        return failed_before(folder, state_of(folder))
-    if done or outcome.exit_code == BusyError.exit_code:
-        return None
+        return state_of(folder)
     # Where there was no process, the last lines are of an earlier one.
     output = [] if outcome.reason else _last_lines(folder.output_file)
     reason = outcome.reason or _reason(outcome.exit_code, output)
+    attempts = _readable(folder.failure, []).get("attempts", 0) + 1
     with suppress(DiskError):
         folder.write_failure(
             {
                 "exit_code": outcome.exit_code,
                 "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-                "attempts": _readable(folder.failure, []).get("attempts", 0) + 1,
+                "attempts": attempts,
                 "reason": reason,
                 "output": output,
             }
         )
-    return Failure(folder.path, reason, tuple(output))
-
-
-def failed_before(folder: RunFolder, state: RunState) -> Failure:
-    """The failure of a run that is not tried."""
-    output = _readable(folder.failure, []).get("output", [])
-    return Failure(folder.path, state.reason, tuple(output))
+    return RunState("failed", attempts=attempts, reason=reason, output=tuple(output))
 
 
 def _last_lines(file: Path) -> list[str]:

@@ -70,7 +70,7 @@ def as_texts(folder: Path) -> None:
         assert "is no plan of a sweep" in str(error)  # noqa: PT017
         return
     for run in runs:
-        run.entry()
+        run.now()
 
 
 def leaves(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

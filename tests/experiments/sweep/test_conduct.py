@@ -113,7 +113,7 @@ class NothingToDo:
 
 def test_finished_and_failed_runs_are_not_started_again(with_a_failure):
     failures = run_all(with_a_failure.runs, NothingToDo(), retry_failed=False)
-    assert [failure.folder for failure in failures] == [with_a_failure.runs[0].folder.path]
+    assert list(failures) == [with_a_failure.runs[0].folder.path]
 
 
 class Scripted:
@@ -152,7 +152,7 @@ def test_a_busy_run_is_no_failure_and_is_looked_at_again(tmp_path):
         return 0
 
     launcher = Scripted(end)
-    assert run_all([run], launcher, retry_failed=False) == []
+    assert run_all([run], launcher, retry_failed=False) == {}
     assert len(launcher.started) == 2
     assert run.folder.failure() is None
 
@@ -165,7 +165,7 @@ def test_a_run_without_a_result_has_ended_although_its_process_says_1(tmp_path, 
         run.folder.write_summary({"status": status})
         return 1
 
-    assert run_all([run], Scripted(end), retry_failed=False) == []
+    assert run_all([run], Scripted(end), retry_failed=False) == {}
 
 
 def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
@@ -177,8 +177,8 @@ def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
         return 0
 
     failures = run_all([bad, good], Scripted(end), retry_failed=False)
-    assert [failure.folder for failure in failures] == [bad.folder.path]
-    assert "results_dir" in failures[0].reason
+    assert list(failures) == [bad.folder.path]
+    assert "results_dir" in failures[bad.folder.path].reason
 
 
 def test_an_untuned_cell_is_told_with_its_reason_and_by_the_exit_code(tmp_path, capsys):
@@ -295,6 +295,6 @@ def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
         other.stdout.readline()
         failures = run_all([held], launcher, retry_failed=False, tick=tick, pause=0.05)
-    assert failures == []
+    assert failures == {}
     assert len(launcher.started) == 1
     assert len(ticks) == 2, "started while it was held"

@@ -16,7 +16,7 @@ from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
 from experiments.sweep.launchers.local import LocalLauncher
 from experiments.sweep.launchers.process import Job, Outcome, run_job
-from experiments.sweep.run_state import failure_of, state_of
+from experiments.sweep.run_state import RunState, failure_of, state_of
 from tests.experiments.sweep.conductor import FixedSweep
 from tests.experiments.sweep.processes import Record, job
 
@@ -58,12 +58,9 @@ def test_failures_are_listed_before_a_report_that_cannot_be_written(
     def full(_results: Path) -> Path:
         raise UserError("the report cannot be written")
 
-    def failing(*_arguments: object, **_keywords: object) -> list[object]:
-        folder = tmp_path / "run"
-        failure = failure_of(RunFolder(folder), Outcome(2, "no space"))
-        return [failure]
+    def failing(*_arguments: object, **_keywords: object) -> dict[Path, RunState]:
+        return {tmp_path / "run": RunState("failed", reason="no space")}
 
-    (tmp_path / "run").mkdir()
     monkeypatch.setattr("experiments.sweep.conduct.run_all", failing)
     with pytest.raises(UserError, match="the report cannot be written"):
         conduct(FixedSweep(tmp_path, [], workers=1), retry_failed=False, write_report=full)

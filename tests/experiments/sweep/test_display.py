@@ -14,7 +14,7 @@ from experiments.sweep.status import Entry
 
 
 def entry(state, row="row", label="adam", seed=0, stage="comparison"):
-    return Entry(stage, row, label, seed, state)
+    return Entry(stage, row, label, seed, state=state)
 
 
 def done(seconds, **names):
@@ -22,8 +22,8 @@ def done(seconds, **names):
 
 
 WAITING = RunState("waiting")
-# 40 of 100 steps in 20 s: 30 s are left, 50 s are the whole.
-RUNNING = RunState("running", step=40, total_steps=100, loss=0.51234, seconds_left=30.0)
+# 40 of 100 steps in 20 s: 50 s are the whole, 30 s are left.
+RUNNING = RunState("running", step=40, total_steps=100, loss=0.51234, seconds=50.0)
 
 
 def text_of(entries, workers=1, width=100):

@@ -95,9 +95,9 @@ def test_a_locked_folder_is_running_with_step_and_time_left(folder):
         holder.stdout.readline()
         state = state_of(folder)
         holder.kill()
-    # 30 steps are left at the 2 s that each of the first 20 took.
+    # 50 steps at the 2 s that each of the first 20 took; 30 are left.
     assert (state.kind, state.step, state.total_steps) == ("running", 20, 50)
-    assert (state.loss, state.seconds_left) == (0.5, 60.0)
+    assert (state.loss, state.seconds, state.share_left) == (0.5, 100.0, 0.6)
 
 
 def test_a_checkpoint_without_lock_and_summary_is_stopped(folder):
@@ -105,7 +105,7 @@ def test_a_checkpoint_without_lock_and_summary_is_stopped(folder):
     write_steps(folder, 20, loss=None)
     folder.checkpoint_file.write_bytes(b"")
     state = state_of(folder)
-    assert (state.kind, state.step, state.seconds_left) == ("stopped", 20, None)
+    assert (state.kind, state.step, state.seconds) == ("stopped", 20, None)
     assert state.loss is not None
     assert math.isnan(state.loss)
 

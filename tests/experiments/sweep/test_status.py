@@ -51,7 +51,7 @@ def test_a_plan_says_which_runs_there_are_even_without_their_folders(tmp_path):
 def test_a_run_without_a_folder_yet_waits(tmp_path):
     write_plan(tmp_path, "cpu", cells=[cell([None], [0])])
     [run] = known_runs(tmp_path)
-    assert run.entry().state.kind == "waiting"
+    assert run.now().state.kind == "waiting"
 
 
 def test_a_run_of_two_plans_is_counted_once(tmp_path):

@@ -161,7 +161,7 @@ def test_a_run_whose_worker_is_killed_ends_like_one_that_was_not(
     killer.start()
     failures = run_all([broken, beside], RayLauncher(settings(address)), retry_failed=False)  # type: ignore[list-item]
     killer.join()
-    assert failures == [], output_of(broken.folder)
+    assert failures == {}, output_of(broken.folder)
     assert [state_of(run.folder).kind for run in (broken, beside)] == ["finished", "finished"]
     assert "lost with its worker" in output_of(broken.folder)
     assert numbers_of(broken.folder) == numbers_of(whole)
