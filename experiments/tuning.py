@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
-
-from experiments.errors import UserError
 
 Decider = Literal["score", "val_loss"]
 """The number that decides: the task's score, or the validation loss."""
@@ -29,24 +28,15 @@ def best(outcomes: Sequence[Outcome], decider: Decider) -> Outcome | None:
     By `score` the best score wins, of equals the lower `val_loss`, then the lower rate; by
     `val_loss` the lowest one, of equals the lower rate.
     """
-    badness = _BADNESS[decider]
+
+    def badness(outcome: Outcome) -> tuple[float, ...]:
+        if decider == "val_loss":
+            return outcome.val_loss, outcome.lr
+        score = outcome.score if outcome.score_is_loss else -outcome.score
+        return score, outcome.val_loss if math.isfinite(outcome.val_loss) else math.inf, outcome.lr
+
     candidates = [outcome for outcome in outcomes if math.isfinite(badness(outcome)[0])]
     return min(candidates, key=badness, default=None)
-
-
-def _by_score(outcome: Outcome) -> tuple[float, ...]:
-    score = outcome.score if outcome.score_is_loss else -outcome.score
-    return score, outcome.val_loss if math.isfinite(outcome.val_loss) else math.inf, outcome.lr
-
-
-_BADNESS: Mapping[Decider, Callable[[Outcome], tuple[float, ...]]] = {
-    "score": _by_score,
-    "val_loss": lambda outcome: (outcome.val_loss, outcome.lr),
-}
-
-
-class UntunedError(UserError):
-    """No rate can be chosen; says why."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +54,23 @@ class Best:
 
 def best_rate(
     trials: Sequence[tuple[float, Mapping[str, Any] | None]], decider: Decider = "score"
-) -> Best:
-    """The best rate of tuning runs: each one's rate and its summary, None while it has not ended.
+) -> Best | str:
+    """The best rate of tuning runs, or why there is none.
 
-    Numbers are means over the runs of a rate. A rate with a run that diverged or was stuck, or
-    whose deciding number is missing, is no candidate.
-
-    Raises:
-        UntunedError: if a run has not ended, or no rate is a candidate.
+    `trials` are the rate and the summary of each run, None while it has not ended. Numbers are
+    means over the runs of a rate. A rate with a run that diverged or was stuck, or whose deciding
+    number is missing, is no candidate.
     """
     by_rate: dict[float, list[Mapping[str, Any]]] = {}
     for lr, summary in trials:
         if summary is not None:
             by_rate.setdefault(lr, []).append(summary)
-    summaries = [summary for summaries in by_rate.values() for summary in summaries]
+    summaries = [summary for _, summary in trials if summary is not None]
     if len(summaries) < len(trials):
-        waiting = len(trials) - len(summaries)
-        raise UntunedError(f"{waiting} of {len(trials)} tuning runs have not ended")
+        return f"{len(trials) - len(summaries)} of {len(trials)} tuning runs have not ended"
     winner = best([_outcome(*item) for item in by_rate.items()], decider)
     if winner is None:
-        raise UntunedError(f"all {len(trials)} tuning runs diverged or were stuck; try other rates")
+        return f"all {len(trials)} tuning runs diverged or were stuck; try other rates"
     return Best(
         lr=winner.lr,
         score=winner.score if decider == "score" else winner.val_loss,
@@ -98,19 +85,15 @@ def _outcome(lr: float, summaries: Sequence[Mapping[str, Any]]) -> Outcome:
     first = summaries[0]
     return Outcome(
         lr=lr,
-        score=_mean([_final(summary, summary.get("score", "")) for summary in summaries]),
+        score=fmean(_final(summary, summary.get("score", "")) for summary in summaries),
         # Runs of older versions do not have it; their only score that is a loss is `val_loss`.
         score_is_loss=bool(first.get("score_is_loss", first.get("score") == "val_loss")),
-        val_loss=_mean([_final(summary, "val_loss") for summary in summaries]),
+        val_loss=fmean(_final(summary, "val_loss") for summary in summaries),
     )
 
 
 def _final(summary: Mapping[str, Any], metric: str) -> float:
     """A metric of the final evaluation; NaN where it is missing, and for a run without a result."""
-    final = summary.get("final") if summary["status"] == "finished" else None
-    value = final.get(metric) if isinstance(final, Mapping) else None
+    final = (summary.get("final") or {}) if summary["status"] == "finished" else {}
+    value = final.get(metric)
     return math.nan if value is None else float(value)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

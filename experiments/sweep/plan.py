@@ -7,25 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError
 from experiments.files.plan_file import PlanCell, PlanTunedBy, PlanTuningRun, SweepPlan
 from experiments.files.run_folder import NO_EXPERIMENT
+from experiments.optimizers.shared import Scheduled
 from experiments.settings import with_home
 from experiments.sweep.read import ReadSweep, read_sweep
 from experiments.sweep.run_configs import Cell, PlannedRun, cells_of
 from experiments.sweep.run_state import summary_of
-from experiments.tuning import Best, UntunedError, best_rate
-
-
-class Untuned(NamedTuple):
-    """A row and a column of the tables without a rate, and why."""
-
-    row: str
-    label: str
-    reason: str
+from experiments.tuning import Best, best_rate
 
 
 def load_sweep(
@@ -58,7 +50,7 @@ class Sweep:
         self._source = read.source
         self._cells = cells
         self._tuning_runs = tuple(self._planned_tuning_runs())
-        _refuse_equal_runs((*self._tuning_runs, *self._possible_comparison_runs()))
+        self._refuse_equal_runs()
 
     def tuning_runs(self) -> tuple[PlannedRun, ...]:
         """The runs of the tuning stage, reference runs included."""
@@ -68,14 +60,10 @@ class Sweep:
         """The runs whose rate is known: of tuned columns those whose tuning runs have all ended."""
         return tuple(run for cell in self._cells for run in self._compared(cell, self._best(cell)))
 
-    def untuned(self) -> tuple[Untuned, ...]:
-        """The cells that wait for their tuning, or whose tuning found no rate."""
+    def untuned(self) -> list[tuple[str, str, str]]:
+        """Row, column and reason of each cell that waits for tuning, or has found no rate by it."""
         bests = [(cell, self._best(cell)) for cell in self._cells]
-        return tuple(
-            Untuned(cell.row, cell.label, str(best))
-            for cell, best in bests
-            if isinstance(best, UntunedError)
-        )
+        return [(cell.row, cell.label, best) for cell, best in bests if isinstance(best, str)]
 
     # ------------------------------------------------------------------------------------- plan
 
@@ -98,9 +86,7 @@ class Sweep:
                 )
                 for run in self._tuning_runs
             ],
-            tuned_by=None
-            if tuning is None
-            else PlanTunedBy(score=tuning.score, hold_out=tuning.hold_out),
+            tuned_by=PlanTunedBy(score=tuning.score, hold_out=tuning.hold_out) if tuning else None,
             winners=[
                 {"row": cell.row, "label": cell.label, **asdict(best)}
                 for cell, best in bests
@@ -108,7 +94,7 @@ class Sweep:
             ],
         )
 
-    def _plan_cell(self, cell: Cell, best: Best | UntunedError | None) -> PlanCell:
+    def _plan_cell(self, cell: Cell, best: Best | str | None) -> PlanCell:
         choices = cell.config.choices
         runs = self._compared(cell, best)
         return PlanCell(
@@ -146,11 +132,12 @@ class Sweep:
         grid = stage.optimizers.get(cell.label)
         if grid is None:
             return (None,) if cell.label in stage.reference else ()
-        if cell.recommended_rate is None:
+        optimizer = cell.config.optimizer
+        if not isinstance(optimizer, Scheduled):
             raise UserError(f"tuning.optimizers.{cell.label} ({self._source}): has no rate to tune")
-        return grid.rates(cell.recommended_rate)
+        return grid.rates(optimizer.lr)
 
-    def _best(self, cell: Cell) -> Best | UntunedError | None:
+    def _best(self, cell: Cell) -> Best | str | None:
         """The best rate, why there is none yet, or None for a cell that is not tuned."""
         trials = [
             (run.lr, summary_of(run.folder))
@@ -159,14 +146,11 @@ class Sweep:
         ]
         if self.config.tuning is None or not trials:
             return None
-        try:
-            return best_rate(trials, self.config.tuning.score)
-        except UntunedError as error:
-            return error
+        return best_rate(trials, self.config.tuning.score)
 
-    def _compared(self, cell: Cell, best: Best | UntunedError | None) -> Iterable[PlannedRun]:
+    def _compared(self, cell: Cell, best: Best | str | None) -> Iterable[PlannedRun]:
         """The cell's runs of the comparison; none before its rate is known."""
-        if isinstance(best, UntunedError):
+        if isinstance(best, str):
             return ()
         return self._comparison(cell, None if best is None else best.lr)
 
@@ -174,23 +158,21 @@ class Sweep:
         folder = self.config.results_dir
         return cell.runs("comparison", self.config.seeds, results_dir=folder, lr=lr)
 
-    def _possible_comparison_runs(self) -> Iterator[PlannedRun]:
-        """The runs that the comparison may have; all rates, where columns have the same file."""
+    def _refuse_equal_runs(self) -> None:
+        """Two runs with one folder would be one: their columns are the same."""
+        runs = list(self._tuning_runs)
         files = Counter(entry.name for entry in self.config.optimizers)
         for cell in self._cells:
+            # Tuning may choose any of its rates, which matters where columns have the same file.
             alone = files[cell.config.choices.optimizer] == 1
             for lr in (() if alone else self._rates(cell)) or (None,):
-                yield from self._comparison(cell, lr)
-
-
-def _refuse_equal_runs(runs: Iterable[PlannedRun]) -> None:
-    """Two runs with one folder would be one: their columns are the same."""
-    owners: dict[Path, PlannedRun] = {}
-    for run in runs:
-        path = run.folder.path
-        other = owners.setdefault(path, run)
-        if other is not run:
-            raise UserError(
-                f"{run.row}: the runs of {other.label!r} and of {run.label!r} are the same "
-                f"({path.name}); leave one of them out"
-            )
+                runs += self._comparison(cell, lr)
+        owners: dict[Path, PlannedRun] = {}
+        for run in runs:
+            path = run.folder.path
+            other = owners.setdefault(path, run)
+            if other is not run:
+                raise UserError(
+                    f"{run.row}: the runs of {other.label!r} and of {run.label!r} are the same "
+                    f"({path.name}); leave one of them out"
+                )

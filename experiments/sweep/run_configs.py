@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +13,8 @@ from experiments.config.compose import load, run_path
 from experiments.config.schema import RunConfig
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
-from experiments.optimizers.shared import Scheduled
 from experiments.sweep.read import ReadSweep
-from experiments.sweep.schema import OptimizerEntry, Settings
+from experiments.sweep.schema import Settings
 
 Stage = Literal["tuning", "comparison"]
 
@@ -50,12 +50,6 @@ class Cell:
     """key → `key=value`, without what differs from run to run."""
     config: RunConfig
 
-    @property
-    def recommended_rate(self) -> float | None:
-        """The optimizer's peak rate; None where it has none."""
-        optimizer = self.config.optimizer
-        return optimizer.lr if isinstance(optimizer, Scheduled) else None
-
     def runs(
         self,
         stage: Stage,
@@ -66,17 +60,16 @@ class Cell:
         hold_out: float | None = None,
     ) -> Iterator[PlannedRun]:
         """A run for each seed; None leaves a setting as it is."""
-        config = self.config.model_copy(update={"results_dir": results_dir})
-        arguments = dict(self.arguments)
-        _set(arguments, "results_dir", results_dir)
-        if lr is not None:
-            _set(arguments, "optimizer.lr", lr)
-            optimizer = config.optimizer.model_copy(update={"lr": lr})
-            config = config.model_copy(update={"optimizer": optimizer})
-        if hold_out is not None:
-            _set(arguments, "trainer.hold_out", hold_out)
-            trainer = config.trainer.model_copy(update={"hold_out": hold_out})
-            config = config.model_copy(update={"trainer": trainer})
+        arguments, config = dict(self.arguments), self.config
+        changes = {"results_dir": results_dir, "optimizer.lr": lr, "trainer.hold_out": hold_out}
+        for key, value in changes.items():
+            if value is not None:
+                _set(arguments, key, value)
+                section, _, name = key.rpartition(".")
+                update: dict[str, Any] = {name: value}
+                if section:
+                    update = {section: getattr(config, section).model_copy(update=update)}
+                config = config.model_copy(update=update)
         for seed in seeds:
             words = (*arguments.values(), f"seed={seed}")
             seeded = config.model_copy(update={"seed": seed})
@@ -89,43 +82,30 @@ def cells_of(read: ReadSweep, root: Path, environ: Mapping[str, str]) -> Iterato
     Raises:
         UserError: for settings that do not fit, as main.py reports it.
     """
-    for name in read.config.experiments:
-        for column in read.config.optimizers:
-            yield _cell(read, name, {"experiment": name}, {}, column, root, environ)
-    for entry in read.config.tasks:
-        files = {"task": entry.task, "model": entry.model}
-        for column in read.config.optimizers:
-            yield _cell(read, entry.row, files, entry.settings, column, root, environ)
-
-
-def _cell(
-    read: ReadSweep,
-    row: str,
-    files: Mapping[str, str],
-    settings: Settings,
-    column: OptimizerEntry,
-    root: Path,
-    environ: Mapping[str, str],
-) -> Cell:
-    chosen = [f"{group}={name}" for group, name in {**files, "optimizer": column.name}.items()]
-    arguments = {argument.partition("=")[0]: argument for argument in chosen}
-    own = {f"optimizer.{key}": value for key, value in column.settings.items()}
-    for values in (read.config.settings, settings, own):
-        for key, value in values.items():
+    sweep, of_runs = read.config, read.run_arguments
+    rows: list[tuple[str, list[str], Settings]] = [
+        *((name, [f"experiment={name}"], {}) for name in sweep.experiments),
+        *((e.row, [f"task={e.task}", f"model={e.model}"], e.settings) for e in sweep.tasks),
+    ]
+    for (row, files, settings), column in product(rows, sweep.optimizers):
+        chosen = [*files, f"optimizer={column.name}"]
+        arguments = {argument.partition("=")[0]: argument for argument in chosen}
+        own = {f"optimizer.{key}": value for key, value in column.settings.items()}
+        for key, value in (*sweep.settings.items(), *settings.items(), *own.items()):
             _set(arguments, key, value)
-    for key, argument in read.run_arguments.items():
-        arguments.pop(key, None)
-        arguments[key] = argument
-    first = {**arguments, "seed": f"seed={read.config.seeds[0]}"}
-    _set(first, "results_dir", read.config.results_dir)
-    try:
-        config = load(tuple(first.values()), root, environ)
-    except UserError as error:
-        # If the command line alone is wrong too, report it as main.py does.
-        load((*chosen, *read.run_arguments.values()), root, environ)
-        text = str(error).replace(" (command line)", "", 1)
-        raise UserError(f"{read.source}, {row} with {column.column}: {text}") from error
-    return Cell(row, column.column, arguments, config)
+        # Last, as on main.py's command line.
+        kept = {key: argument for key, argument in arguments.items() if key not in of_runs}
+        arguments = {**kept, **of_runs}
+        first = {**arguments, "seed": f"seed={sweep.seeds[0]}"}
+        _set(first, "results_dir", sweep.results_dir)
+        try:
+            config = load(tuple(first.values()), root, environ)
+        except UserError as error:
+            # If the command line alone is wrong too, report it as main.py does.
+            load((*chosen, *of_runs.values()), root, environ)
+            text = str(error).replace(" (command line)", "", 1)
+            raise UserError(f"{read.source}, {row} with {column.column}: {text}") from error
+        yield Cell(row, column.column, arguments, config)
 
 
 def _set(arguments: dict[str, str], key: str, value: Any) -> None:

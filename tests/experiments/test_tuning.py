@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments.tuning import Outcome, UntunedError, best, best_rate
+from experiments.tuning import Outcome, best, best_rate
 
 Trial = tuple[float, dict[str, Any]]
 
@@ -143,10 +143,10 @@ def test_a_rate_without_a_score_is_no_candidate(bad: Trial) -> None:
 
 
 def test_where_all_diverged_it_says_so() -> None:
-    with pytest.raises(UntunedError, match="all 2 tuning runs diverged"):
-        best_rate([trial(lr, {"mcc": 0.1}, status="diverged") for lr in (0.1, 0.3)])
+    trials = [trial(lr, {"mcc": 0.1}, status="diverged") for lr in (0.1, 0.3)]
+    assert best_rate(trials) == "all 2 tuning runs diverged or were stuck; try other rates"
 
 
 def test_it_waits_for_every_run() -> None:
-    with pytest.raises(UntunedError, match="1 of 2 tuning runs have not ended"):
-        best_rate([trial(0.1, {"mcc": 0.5}), (0.3, None)])
+    trials = [trial(0.1, {"mcc": 0.5}), (0.3, None)]
+    assert best_rate(trials) == "1 of 2 tuning runs have not ended"

@@ -14,7 +14,6 @@ from pathlib import Path
 from experiments.files.plan_file import PlanCell, SweepPlan
 from experiments.files.run_folder import RunFolder
 from experiments.sweep.conduct import conduct
-from experiments.sweep.plan import Untuned
 from experiments.sweep.schema import LocalSettings
 from tests.experiments.sweep.runs import Run, make_run
 
@@ -28,7 +27,7 @@ class FixedSweep:
         self.results_dir = results_dir
         self.launcher = LocalSettings(workers=workers)
         self.runs = tuple(runs)
-        self.cells: list[Untuned] = []
+        self.cells: list[tuple[str, str, str]] = []
 
     def tuning_runs(self) -> tuple[Run, ...]:
         """None."""
@@ -38,7 +37,7 @@ class FixedSweep:
         """All."""
         return self.runs
 
-    def untuned(self) -> list[Untuned]:
+    def untuned(self) -> list[tuple[str, str, str]]:
         """Those that a test puts there."""
         return self.cells
 

@@ -18,7 +18,6 @@ from experiments.errors import UserError
 from experiments.run import run as run_here
 from experiments.sweep.conduct import conduct, run_all
 from experiments.sweep.launchers.process import Outcome
-from experiments.sweep.plan import Untuned
 from experiments.sweep.run_state import state_of
 from tests.experiments.sweep.conductor import FixedSweep, write_report
 from tests.experiments.sweep.runs import (
@@ -183,7 +182,7 @@ def test_a_folder_that_cannot_be_made_is_a_failure_of_that_run_alone(tmp_path):
 
 def test_an_untuned_cell_is_told_with_its_reason_and_by_the_exit_code(tmp_path, capsys):
     sweep = FixedSweep(tmp_path, [], workers=1)
-    sweep.cells = [Untuned("a_row", "adam", "all its runs diverged")]
+    sweep.cells = [("a_row", "adam", "all its runs diverged")]
     assert conduct(sweep, retry_failed=False, write_report=write_report) == 1
     assert "not compared: a_row adam: all its runs diverged" in capsys.readouterr().out
 

@@ -137,12 +137,11 @@ def test_tuning_runs_hold_examples_out_in_a_folder_of_their_own(root: Path) -> N
 def test_a_tuned_cell_waits_and_then_takes_the_best_rate(fresh: Path) -> None:
     sweep = make_sweep(fresh, tuning=TUNED)
     assert {run.label for run in sweep.comparison_runs()} == {"alsals"}
-    (cell,) = sweep.untuned()
-    assert (cell.row, cell.label) == ("digits-resnet", "adam")
-    assert "3 of 3 tuning runs have not ended" in cell.reason
+    reason = "3 of 3 tuning runs have not ended"
+    assert sweep.untuned() == [("digits-resnet", "adam", reason)]
     for run, score in zip(sweep.tuning_runs()[1:], (0.7, 0.8, 0.9), strict=True):
         end(run, score=score)
-    assert sweep.untuned() == ()
+    assert sweep.untuned() == []
     adams = [run for run in sweep.comparison_runs() if run.label == "adam"]
     assert [run.config.model_dump()["optimizer"]["lr"] for run in adams] == [3e-3, 3e-3]
     assert [run.config.seed for run in adams] == [0, 1]
@@ -185,7 +184,7 @@ def test_a_tuning_run_with_a_broken_summary_has_not_ended(fresh: Path) -> None:
     for run in sweep.tuning_runs():
         end(run, score=0.7)
     sweep.tuning_runs()[1].folder.summary_file.write_text("{")
-    assert [cell.reason for cell in sweep.untuned()] == ["1 of 3 tuning runs have not ended"]
+    assert [reason for _, _, reason in sweep.untuned()] == ["1 of 3 tuning runs have not ended"]
     sweep.plan()
 
 
@@ -193,7 +192,7 @@ def test_where_every_rate_diverged_the_cell_stays_out_with_a_reason(fresh: Path)
     sweep = make_sweep(fresh, tuning=TUNED)
     for run in sweep.tuning_runs():
         end(run, score=0.1, status="diverged")
-    assert [cell.reason for cell in sweep.untuned()] == [
+    assert [reason for _, _, reason in sweep.untuned()] == [
         "all 3 tuning runs diverged or were stuck; try other rates"
     ]
 
@@ -219,7 +218,7 @@ def test_main_py_leaves_a_planned_run_in_its_folder_and_tuning_reads_it(
         assert run.folder.summary() is None
         assert main(run.arguments) == 0
         assert run.folder.config() == run.config.model_dump(mode="json")
-    assert sweep.untuned() == ()
+    assert sweep.untuned() == []
     summaries = [run.folder.summary() for run in runs]
     scores = [summary["final"]["accuracy"] for summary in summaries if summary is not None]
     (winner,) = written_plan(sweep)["winners"]
