@@ -76,14 +76,17 @@ def start(job: Job) -> subprocess.Popen[bytes]:
     It is in a session of its own, so that a terminal's Ctrl-C reaches only its parent. On Linux
     it gets SIGINT when its parent dies, so that a parent killed by SIGKILL leaves no orphans. The
     kernel means by parent the thread that started it: other threads than the main one often end
-    long before their process, so children of those are not tied.
-
-    Raises:
-        UserError: if the log cannot be written, or the process cannot be started.
+    long before their process, so children of those are not tied. Raises `UserError` if the log
+    cannot be written, or the process cannot be started.
     """
     # Unbuffered: a process that is killed has written its last lines.
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **dict(job.environment)}
-    with disk(Path(job.log_file)), open(job.log_file, "ab", 0, opener=_without_waiting) as log:
+
+    def without_waiting(path: str, flags: int) -> int:
+        """Open without waiting for a reader, should a FIFO be in the log's place."""
+        return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+    with disk(Path(job.log_file)), open(job.log_file, "ab", 0, opener=without_waiting) as log:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         command = " ".join(shlex.join(job.command).split())
         log.write(f"--- started {now}: {command}\n".encode())
@@ -98,11 +101,6 @@ def start(job: Job) -> subprocess.Popen[bytes]:
                 start_new_session=True,
                 preexec_fn=_preparation(),
             )
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open the log without waiting for a reader, should a FIFO be in its place."""
-    return os.open(path, flags | os.O_NONBLOCK, 0o666)
 
 
 def _preparation() -> Callable[[], None]:

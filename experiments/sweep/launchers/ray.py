@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -34,12 +34,11 @@ class RayLauncher:
     def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
         """See `Launcher`. A job that loses its worker too often ends with a negative exit code.
 
-        Raises:
-            UserError: if there is no cluster at the address, or no node of it that is large enough.
+        Raises `UserError` without a cluster at the address, or a node of it that is large enough.
         """
         with _connected(self._settings.address):
             _require_room(self._settings)
-            _Tasks(self._settings, jobs, ended, tick).run()
+            _Tasks(self._settings, deque(jobs), ended, tick).run()
 
 
 @contextmanager
@@ -81,49 +80,46 @@ def _require_room(settings: RaySettings) -> None:
         )
 
 
+@dataclass
 class _Tasks:
     """The tasks of one launch, their jobs, and how often each job lost its worker."""
 
-    def __init__(
-        self, settings: RaySettings, jobs: Sequence[Job], ended: Ended, tick: Tick
-    ) -> None:
-        # Retried here and not by Ray, which retries without limit where memory is short.
-        options = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_retries": 0}
-        self._work = ray.remote(**options)(run_job)
-        self._settings = settings
-        self._waiting = deque(jobs)
-        self._running: dict[Any, Job] = {}
-        self._lost: Counter[Job] = Counter()
-        self._ended = ended
-        self._tick = tick
-        self._stopping = False
+    settings: RaySettings
+    waiting: deque[Job]
+    ended: Ended
+    tick: Tick
+    running: dict[Any, Job] = field(default_factory=dict)
+    lost: Counter[Job] = field(default_factory=Counter)
+    stopping: bool = False
 
     def run(self) -> None:
         try:
             self._work_off()
         except KeyboardInterrupt:
-            self._stopping = True
-            self._waiting.clear()
+            self.stopping = True
+            self.waiting.clear()
             try:
                 # What has not begun is dropped, what runs is interrupted as by Ctrl-C.
-                for task in self._running:
+                for task in self.running:
                     ray.cancel(task)
                 self._work_off()
             except KeyboardInterrupt:
-                for task in self._running:
+                for task in self.running:
                     ray.cancel(task, force=True)
             raise
 
     def _work_off(self) -> None:
-        while self._waiting or self._running:
-            workers = self._settings.workers
-            while self._waiting and (workers is None or len(self._running) < workers):
-                job = self._waiting.popleft()
-                self._running[self._work.remote(_with_environment(job))] = job
-            done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        cpus, gpus, workers = self.settings.cpus, self.settings.gpus, self.settings.workers
+        # Retried here and not by Ray, which retries without limit where memory is short.
+        work = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(run_job)
+        while self.waiting or self.running:
+            while self.waiting and (workers is None or len(self.running) < workers):
+                job = self.waiting.popleft()
+                self.running[work.remote(_with_environment(job))] = job
+            done, _ = ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
             for task in done:
-                self._end(task, self._running.pop(task))
-            self._tick()
+                self._end(task, self.running.pop(task))
+            self.tick()
             if not done:
                 time.sleep(_TICK_SECONDS)
 
@@ -140,13 +136,13 @@ class _Tasks:
         except ray.exceptions.RayError as error:
             note(job, f"The process was lost with its worker ({type(error).__name__}).")
             outcome, lost = Outcome(-signal.SIGKILL), True
-        if lost and self._stopping:
+        if lost and self.stopping:
             return
-        self._lost[job] += lost
-        if lost and self._lost[job] <= self._settings.retries:
-            self._waiting.append(job)
+        self.lost[job] += lost
+        if lost and self.lost[job] <= self.settings.retries:
+            self.waiting.append(job)
         else:
-            self._ended(job, outcome)
+            self.ended(job, outcome)
 
 
 def _with_environment(job: Job) -> Job:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ _REQUEUES = 100
 _PATIENCE = 600
 
 
+@dataclass(frozen=True)
 class SlurmLauncher:
     """Runs jobs as one SLURM array, and those that SLURM cuts off again from their checkpoint.
 
@@ -40,35 +41,31 @@ class SlurmLauncher:
     every `queue_every` seconds to find jobs that ended without a result, as where a node failed.
     """
 
-    def __init__(
-        self,
-        settings: SlurmSettings,
-        scratch: Path,
-        *,
-        cluster: str = "slurm",
-        queue_every: float = 15.0,
-    ) -> None:
-        self.workers = settings.workers
-        self._settings = settings
-        self._scratch = Path(scratch).absolute()
-        self._cluster = cluster
-        self._queue_every = queue_every
+    settings: SlurmSettings
+    scratch: Path
+    cluster: str = "slurm"
+    queue_every: float = 15.0
+
+    @property
+    def workers(self) -> int | None:
+        """See `Launcher`."""
+        return self.settings.workers
 
     def launch(self, jobs: Sequence[Job], *, ended: Ended, tick: Tick) -> None:
         """See `Launcher`. A job that SLURM loses ends with a negative exit code.
 
-        Raises:
-            UserError: if SLURM refuses the array, or is not on this machine.
+        Raises `UserError` if SLURM refuses the array, or is not on this machine.
         """
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=self._scratch))
-        orders = Orders(folder / "orders")
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=self.scratch.absolute()))
+        orders = folder / "orders"
+        orders.write_text("go")
         functions = [
             _Resumable(job, orders, folder / f"process-{number}") for number, job in enumerate(jobs)
         ]
         try:
             executor = submitit.AutoExecutor(
-                folder / "%j", cluster=self._cluster, slurm_max_num_timeout=_REQUEUES
+                folder / "%j", cluster=self.cluster, slurm_max_num_timeout=_REQUEUES
             )
             executor.update_parameters(**self._parameters(len(jobs)))
             pairs = list(zip(jobs, executor.submit_array(functions), strict=True))
@@ -76,13 +73,13 @@ class SlurmLauncher:
             # submitit repeats the command and its output; SLURM's reason is the last line.
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"launcher=slurm: {reason}") from error
-        if self._cluster == "debug":
+        if self.cluster == "debug":
             _in_turn(pairs, ended, tick)
         else:
-            _Array(pairs, orders, self._queue_every, ended, tick).watch()
+            _Array(pairs, orders, self.queue_every, ended, tick).watch()
 
     def _parameters(self, count: int) -> dict[str, Any]:
-        settings = self._settings
+        settings = self.settings
         path = f"{shlex.quote(str(_PACKAGE_ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}"
         parameters: dict[str, Any] = {
             "name": "sls-sweep",
@@ -103,28 +100,17 @@ class SlurmLauncher:
         return {key: value for key, value in parameters.items() if value is not None}
 
 
-class Orders:
-    """A file that tells the nodes to stop.
+def _stopped(orders: Path) -> bool:
+    """Whether the conductor has written into this file that the nodes should stop.
 
     A file and not a signal: it reaches a job that is just starting as surely as a running one, and
     each job exactly once, where a second SIGINT would end it before its checkpoint. The file is
     there from the start and only its content changes, since a network file system looks at an
     opened file anew, but may remember for a minute that there was none.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.write_text("go")
-
-    def stop(self) -> None:
-        """Order every job to interrupt its process, and others not to start one."""
-        self._path.write_text("stop")
-
-    def stopped(self) -> bool:
-        """Whether the order to stop was given."""
-        with suppress(OSError):
-            return self._path.read_text() == "stop"
-        return False
+    with suppress(OSError):
+        return orders.read_text() == "stop"
+    return False
 
 
 # --------------------------------------------------------------------------------- on the node
@@ -135,23 +121,23 @@ class _Resumable:
     """What a node does with a job. submitit calls `checkpoint` before the time is up."""
 
     job: Job
-    orders: Orders
+    orders: Path
     process_file: Path
 
     def __call__(self) -> Outcome | None:
-        if self.orders.stopped():
+        if _stopped(self.orders):
             return None
         self.process_file.unlink(missing_ok=True)
         # SLURM may send its warnings to all processes of a job, and each would end a process that
         # does not know it before its checkpoint. Ignored signals stay so in what `exec` starts.
         script = 'trap "" USR2 TERM; echo $$ >"$0"; exec "$@"'
         shielded = ("/bin/sh", "-c", script, str(self.process_file), *self.job.command)
-        outcome = run_job(replace(self.job, command=shielded), self.orders.stopped)
+        outcome = run_job(replace(self.job, command=shielded), lambda: _stopped(self.orders))
         if outcome.was_interrupted and os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
             # SLURM interrupted it, and may requeue the job (preempted, `scontrol requeue`) or not
             # (`scancel`). A result written now would mark the job as ended.
             patient_until = time.monotonic() + _PATIENCE
-            while not self.orders.stopped() and time.monotonic() < patient_until:
+            while not _stopped(self.orders) and time.monotonic() < patient_until:
                 time.sleep(1)
         return outcome
 
@@ -181,6 +167,7 @@ def _in_turn(pairs: list[tuple[Job, Any]], ended: Ended, tick: Tick) -> None:
         tick()
 
 
+@dataclass
 class _Array:
     """A submitted array, watched from the conductor until all of it has ended.
 
@@ -188,46 +175,38 @@ class _Array:
     that a job leaves, and jobs that left none by their absence from `squeue`.
     """
 
-    def __init__(
-        self,
-        pairs: list[tuple[Job, Any]],
-        orders: Orders,
-        queue_every: float,
-        ended: Ended,
-        tick: Tick,
-    ) -> None:
-        self._pairs = pairs
-        self._orders = orders
-        self._queue_every = queue_every
-        self._ended = ended
-        self._tick = tick
-        self._array = str(pairs[0][1].job_id).split("_")[0]
-        self._queue_read = time.monotonic()
-        self._absent: set[str] = set()
+    pairs: list[tuple[Job, Any]]
+    orders: Path
+    queue_every: float
+    ended: Ended
+    tick: Tick
+    queue_read: float = field(default_factory=time.monotonic)
+    absent: set[str] = field(default_factory=set)
 
     def watch(self) -> None:
+        array = str(self.pairs[0][1].job_id).split("_")[0]
         try:
             self._look_until_ended()
         except KeyboardInterrupt:
-            self._orders.stop()
+            self.orders.write_text("stop")
             try:
                 # What waits need not start; what runs sees the order, leaves a checkpoint, ends.
-                _slurm("scancel", "--quiet", "--state=PENDING", self._array)
+                _slurm("scancel", "--quiet", "--state=PENDING", array)
                 self._look_until_ended()
             finally:
                 # Nothing is left to cancel, unless there was a second Ctrl-C.
-                _slurm("scancel", "--quiet", self._array)
+                _slurm("scancel", "--quiet", array)
             raise
 
     def _look_until_ended(self) -> None:
-        while self._pairs:
-            for job, submitted in [pair for pair in self._pairs if _has_result(pair[1])]:
+        while self.pairs:
+            for job, submitted in [pair for pair in self.pairs if _has_result(pair[1])]:
                 self._end(job, submitted, _outcome(job, submitted))
-            if time.monotonic() - self._queue_read >= self._queue_every:
-                self._queue_read = time.monotonic()
+            if time.monotonic() - self.queue_read >= self.queue_every:
+                self.queue_read = time.monotonic()
                 self._end_lost()
-            self._tick()
-            if self._pairs:
+            self.tick()
+            if self.pairs:
                 time.sleep(1)
 
     def _end_lost(self) -> None:
@@ -238,17 +217,17 @@ class _Array:
         answer = _slurm("squeue", "--me", "--array", "--noheader", "--format=%i")
         if answer.returncode != 0:
             return
-        absent = {str(submitted.job_id) for _, submitted in self._pairs}
+        absent = {str(submitted.job_id) for _, submitted in self.pairs}
         absent -= set(answer.stdout.split())  # `<array>_<index>` each
-        for job, submitted in list(self._pairs):
-            if str(submitted.job_id) in absent & self._absent and not _has_result(submitted):
-                self._end(job, submitted, None if self._orders.stopped() else _lost(job, submitted))
-        self._absent = absent
+        for job, submitted in list(self.pairs):
+            if str(submitted.job_id) in absent & self.absent and not _has_result(submitted):
+                self._end(job, submitted, None if _stopped(self.orders) else _lost(job, submitted))
+        self.absent = absent
 
     def _end(self, job: Job, submitted: Any, outcome: Outcome | None) -> None:
-        self._pairs.remove((job, submitted))
-        if outcome is not None and not (self._orders.stopped() and outcome.was_interrupted):
-            self._ended(job, outcome)
+        self.pairs.remove((job, submitted))
+        if outcome is not None and not (_stopped(self.orders) and outcome.was_interrupted):
+            self.ended(job, outcome)
 
 
 def _has_result(submitted: Any) -> bool:

@@ -33,11 +33,18 @@ time.sleep(600)
 """
 
 
-def job(folder: Path, code: str) -> Job:
+def job(folder: Path, code: str, environment: tuple[tuple[str, str], ...] = ()) -> Job:
     """A job that runs Python code in a folder of its own, which is made."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-c", code)
-    return Job(command, str(folder / "output.log"), str(folder))
+    return Job(command, str(folder / "output.log"), str(folder), environment)
+
+
+def said(folder: Path) -> list[str]:
+    """The output of a job without the lines that say when a process started."""
+    log = folder / "output.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line for line in lines if not line.startswith("--- started ")]
 
 
 class Record:

@@ -13,16 +13,12 @@ import time
 import pytest
 
 from experiments.sweep.launchers.local import LocalLauncher, visible_gpus
-from tests.experiments.sweep.launchers.test_process import make_job, said, wait_for
-from tests.experiments.sweep.processes import Record
+from tests.experiments.sweep.processes import Record, job, said, wait_for
 from tests.experiments.sweep.runs import REPOSITORY
 
 
 def make_jobs(tmp_path, codes):
-    folders = [tmp_path / str(number) for number in range(len(codes))]
-    for folder in folders:
-        folder.mkdir()
-    return [make_job(folder, code) for folder, code in zip(folders, codes, strict=True)]
+    return [job(tmp_path / str(number), code) for number, code in enumerate(codes)]
 
 
 def nothing():
@@ -54,7 +50,7 @@ def test_a_tick_comes_while_jobs_run(tmp_path):
 
 def test_an_exception_of_the_caller_leaves_no_process(tmp_path):
     def fail():
-        wait_for("here", tmp_path / "0" / "output.log")
+        wait_for(lambda: "here" in said(tmp_path / "0"))
         raise RuntimeError("in the table")
 
     code = "import time; print('here', flush=True); time.sleep(600)"
@@ -87,11 +83,10 @@ def test_a_second_interrupt_kills_what_does_not_end(tmp_path):
         except KeyboardInterrupt:
             sys.exit(42)
     """)
-    log = tmp_path / "0" / "output.log"
     with subprocess.Popen([sys.executable, "-c", launch], cwd=REPOSITORY) as conductor:
-        wait_for("here", log)
+        wait_for(lambda: "here" in said(tmp_path / "0"))
         conductor.send_signal(signal.SIGINT)
-        wait_for("asked", log)
+        wait_for(lambda: "asked" in said(tmp_path / "0"))
         assert conductor.poll() is None, "a job that has not ended is waited for"
         conductor.send_signal(signal.SIGINT)
         assert conductor.wait(200) == 42
