@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +31,13 @@ _INSTEAD = {
     "optimizer": "optimizers=[...]",
 }
 _OWN_KEYS = [name for name in SweepConfig.model_fields if name != "settings"]
-_LAUNCHER_FIELDS = {
-    name for launcher in LAUNCHERS.values() for name in launcher.model_fields if name != "kind"
+_LAUNCHER_FIELDS = {name for kind in LAUNCHERS.values() for name in kind.model_fields} - {"kind"}
+_SECTIONS: dict[str, type[Section]] = {
+    "": SweepConfig,
+    "tasks": TaskEntry,
+    "optimizers": OptimizerEntry,
+    "tuning": Tuning,
+    **{f"launcher.{kind}": section for kind, section in LAUNCHERS.items()},
 }
 
 
@@ -50,12 +55,7 @@ class ReadSweep(NamedTuple):
 def read_sweep(
     name: str | None, family: str, arguments: Sequence[str], root: Path = yaml_files.CONFIG_ROOT
 ) -> ReadSweep:
-    """The sweep that `key=value` arguments make of a file below `root/sweep`.
-
-    Raises:
-        UserError: for errors in the file, the names in it or the arguments; the settings of runs
-            are not checked.
-    """
+    """The sweep that `key=value` arguments make of a file; the settings of runs are not checked."""
     known = yaml_files.available(root, "sweep")
     name = family if name is None else f"{family}_cpu" if name == "cpu" else name
     if name not in known:
@@ -71,17 +71,19 @@ def read_sweep(
     return ReadSweep(name, source, config, of_runs)
 
 
-def _checked(
-    raw: dict[str, Any], source: str, from_command_line: Collection[str], root: Path
-) -> SweepConfig:
-    """The sweep of these values; the keys `from_command_line` are not the file's."""
+def _checked(raw: dict[str, Any], source: str, said: Collection[str], root: Path) -> SweepConfig:
+    """The sweep of these values; the keys in `said` are the command line's, others the file's."""
+
+    def where(key: str) -> str:
+        return COMMAND_LINE if key in said else source
+
     try:
         config = SweepConfig.model_validate(raw)
     except ValidationError as error:
-        raise _explained(error, source, from_command_line) from None
-    if from_command_line and "tuning" not in from_command_line:
+        raise _explained(error, where) from None
+    if said and "tuning" not in said:
         config = _without_unneeded_tuning(config)
-    _check_names(config, source, from_command_line, root)
+    _check_names(config, where, root)
     return config
 
 
@@ -100,42 +102,34 @@ def _divided(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
             raise fault(key, COMMAND_LINE, f"a sweep takes a list: {_INSTEAD[key]}")
         if key in _OWN_KEYS or key in _LAUNCHER_FIELDS:
             own[key] = value_of(key, text, (SweepConfig, *LAUNCHERS.values()))
-        else:
-            if equals:
-                _refuse_unknown(key)
-            of_runs[key] = argument
+            continue
+        of_runs[key] = argument
+        first = key.split(".")[0]
+        # The first part is checked here: main.py, which checks the rest, has no keys of sweeps.
+        if equals and first.isidentifier() and first not in RunConfig.model_fields:
+            known = {*_OWN_KEYS, *_LAUNCHER_FIELDS, *RunConfig.model_fields}
+            raise unknown(key, COMMAND_LINE, first, known - {"choices", *_INSTEAD})
     refuse_blocks_with_keys_inside(of_runs, COMMAND_LINE)
     # A block's keys one by one, so that each overrides its own key alone.
-    return own, {
-        name: written
-        for key, argument in of_runs.items()
-        for name, written in _inside(key, argument).items()
-    }
-
-
-def _inside(key: str, argument: str) -> dict[str, str]:
-    text = argument.partition("=")[2]
-    value = value_of(key, text) if text.startswith("{") else None
-    if not isinstance(value, dict):
-        return {key: argument}
-    return {name: argument_of(name, inner) for name, inner in flat(key, value)}
-
-
-def _refuse_unknown(key: str) -> None:
-    """Check a key's first part here: main.py, which checks the rest, has no keys of sweeps."""
-    of_runs = RunConfig.model_fields.keys() - {"choices"}
-    first = key.split(".")[0]
-    if first.isidentifier() and first not in {*of_runs, "choices"}:
-        known = {*_OWN_KEYS, *_LAUNCHER_FIELDS, *of_runs} - _INSTEAD.keys()
-        raise unknown(key, COMMAND_LINE, first, known)
+    single: dict[str, str] = {}
+    for key, argument in of_runs.items():
+        text = argument.partition("=")[2]
+        block = value_of(key, text) if text.startswith("{") else None
+        if isinstance(block, dict):
+            single |= {name: argument_of(name, value) for name, value in flat(key, block)}
+        else:
+            single[key] = argument
+    return own, single
 
 
 def _overridden(config: SweepConfig, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's values with those of the command line instead."""
+    """The file's values with those of the command line instead; wrong ones are left to pydantic."""
     raw = config.model_dump(mode="python")
     raw |= {key: value for key, value in own.items() if key not in _LAUNCHER_FIELDS}
     if isinstance(own.get("optimizers"), list):
-        raw["optimizers"] = _optimizers(own["optimizers"], config.optimizers)
+        raw["optimizers"] = [
+            column for name in own["optimizers"] for column in _columns(name, config.optimizers)
+        ]
     if isinstance(own.get("experiments"), list) and "tasks" not in own:
         tasks = {entry.row: entry.model_dump() for entry in config.tasks}
         raw["tasks"] = [entry for row, entry in tasks.items() if row in own["experiments"]]
@@ -144,14 +138,10 @@ def _overridden(config: SweepConfig, own: Mapping[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _optimizers(names: list[Any], entries: Sequence[OptimizerEntry]) -> list[Any]:
-    """The file's columns for their labels and names; other names are files."""
-    chosen: list[Any] = []
-    for name in names:
-        same = [entry for entry in entries if entry.column == name]
-        same = same or [entry for entry in entries if entry.name == name]
-        chosen += [entry.model_dump() for entry in same] or [name]
-    return chosen
+def _columns(name: Any, entries: Sequence[OptimizerEntry]) -> list[Any]:
+    """The file's columns with this label, else those of this name; else the name of a file."""
+    labelled = [entry.model_dump() for entry in entries if entry.column == name]
+    return labelled or [entry.model_dump() for entry in entries if entry.name == name] or [name]
 
 
 def _launcher(launcher: Any, config: SweepConfig, own: Mapping[str, Any]) -> Any:
@@ -159,17 +149,16 @@ def _launcher(launcher: Any, config: SweepConfig, own: Mapping[str, Any]) -> Any
     if isinstance(launcher, str):
         same = launcher == config.launcher.kind
         launcher = config.launcher.model_dump() if same else {"kind": launcher}
-    if not isinstance(launcher, dict) or launcher.get("kind") not in LAUNCHERS:
-        return launcher  # pydantic refuses it
-    kind = launcher["kind"]
-    known = [name for name in LAUNCHERS[kind].model_fields if name != "kind"]
+    if not isinstance(launcher, dict) or launcher.get("kind") not in [*LAUNCHERS]:
+        return launcher
+    known = [name for name in LAUNCHERS[launcher["kind"]].model_fields if name != "kind"]
     fields = {key: value for key, value in own.items() if key in _LAUNCHER_FIELDS}
-    if isinstance(own.get("launcher"), dict):
-        for key in sorted(fields.keys() & launcher.keys()):
-            raise fault(key, COMMAND_LINE, "given twice, by itself and inside launcher=…")
     for key in fields:
+        if key in launcher and isinstance(own.get("launcher"), dict):
+            raise fault(key, COMMAND_LINE, "given twice, by itself and inside launcher=…")
         if key not in known:
-            raise fault(key, COMMAND_LINE, f"launcher={kind} has only: {', '.join(known)}")
+            text = f"launcher={launcher['kind']} has only: {', '.join(known)}"
+            raise fault(key, COMMAND_LINE, text)
     return {**launcher, **fields}
 
 
@@ -188,16 +177,14 @@ def _without_unneeded_tuning(config: SweepConfig) -> SweepConfig:
 # ------------------------------------------------------------------------------------- errors
 
 
-def _check_names(
-    config: SweepConfig, source: str, from_command_line: Collection[str], root: Path
-) -> None:
+def _check_names(config: SweepConfig, where: Callable[[str], str], root: Path) -> None:
     """Refuse unknown files, rows and labels, and settings that are the sweep's own."""
 
     def check(key: str, names: Iterable[str], known: Sequence[str]) -> None:
         for name in names:
             if name not in known:
-                where = COMMAND_LINE if key in from_command_line else source
-                raise fault(key, where, f"{short(name)} is unknown{did_you_mean(name, known)}")
+                text = f"{short(name)} is unknown{did_you_mean(name, known)}"
+                raise fault(key, where(key), text)
 
     def files(group: str) -> list[str]:
         return yaml_files.available(root, group)
@@ -210,56 +197,38 @@ def _check_names(
         check("tuning", (*config.tuning.optimizers, *config.tuning.reference), config.columns)
         check("tuning", config.tuning.rows or (), config.rows)
     for settings in (config.settings, *(entry.settings for entry in config.tasks)):
-        refuse_blocks_with_keys_inside(settings, source)
+        refuse_blocks_with_keys_inside(settings, where("settings"))
         for key in settings:
             if key in _INSTEAD or key in _OWN_KEYS:
                 text = "is set by the sweep itself and cannot be overridden here"
-                raise fault(f"settings.{key}", source, text)
+                raise fault(f"settings.{key}", where("settings"), text)
 
 
-def _explained(
-    error: ValidationError, source: str, from_command_line: Collection[str]
-) -> UserError:
+def _explained(error: ValidationError, where: Callable[[str], str]) -> UserError:
     """The first problem in one line; a misspelt key before others, since it may cause them."""
     problems = error.errors(include_url=False)
     problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     location = list(problem["loc"])
-    where = COMMAND_LINE if location and location[0] in from_command_line else source
-    known = _known_keys(location)
+    source = where(str(location[0]) if location else "")
+    # `tuning.optimizers` has a section for each label.
+    section = _SECTIONS.get(".".join(part for part in location[:-1] if isinstance(part, str)), Grid)
     if location[:1] == ["launcher"] and len(location) > 1:
         del location[1]  # pydantic puts the union's tag after the key
     key = ".".join(map(str, location)) or "sweep"
     match problem["type"]:
         case "extra_forbidden":
-            return unknown(key, where, str(location[-1]), known)
+            return unknown(key, source, str(location[-1]), section.model_fields)
         case "missing":
-            return fault(key, where, "missing")
+            return fault(key, source, "missing")
         case "union_tag_not_found":
-            return fault(f"{key}.kind", where, "missing")
+            return fault(f"{key}.kind", source, "missing")
         case "union_tag_invalid":
             tag = problem["ctx"]["tag"]
             if tag == "gpus":
                 text = "launcher=local does this now: with several GPUs each run has one of them"
             else:
                 text = f"{short(tag)} is unknown{did_you_mean(tag, LAUNCHERS)}"
-            return fault(f"{key}.kind", where, text)
+            return fault(f"{key}.kind", source, text)
         case "value_error":
-            return fault(key, where, problem["msg"].removeprefix("Value error, "))
-    return fault(key, where, complaint(problem))
-
-
-def _known_keys(location: Sequence[Any]) -> list[str]:
-    """The keys that are allowed beside the last one of `location`."""
-    section: type[Section] = SweepConfig
-    match location[:-1]:
-        case ["tasks", int()]:
-            section = TaskEntry
-        case ["optimizers", int()]:
-            section = OptimizerEntry
-        case ["tuning"]:
-            section = Tuning
-        case ["tuning", "optimizers", str()]:
-            section = Grid
-        case ["launcher", str(kind)]:
-            section = LAUNCHERS[kind]
-    return list(section.model_fields)
+            return fault(key, source, problem["msg"].removeprefix("Value error, "))
+    return fault(key, source, complaint(problem))

@@ -68,10 +68,6 @@ class OptimizerEntry(Section):
         return self.name if self.label is None else self.label
 
 
-def _name_as_entry(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 class Grid(Section):
     """The peak rates to try: `times` the recommended one, or the rates themselves."""
 
@@ -86,10 +82,8 @@ class Grid(Section):
 
     def rates(self, recommended: float) -> tuple[float, ...]:
         """The rates, ascending. Products are rounded: 3 times 1e-3 is 0.003."""
-        if self.lr is not None:
-            return tuple(sorted(self.lr))
-        factors = () if self.times is None else sorted(self.times)
-        return tuple(float(f"{recommended * factor:.12g}") for factor in factors)
+        products = (float(f"{recommended * factor:.12g}") for factor in self.times or ())
+        return tuple(sorted(self.lr or products))
 
 
 class Tuning(Section):
@@ -165,12 +159,13 @@ LauncherSettings = Annotated[
     LocalSettings | SlurmSettings | RaySettings, Field(discriminator="kind")
 ]
 LAUNCHERS: dict[str, type[Section]] = {
-    "local": LocalSettings,
-    "slurm": SlurmSettings,
-    "ray": RaySettings,
+    kind.model_fields["kind"].default: kind for kind in (LocalSettings, SlurmSettings, RaySettings)
 }
 
-Column = Annotated[OptimizerEntry, BeforeValidator(_name_as_entry)]
+Column = Annotated[
+    OptimizerEntry,
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+]
 
 
 class SweepConfig(Section):
@@ -187,12 +182,12 @@ class SweepConfig(Section):
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """The rows of the tables, in their order."""
+        """In the order of the tables."""
         return (*self.experiments, *(entry.row for entry in self.tasks))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the tables, in their order."""
+        """In the order of the tables."""
         return tuple(entry.column for entry in self.optimizers)
 
     @model_validator(mode="after")
