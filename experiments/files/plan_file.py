@@ -85,21 +85,12 @@ def plan_files(results_dir: Path) -> list[Path]:
 
 
 def read_plan(path: Path) -> SweepPlan | None:
-    """The plan of a file, None without the file.
-
-    Raises:
-        BrokenFileError: if it is not a plan.
-        DiskError: if it cannot be read.
-    """
+    """The plan of a file, None without the file; errors are those of `read_model`."""
     return read_model(path, SweepPlan)
 
 
 def write_plan(plan: SweepPlan, results_dir: Path) -> Path:
-    """Write the plan's file, atomically; returns its path.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write the plan's file, atomically; returns its path, or raises `UserError`."""
     path = results_dir / "plans" / f"{plan.sweep}.json"
     try:
         with disk(path.parent):

@@ -19,8 +19,7 @@ from experiments.stopping import exit_code_of, line_of, signal_of, unwinding
 from experiments.sweep.display import LiveTable, PlainLines, count_of_runs, open_display
 from experiments.sweep.launchers.local import LocalLauncher, visible_gpus
 from experiments.sweep.launchers.process import Job, Launcher, Outcome
-from experiments.sweep.plan import Sweep
-from experiments.sweep.run_configs import PlannedRun
+from experiments.sweep.plan import PlannedRun, Sweep
 from experiments.sweep.run_state import RunState, failure_of, state_of
 from experiments.sweep.schema import LauncherSettings, LocalSettings, SlurmSettings
 from experiments.sweep.status import Watch, planned_runs
@@ -39,11 +38,7 @@ def build_report(results_dir: Path) -> Path:
 
 
 def launcher_of(settings: LauncherSettings, scratch: Path) -> Launcher:
-    """The launcher for these settings; it writes its own files below `scratch`.
-
-    Raises:
-        UserError: if its library is missing.
-    """
+    """The launcher for these settings, with its files below `scratch`; or `UserError`."""
     if isinstance(settings, LocalSettings):
         return LocalLauncher(settings.workers, visible_gpus())
     # Late: only the chosen launcher's library is imported.
@@ -69,14 +64,10 @@ def conduct(
 ) -> int:
     """Run a sweep to its end: tuning, then the comparison, then the report.
 
-    Returns:
-        The exit code: 0 if every run has ended, diverged and stuck ones included; 1 if one failed
-        or has no rate; 130 or 143 if the sweep was interrupted or terminated, then there is no
-        report.
-
-    Raises:
-        UserError: if the launcher cannot work here or the plan cannot be written, and at the end if
-            the report cannot.
+    Returns the exit code: 0 if every run has ended, diverged and stuck ones included; 1 if one
+    failed or has no rate; 130 or 143 if the sweep was interrupted or terminated, then there is no
+    report. Raises `UserError` if the launcher cannot work here or the plan cannot be written, and
+    at the end if the report cannot.
     """
     try:
         with unwinding():
@@ -84,24 +75,17 @@ def conduct(
             with open_display(launcher.workers) as display:
                 failures = _run_stages(sweep, launcher, display, retry_failed=retry_failed)
             untuned = sweep.untuned()
-            # Raised later: failures are listed even if the report cannot be written.
-            report: Path | UserError
-            try:
-                report = write_report(sweep.results_dir)
-            except UserError as error:
-                report = error
+            _say(*(f"not compared: {row} {label}: {reason}" for row, label, reason in untuned))
+            _say(*(line for item in failures.items() for line in _lines_about(*item)))
+            if failures:
+                again = "with --retry-failed, the same command tries failed runs again"
+                _say(f"{count_of_runs(len(failures))} failed; {again}")
+            # After the failures, which are listed even if it cannot be written.
+            _say(f"report: {write_report(sweep.results_dir)}")
     except KeyboardInterrupt as error:
         number = signal_of(error) or signal.SIGINT
         _say(f"{line_of(number)}; runs keep their checkpoints, and the same command resumes them")
         return exit_code_of(number)
-    _say(*(f"not compared: {row} {label}: {reason}" for row, label, reason in untuned))
-    _say(*(line for item in failures.items() for line in _lines_about(*item)))
-    if failures:
-        count = count_of_runs(len(failures))
-        _say(f"{count} failed; with --retry-failed, the same command tries failed runs again")
-    if isinstance(report, UserError):
-        raise report
-    _say(f"report: {report}")
     return FAILED if failures or untuned else OK
 
 

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group
@@ -14,28 +16,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweep.run_state import Kind, RunState
+from experiments.sweep.run_state import RunState
 from experiments.sweep.status import Entry, seconds_left
 
 HEARTBEAT_SECONDS = 60.0
-_ALWAYS_COUNTED: tuple[Kind, ...] = ("finished", "running", "waiting")
-_COUNTED: tuple[Kind, ...] = (*_ALWAYS_COUNTED, "stopped", "failed", "diverged", "stuck")
 
 
+@dataclass
 class LiveTable:
     """A table at the bottom of a terminal, drawn anew at every `show`."""
 
-    def __init__(self, live: Live, workers: int | None) -> None:
-        self._live = live
-        self._workers = workers
+    live: Live
+    workers: int | None
 
     def say(self, line: str) -> None:
         """Print above the table."""
-        self._live.console.print(Text(line))
+        self.live.console.print(Text(line))
 
     def show(self, entries: Sequence[Entry]) -> None:
         """Draw the table."""
-        self._live.update(table(entries, self._workers), refresh=True)
+        self.live.update(table(entries, self.workers), refresh=True)
 
 
 class PlainLines:
@@ -99,15 +99,13 @@ def overview(entries: Sequence[Entry], workers: int | None) -> str:
 
     With `workers` None, as many runs go at once as are running now.
     """
-    counts = Counter(entry.state.kind for entry in entries)
-    parts = [
-        f"{counts[kind]} {kind}"
-        for kind in _COUNTED
-        # Always show these three, even when zero.
-        if counts[kind] or kind in _ALWAYS_COUNTED
-    ]
-    unfinished = [e for e in entries if e.state.kind in ("running", "waiting", "stopped")]
-    seconds = [seconds_left(entry, entries) for entry in unfinished]
+    counts: Counter[str] = Counter(entry.state.kind for entry in entries)
+    # Shown even when zero.
+    always = ("finished", "running", "waiting")
+    kinds = (*always, "stopped", "failed", "diverged", "stuck")
+    parts = [f"{counts[kind]} {kind}" for kind in kinds if counts[kind] or kind in always]
+    unfinished = ("running", "waiting", "stopped")
+    seconds = [seconds_left(e, entries) for e in entries if e.state.kind in unfinished]
     known = [number for number in seconds if number is not None]
     at_once = max(1, counts["running"]) if workers is None else workers
     # One run cannot be shared among workers.
@@ -122,40 +120,35 @@ def overview(entries: Sequence[Entry], workers: int | None) -> str:
 
 def table(entries: Sequence[Entry], workers: int | None) -> Group:
     """The overview, a line for each run that is running, and for each that failed its reason."""
-    parts: list[Text | Table] = [Text(overview(entries, workers))]
-    running = [entry for entry in entries if entry.state.kind == "running"]
-    if running:
-        shown = _table(("running", "optimizer"), ("seed", "step", "of", "loss", "left"))
-        for entry in running:
-            state = entry.state
-            left = "-" if state.seconds is None else duration(state.seconds * state.share_left)
+    running, failed = [], []
+    for entry in entries:
+        state = entry.state
+        if state.kind == "running":
             total = "-" if state.total_steps is None else state.total_steps
-            _add(shown, entry, state.step, total, loss_text(state.loss), left)
-        parts.append(shown)
-    failed = [e for e in entries if e.state.kind in ("failed", "stopped") and e.state.reason]
+            left = "-" if state.seconds is None else duration(state.seconds * state.share_left)
+            running.append((entry, state.step, total, loss_text(state.loss), left))
+        elif state.kind in ("failed", "stopped") and state.reason:
+            failed.append((entry, state.attempts, f"{state.kind}: {state.reason}"))
+    parts: list[Text | Table] = [Text(overview(entries, workers))]
+    if running:
+        parts.append(_table(running, "running", "seed", "step", "of", "loss", "left"))
     if failed:
-        shown = _table(("not finished", "optimizer"), ("seed", "attempts"))
-        shown.add_column("reason", overflow="fold", ratio=1)
-        for entry in failed:
-            state = entry.state
-            _add(shown, entry, state.attempts, f"{state.kind}: {state.reason}")
-        parts.append(shown)
+        parts.append(_table(failed, "not finished", "seed", "attempts", "reason"))
     return Group(*parts)
 
 
-def _table(names: Sequence[str], numbers: Sequence[str]) -> Table:
+def _table(rows: Sequence[tuple[Any, ...]], first: str, *others: str) -> Table:
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        made.add_column(name, overflow="fold")
-    for name in numbers:
-        made.add_column(name, justify="right", no_wrap=True)
+    for name in (first, "optimizer", *others):
+        if name in (first, "optimizer", "reason"):
+            made.add_column(name, overflow="fold", ratio=1 if name == "reason" else None)
+        else:
+            made.add_column(name, justify="right", no_wrap=True)
+    for entry, *cells in rows:
+        row = f"{entry.row} (tuning)" if entry.stage == "tuning" else entry.row
+        # As `Text`, in which square brackets are no markup.
+        made.add_row(*(Text(str(cell)) for cell in (row, entry.label, entry.seed, *cells)))
     return made
-
-
-def _add(shown: Table, entry: Entry, *cells: object) -> None:
-    """Add a row as `Text`, in which square brackets are no markup."""
-    row = f"{entry.row} (tuning)" if entry.stage == "tuning" else entry.row
-    shown.add_row(*(Text(str(cell)) for cell in (row, entry.label, entry.seed, *cells)))
 
 
 def duration(seconds: float) -> str:

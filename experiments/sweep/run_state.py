@@ -71,14 +71,6 @@ def state_of(folder: RunFolder) -> RunState:
         return RunState("failed", reason=" ".join(str(error).split()))
 
 
-def summary_of(folder: RunFolder) -> dict[str, Any] | None:
-    """The summary of a run that is done, None for any other, a broken one included."""
-    try:
-        return folder.summary()
-    except UserError:
-        return None
-
-
 def ended_from_outside(exit_code: int) -> bool:
     """True for the exit code of a process that a signal or Ctrl-C ended.
 

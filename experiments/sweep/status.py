@@ -67,10 +67,7 @@ class Watch:
 def known_runs(results_dir: Path) -> list[Entry]:
     """The runs of the plans in `<results_dir>/plans`; where there are none, the folders of runs.
 
-    Their states are not read yet.
-
-    Raises:
-        UserError: if there is no such folder, or a plan is broken.
+    Their states are not read yet. Raises `UserError` without the folder, and for a broken plan.
     """
     if not results_dir.is_dir():
         raise UserError(f"{results_dir} (command line): no such folder")

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config.yaml_files import CONFIG_ROOT, dump
-from experiments.sweep.plan import Sweep, load_sweep
-from experiments.sweep.run_configs import PlannedRun
+from experiments.sweep.plan import PlannedRun, Sweep, load_sweep
 
 DIGITS = {"task": "digits", "model": "resnet", "settings": {"trainer.epochs": 2}}
 

@@ -17,8 +17,7 @@ from experiments.config.compose import load
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
 from experiments.files.plan_file import write_plan
-from experiments.sweep.plan import Sweep, load_sweep
-from experiments.sweep.run_configs import PlannedRun
+from experiments.sweep.plan import PlannedRun, Sweep, load_sweep
 from tests.experiments.sweep.sweeps import DIGITS, copy_config, end, make_sweep
 
 TUNED = {
