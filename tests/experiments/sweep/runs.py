@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +65,27 @@ def wait_until_free(folder: RunFolder, seconds: float = 120.0) -> None:
     while folder.is_locked():
         assert time.monotonic() < end, f"{folder.path} is still in use after {seconds} s"
         time.sleep(0.05)
+
+
+HOLD_THE_LOCK = """
+import sys, time
+from pathlib import Path
+from experiments.files.run_folder import RunFolder
+with RunFolder(Path(sys.argv[1])).lock():
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def held(folder: RunFolder) -> Iterator[subprocess.Popen[bytes]]:
+    """Within, another process works in the folder, unless it is killed before."""
+    command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield holder
+        holder.kill()
 
 
 def numbers_of(folder: RunFolder) -> list[dict]:

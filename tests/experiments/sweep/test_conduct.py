@@ -23,6 +23,7 @@ from tests.experiments.sweep.conductor import FixedSweep, write_report
 from tests.experiments.sweep.runs import (
     REPOSITORY,
     endless,
+    held,
     make_run,
     numbers_of,
     output_of,
@@ -270,20 +271,13 @@ def test_two_conductors_on_one_folder_run_every_run_once(tmp_path):
 
 
 def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
-    held = make_run(tmp_path, "seed=3")
-    held.folder.create()
-    code = (
-        "import sys, time; from pathlib import Path; from experiments.files.run_folder import *\n"
-    )
-    code += "with RunFolder(Path(sys.argv[1])).lock(): print(1, flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", code, str(held.folder.path)]
+    run = make_run(tmp_path, "seed=3")
+    run.folder.create()
     ticks = []
 
     def end():
-        held.folder.write_summary({"status": "finished"})
+        run.folder.write_summary({"status": "finished"})
         return 0
-
-    launcher = Scripted(end)
 
     def tick():
         ticks.append(time.monotonic())
@@ -291,9 +285,9 @@ def test_a_run_that_somebody_else_holds_is_waited_for_and_taken_over(tmp_path):
             other.kill()
             other.wait()
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
-        other.stdout.readline()
-        failures = run_all([held], launcher, retry_failed=False, tick=tick, pause=0.05)
+    launcher = Scripted(end)
+    with held(run.folder) as other:
+        failures = run_all([run], launcher, retry_failed=False, tick=tick, pause=0.05)
     assert failures == {}
     assert len(launcher.started) == 1
     assert len(ticks) == 2, "started while it was held"

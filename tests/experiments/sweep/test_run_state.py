@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import pytest
 
@@ -16,16 +14,7 @@ from experiments.sweep.run_state import (
     failure_of,
     state_of,
 )
-from tests.experiments.sweep.runs import REPOSITORY
-
-HOLD_THE_LOCK = """
-import sys, time
-from pathlib import Path
-from experiments.files.run_folder import RunFolder
-with RunFolder(Path(sys.argv[1])).lock():
-    print("locked", flush=True)
-    time.sleep(600)
-"""
+from tests.experiments.sweep.runs import held
 
 
 @pytest.fixture
@@ -87,12 +76,8 @@ def test_a_locked_folder_is_running_with_step_and_time_left(folder):
     folder.write_plan(total_steps=50, steps_per_epoch=23)
     folder.write_failure(failure(1))
     write_steps(folder, 20)
-    command = [sys.executable, "-c", HOLD_THE_LOCK, str(folder.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with held(folder):
         state = state_of(folder)
-        holder.kill()
     # 50 steps at the 2 s that each of the first 20 took; 30 are left.
     assert (state.kind, state.step, state.total_steps) == ("running", 20, 50)
     assert (state.loss, state.seconds, state.share_left) == (0.5, 100.0, 0.6)
