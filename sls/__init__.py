@@ -10,10 +10,11 @@ Which file answers which question:
 
 | question | file |
 | --- | --- |
-| What does each optimizer do? | `sls`, `adam_sls`, `alsals`, `salsa`, `peak_sls` |
+| What does each optimizer do? | `sls`, `adam_sls`, `plasls`, `alsals`, `salsa`, `peak_sls` |
 | How do I bring a direction or a condition of my own? | `backtracking` |
 | How does a line search go around AdamW, Muon, …? | `around`; `snapshot`: the way back |
 | What happens in `step()`? | `closure_optimizer`, then `line_search` or `peak_sls` |
+| How do units of parameters get a step each? | `units`: splitting a model; `unit_search` |
 | When does a search stop shrinking the step? | `search` |
 | When is a trial accepted? | `conditions` |
 | Which way does a step go, and what is its slope? | `directions` |
@@ -24,12 +25,13 @@ Which file answers which question:
 | Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
 | What did a step do? | `record` |
+| How does code for the earlier package run? | `old_code`, `ken_sls` |
 | Which settings are there, and what do errors say? | `settings` |
 | What does the optimizer warn about? | `hints` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
 """
 
-from sls import conditions, directions
+from sls import conditions, directions, units
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
 from sls.backtracking import Backtracking
@@ -37,12 +39,14 @@ from sls.conditions import Condition
 from sls.directions import Direction
 from sls.line_search import LineSearch
 from sls.peak_sls import PeakSLS
+from sls.plasls import PLASLS
 from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sls import SLS
 
 __all__ = [
     "ALSALS",
+    "PLASLS",
     "SLS",
     "AdamSLS",
     "Backtracking",
@@ -56,5 +60,6 @@ __all__ = [
     "StepRecord",
     "conditions",
     "directions",
+    "units",
 ]
 __version__ = "0.1.0"

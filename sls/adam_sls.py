@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Self, Unpack
 
 from torch.optim.optimizer import ParamsT
 
 from sls.conditions import Armijo
 from sls.directions import MomentumFreeAdam
-from sls.line_search import LineSearch
+from sls.ken_sls import KenSLS
+from sls.old_code import TakesTwoClosures
 from sls.settings import SharedSettings
+from sls.unit_search import UnitSearch
+
+__all__ = ["AdamSLS", "KenSLS"]
 
 
-class AdamSLS(LineSearch):
+class AdamSLS(TakesTwoClosures, UnitSearch):
     """Adam-SLS: Adam with an Armijo line search along its momentum-free direction.
 
     ```text
@@ -37,7 +41,8 @@ class AdamSLS(LineSearch):
     compares (arXiv 2403.18519).
 
     Args:
-        params: parameters or parameter groups, tensors of any shape.
+        params: parameters or parameter groups, tensors of any shape. Several lists of parameters,
+            `[[w1, w2], [w3]]`, are units with a step each, as in `PLASLS`.
         c: the required share of the predicted decrease, in (0, 1).
         init_step: η₋₁, > 0; the first step tried is `η₋₁·γ^{1/b}`.
         shrink: δ, in (0, 1).
@@ -93,7 +98,7 @@ class AdamSLS(LineSearch):
         )
 
     @classmethod
-    def paper(cls, params: ParamsT, *, c: float = 0.1, weight_decay: float = 0.0) -> AdamSLS:
+    def paper(cls, params: ParamsT, *, c: float = 0.1, weight_decay: float = 0.0) -> Self:
         """The paper's algorithm to the letter: no allowance for rounding, no annealing.
 
         Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -88,9 +88,23 @@ class LineSearch(ClosureOptimizer[StepRecord]):
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> StepRecord:
         """Search a step and take it, or repeat the last one where no search is due."""
+        self.choose_groups()
         if self.param_groups[0]["search"] == "adaptive" and not self.search_state.search_is_due():
-            return _Step(self, evaluation, loss).repeat()
-        return _Step(self, evaluation, loss).search()
+            return self.step_type(self, evaluation, loss).repeat()
+        return self.step_type(self, evaluation, loss).search()
+
+    def choose_groups(self) -> None:
+        """Choose `searched_groups` for the next step, after its gradients: always all."""
+
+    @property
+    def searched_groups(self) -> Sequence[int]:
+        """The numbers of the parameter groups that the trials of a step move."""
+        return range(len(self.param_groups))
+
+    @property
+    def step_type(self) -> type[Step]:
+        """The class that takes a step."""
+        return Step
 
     @property
     def search_state(self) -> SearchState:
@@ -102,24 +116,30 @@ class LineSearch(ClosureOptimizer[StepRecord]):
         self.param_groups[0]["search_state"] = asdict(state)
 
 
-class _Step:
-    """One step of a line search, after loss and gradients."""
+class Step:
+    """One step of a line search, after loss and gradients.
+
+    Attributes:
+        groups: the parameter groups, all of which the step moves.
+        tried: those that the trials move.
+    """
 
     def __init__(self, optimizer: LineSearch, evaluation: Evaluation, loss: Tensor):
         self.optimizer = optimizer
         self.evaluation = evaluation
         self.loss = loss
         self.direction: Direction = optimizer.reading or optimizer.direction
-        self.settings = optimizer.param_groups[0]
+        self.settings = optimizer.param_groups[optimizer.searched_groups[0]]
         self.before = optimizer.search_state
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
+        self.tried = [self.groups[number] for number in optimizer.searched_groups]
         self.factor = optimizer.anneal_factor(self.before.k)
 
     # ------------------------------------------------------------------------------ searching
 
     def search(self) -> StepRecord:
         """Search a step and take it; parameters are where they were if anything raises."""
-        searched = [checked(self.direction.searched(group), group) for group in self.groups]
+        searched = [checked(self.direction.searched(group), group) for group in self.tried]
         for group in self.groups:
             group.remember_origin()
         try:
@@ -130,11 +150,11 @@ class _Step:
 
     def _search_along(self, searched: list[Tensors]) -> StepRecord:
         def trial(step_size: float) -> Tensor:
-            for group, direction in zip(self.groups, searched, strict=True):
+            for group, direction in zip(self.tried, searched, strict=True):
                 group.move(step_size, direction)
             return self.evaluation.loss()
 
-        bounds = StepBounds(self.groups, searched)
+        bounds = StepBounds(self.tried, searched)
         start = self._start(bounds)
         slope_tensor = self._slope(searched, trial)
         # One synchronisation brings three numbers; each later trial costs one more.
@@ -185,17 +205,25 @@ class _Step:
         searched: list[Tensors],
         after: SearchState,
     ) -> StepRecord:
-        for group, direction in zip(self.groups, searched, strict=True):
-            if not self.direction.takes_what_it_searched:
-                group.move(result.step_size * self.factor, self._taken(group))
-            elif self.factor != 1:
-                group.move(result.step_size * self.factor, direction)
+        self._keep(result.step_size, searched)
         memory = self.optimizer.condition.memory_after(
             result.step_size, loss - result.loss, p, self.before.memory
         )
         level = next_level(self.before.level, loss)
         self._finish(result.step_size, replace(after, h=memory.h, s=memory.s, level=level))
         return self._record(result.status, loss, p, result)
+
+    def _keep(self, step_size: float, searched: list[Tensors]) -> None:
+        """Move from the accepted trial to the point that the step keeps."""
+        for group, direction in zip(self.tried, searched, strict=True):
+            if not self.direction.takes_what_it_searched:
+                group.move(step_size * self.factor, self._taken(group))
+            elif self.factor != 1:
+                group.move(step_size * self.factor, direction)
+
+    def _size_for(self, group: GroupTensors, step_size: float) -> float:
+        """The step that this group takes where the search's is `step_size`."""
+        return step_size
 
     def _give_up(
         self, loss: float, p: float, result: SearchResult, trial: Callable[[float], Tensor]
@@ -219,7 +247,8 @@ class _Step:
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         for group in self.groups:
-            group.decay(step_size * self.factor * group.settings["weight_decay"])
+            taken = self._size_for(group, step_size) * self.factor
+            group.decay(taken * group.settings["weight_decay"])
             self.direction.commit(group)
         self.optimizer.remember(replace(after, k=self.before.k + 1, last_searched=self.before.k))
         self.optimizer.report_step_size(step_size)
@@ -251,8 +280,8 @@ class _Step:
         if refusal is not None:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
             return self._record(refusal, loss, p, None)
-        taken = step_size * self.factor
         for group, direction in zip(self.groups, directions, strict=True):
+            taken = self._size_for(group, step_size) * self.factor
             group.step(taken, direction, taken * group.settings["weight_decay"])
             self.direction.commit(group)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
@@ -286,7 +315,7 @@ class _Step:
         )
 
     def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
-        pairs = ((g.grads, d) for g, d in zip(self.groups, searched, strict=True))
+        pairs = ((g.grads, d) for g, d in zip(self.tried, searched, strict=True))
         exact = exact_slope(pairs, self.loss.device)
         # Where there is no slope, no ε finds one.
         if self.settings.get("slope", "exact") == "exact" or float(exact) == 0:

@@ -7,17 +7,28 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
+from sls import ALSALS, PLASLS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA
 
 Make = Callable[[Any], Any]
 
 RATIO: dict[str, Any] = {"smoothing": "ratio", "beta3": 0.9, "growth": 2 ** (1 / 64)}
 """ALSALS' smoothing by ratio, with the constants meant for it."""
 
+
+def in_two_units(params: Any) -> Any:
+    """A flat list of different parameters as two units; any other form as it is."""
+    params = list(params)
+    flat = len(params) > 1 and all(isinstance(param, Tensor) for param in params)
+    flat = flat and len(set(params)) == len(params)
+    return [params[:1], params[1:]] if flat else params
+
+
 OWN_SEARCHES: list[tuple[str, Make]] = [
     ("SLS", lambda params: SLS(params, n_batches_per_epoch=10)),
     ("AdamSLS", AdamSLS),
+    ("PLASLS", lambda params: PLASLS(in_two_units(params))),
     ("ALSALS", ALSALS),
     ("ALSALS.paper", ALSALS.paper),
     ("ALSALS-ratio", lambda params: ALSALS(params, **RATIO)),

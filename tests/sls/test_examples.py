@@ -48,7 +48,7 @@ def test_examples_on_a_page(page: Path) -> None:
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
-@pytest.mark.parametrize("optimizer", ["SLS", "AdamSLS", "ALSALS", "SaLSA", "PeakSLS"])
+@pytest.mark.parametrize("optimizer", ["SLS", "AdamSLS", "PLASLS", "ALSALS", "SaLSA", "PeakSLS"])
 def test_every_optimizer_has_a_page_with_an_example(optimizer: str) -> None:
     pages = [page for page in PAGES if page.parent.name == "optimizers"]
     assert any(f"# {title(optimizer)}\n" in page.read_text(encoding="utf-8") for page in pages)

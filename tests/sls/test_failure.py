@@ -59,6 +59,8 @@ def snapshot(optimizer: LineSearch, *without: str) -> dict[str, Any]:
     search_state = state["param_groups"][0]["search_state"]
     for name in ("k", "last_searched", *without):
         search_state.get("peak", search_state).pop(name, None)
+        for group in state["param_groups"]:
+            group.get("unit", {}).pop(name, None)
     return state
 
 

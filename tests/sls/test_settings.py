@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA, Status
+from sls import ALSALS, PLASLS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA, Status
 from tests.sls.optimizers import Make, each_optimizer, each_own
 from tests.sls.problems import SmallNetwork
 
-SEARCHES: list[type[Any]] = [SLS, AdamSLS, ALSALS, SaLSA]
+SEARCHES: list[type[Any]] = [SLS, AdamSLS, PLASLS, ALSALS, SaLSA]
 CLASSES: list[type[Any]] = [*SEARCHES, PeakSLS]
-WITH_MOMENTS: list[type[Any]] = [AdamSLS, ALSALS, SaLSA, PeakSLS]
+WITH_MOMENTS: list[type[Any]] = [AdamSLS, PLASLS, ALSALS, SaLSA, PeakSLS]
 each_class = pytest.mark.parametrize("cls", CLASSES)
 
 OUT_OF_RANGE: dict[str, list[Any]] = {
