@@ -97,7 +97,7 @@ def assemble(config: RunConfig, folder: RunFolder) -> Training:
     plan = make_plan(config, examples=len(task.train))
     optimizer, scheduler = build_optimizer(
         config.optimizer,
-        [parameter for parameter in task.model.parameters() if parameter.requires_grad],
+        config.optimizer.trained(task.model),
         total_steps=plan.total_steps,
         steps_per_epoch=plan.steps_per_epoch,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.errors import UserError
 from experiments.optimizers.shared import OptimizerSettings, Scheduled
@@ -20,12 +20,12 @@ OPTIMIZERS = kinds_in("experiments.optimizers", OptimizerSettings)
 
 def build_optimizer(
     settings: OptimizerSettings,
-    params: Iterable[Parameter],
+    params: Iterable[Any],
     *,
     total_steps: int,
     steps_per_epoch: int,
 ) -> Built:
-    """The optimizer over `params`, and the scheduler to step after it, if any.
+    """The optimizer over `params`, or groups of them, and the scheduler to step after it, if any.
 
     Raises:
         UserError: if the optimizer cannot take a setting, or is not installed.

@@ -21,11 +21,11 @@ from experiments.optimizers.line_styles import LineStyle
 from experiments.settings import Beta, KindSection, OpenUnit, Share
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
+    from torch.nn import Module, Parameter
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    Params = Sequence[Parameter]
+    Params = Sequence[Parameter] | Sequence[dict[str, Any]]
     Built = tuple[Optimizer, LRScheduler | None]
 else:
     Params = Built = Any
@@ -39,6 +39,14 @@ class OptimizerSettings(KindSection):
     """
 
     lines: ClassVar[Mapping[str, LineStyle]] = {}
+
+    def trained(self, model: Module) -> Params:
+        """The parameters of a model that the optimizer trains, or parameter groups of them.
+
+        Raises:
+            UserError: if the model cannot be split as the settings say.
+        """
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
         """The optimizer over `params`, and the scheduler to step after it, if any.
@@ -168,13 +176,16 @@ class LineSearch(OptimizerSettings):
     weight_decay: float = Field(0.0, ge=0)
     anneal: Share | None = None
 
+    no_arguments: ClassVar[frozenset[str]] = frozenset({"kind", "preset"})
+    """Settings that the class of `sls` does not take."""
+
     def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
         """The class of `sls` that has the name of these settings."""
         import sls
 
         name = type(self).__name__
         make = getattr(sls, name)
-        settings = self.model_dump(exclude={"kind", "preset"}, exclude_none=True)
+        settings = self.model_dump(exclude=set(self.no_arguments), exclude_none=True)
         if self.preset == "paper":
             make = make.paper
             for key in settings:

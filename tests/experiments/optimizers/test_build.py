@@ -16,6 +16,7 @@ from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import OPTIMIZERS, build_optimizer
 from experiments.optimizers.nadamw import NAdamW
 from experiments.optimizers.peak_sls import PeakSLS
+from experiments.optimizers.plasls import PLASLS
 from experiments.optimizers.salsa import SaLSA
 from experiments.optimizers.sgd import SGD
 from experiments.optimizers.sls import SLS
@@ -52,6 +53,7 @@ def rates(spec, total_steps):
         (NAdamW(lr=0.1), torch.optim.NAdam),
         (SLS(), sls.SLS),
         (AdamSLS(), sls.AdamSLS),
+        (PLASLS(), sls.PLASLS),
         (ALSALS(), sls.ALSALS),
         (SaLSA(), sls.SaLSA),
         (PeakSLS(), sls.PeakSLS),
@@ -210,3 +212,38 @@ def test_a_schedule_survives_a_safe_checkpoint(tmp_path):
             one.step()
             schedule.step()
         assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+def blocks(layers):
+    def block():
+        return torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+
+    stack = torch.nn.ModuleList(block() for _ in range(layers))
+    return torch.nn.ModuleDict({"blocks": stack, "head": torch.nn.Linear(2, 2)})
+
+
+def unit_names(spec, model):
+    optimizer, _ = build_optimizer(spec, spec.trained(model), total_steps=9, steps_per_epoch=3)
+    return [group["name"] for group in optimizer.param_groups]
+
+
+def test_plasls_splits_the_model_as_its_settings_say():
+    assert unit_names(PLASLS(layers_per_unit=2), blocks(3)) == ["layers 0-1", "layer 2", "head"]
+    assert unit_names(PLASLS(units="kind"), blocks(3)) == ["0", "head"]
+
+
+def test_plasls_leaves_out_what_is_frozen():
+    model = blocks(2)
+    model["blocks"][0].requires_grad_(False)
+    assert unit_names(PLASLS(), model) == ["layer 1", "head"]
+
+
+def test_plasls_needs_a_model_with_layers():
+    with pytest.raises(UserError, match=r"optimizer\.units: Linear has no layers"):
+        PLASLS().trained(torch.nn.Linear(2, 2))
+
+
+def test_other_optimizers_train_every_parameter_that_is_not_frozen():
+    model = blocks(1)
+    model["head"].requires_grad_(False)
+    assert len(SGD(lr=0.1).trained(model)) == 2
