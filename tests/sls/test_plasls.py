@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sls import PLASLS, AdamSLS, Status, units
@@ -71,25 +73,25 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def made(problem: str, **settings: Any) -> tuple[nn.Module, PLASLS]:
+def made(problem: str, **changed: Any) -> tuple[nn.Module, PLASLS]:
     make, split = PROBLEMS[problem]
     module = make()
-    return module, PLASLS(split(module), **settings)
+    return module, PLASLS(split(module), **changed)
 
 
-def twin_walk(problem: str, **settings: Any) -> list[Any]:
+def twin_walk(problem: str, **changed: Any) -> list[Any]:
     make, split = PROBLEMS[problem]
     plain = PlainProblem(make())
     sizes = [sum(param.numel() for param in unit) for unit in split(plain.module)]
-    return plasls(plain.loss, plain.gradient, plain.start(), STEPS, sizes=sizes, **settings)
+    return plasls(plain.loss, plain.gradient, plain.start(), STEPS, sizes=sizes, **changed)
 
 
 @pytest.mark.parametrize("variation", VARIATIONS)
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_walks_with_its_twin(problem: str, variation: str) -> None:
-    settings = VARIATIONS[variation]
-    module, optimizer = made(problem, **settings)
-    assert_same_walk(walk(optimizer, module, STEPS), twin_walk(problem, **settings))
+    changed = VARIATIONS[variation]
+    module, optimizer = made(problem, **changed)
+    assert_same_walk(walk(optimizer, module, STEPS), twin_walk(problem, **changed))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -283,6 +285,42 @@ def test_a_unit_without_a_slope_does_not_hold_up_the_others() -> None:
         statuses.append(optimizer.last_step.status)
     assert statuses[6:] == [Status.REPEATED, Status.ACCEPTED] * 2
     assert dead.item() == 1.0
+
+
+UNITS = range(3)
+events = st.tuples(st.sets(st.sampled_from(UNITS), min_size=1), st.booleans())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(events, min_size=1, max_size=12))
+def test_a_step_searches_the_unit_with_a_gradient_that_has_waited_longest(
+    steps: list[tuple[set[int], bool]],
+) -> None:
+    params = [nn.Parameter(torch.tensor([2.0 + i], dtype=torch.float64)) for i in UNITS]
+    optimizer = PLASLS([[param] for param in params], max_trials=2)
+
+    def take_step(active: set[int], fails: bool) -> None:
+        start = [param.detach().clone() for param in params]
+
+        def closure() -> Tensor:
+            moved = not all(map(torch.equal, params, start))
+            loss = torch.stack([params[i] ** 2 for i in active]).sum()
+            return loss + 100 if moved and fails else loss
+
+        optimizer.step(closure)
+
+    for _ in range(6):
+        take_step(set(UNITS), False)
+    waiting = list(UNITS)
+    for active, fails in steps:
+        expected = next(unit for unit in waiting if unit in active)
+        before = copy.deepcopy([group["unit"] for group in optimizer.param_groups])
+        take_step(active, fails)
+        assert searched(optimizer) == [expected]
+        waiting = [unit for unit in waiting if unit != expected] + [expected]
+        if fails:
+            for unit in set(UNITS) - {expected}:
+                assert optimizer.param_groups[unit]["unit"] == before[unit]
 
 
 def test_a_step_that_raises_leaves_all_units_where_they_were() -> None:
