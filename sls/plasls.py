@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, NoReturn, Unpack
 
-from torch.optim.optimizer import ParamsT
+from torch.optim.optimizer import Optimizer, ParamsT
 
 from sls.adam_sls import AdamSLS
 from sls.settings import SharedSettings
@@ -98,6 +98,18 @@ class PLASLS(AdamSLS):
             **shared,
         )
         self.make_units()
+
+    @classmethod
+    def around(cls, optimizer: Optimizer, *others: Optimizer, **settings: Any) -> NoReturn:
+        """Refuse: the base steps for all of its parameters at once, PLASLS searches one unit.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "a PLASLS around another optimizer is not possible: its units are searched one by one, "
+            "and the base steps for all parameters at once; use ALSALS.around or AdamSLS.around"
+        )
 
     @property
     def step_sizes(self) -> list[float]:

@@ -412,3 +412,9 @@ def test_units_of_a_model_by_layer_train() -> None:
     optimizer = PLASLS(units.by_layer(module))
     losses = [float(optimizer.step(lambda k=k: module(k))) for k in range(60)]
     assert sum(losses[-8:]) < sum(losses[:8]) / 2
+
+
+def test_units_are_not_searched_around_another_optimizer() -> None:
+    base = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))])
+    with pytest.raises(TypeError, match=r"use ALSALS\.around"):
+        PLASLS.around(base)
