@@ -7,13 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from experiments.report.numbers.cells import (
-    DASH,
-    FINAL_VAL_LOSS,
-    Comparison,
-    Sample,
-    loss_text,
-)
+from experiments.report.numbers.cells import DASH, FINAL_VAL_LOSS, Comparison, Sample, loss_text
 from experiments.report.numbers.significance import interval
 from experiments.report.numbers.tuning_grid import terms, tuning_points
 from experiments.report.titles import counted, label_title, row_title

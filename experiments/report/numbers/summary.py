@@ -5,12 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from experiments.report.numbers.cells import (
-    FINAL_SCORE,
-    FINAL_TRAIN_LOSS,
-    Comparison,
-    loss_text,
-)
+from experiments.report.numbers.cells import FINAL_SCORE, FINAL_TRAIN_LOSS, Comparison, loss_text
 from experiments.report.numbers.outcomes import counts, missing_cells, not_started
 from experiments.report.numbers.published import load
 from experiments.report.numbers.significance import (

@@ -24,18 +24,28 @@ def with_settings(runs: Sequence[RunRecord]) -> list[RunRecord]:
     the seed, the settings that differ: `adam lr=0.01`. Settings that not all of them have are left
     out: they were added in a later version.
     """
-    configs: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for run in (run for run in runs if run.stage == "comparison"):
-        configs[run.row, run.label].append(_settings(run.config))
-    differing = {place: _differing(of_label) for place, of_label in configs.items()}
+    settings = {run.folder: _settings(run.config) for run in runs if run.stage == "comparison"}
+    cells = defaultdict(list)
+    for run in runs:
+        if run.folder in settings:
+            cells[run.row, run.label].append(settings[run.folder])
+    differing = {}
+    for place, of_cell in cells.items():
+        shared = set.intersection(*map(set, of_cell))
+        differing[place] = sorted(k for k in shared if len({one[k] for one in of_cell}) > 1)
 
     def label(run: RunRecord) -> str:
-        settings = _settings(run.config)
+        values = settings[run.folder]
         keys = differing[run.row, run.label]
-        words = [f"{key.removeprefix('optimizer.')}={settings[key]}" for key in keys]
-        return _bounded(" ".join([run.label, *words]))
+        words = " ".join(
+            [run.label, *(f"{k.removeprefix('optimizer.')}={values[k]}" for k in keys)]
+        )
+        if len(words) <= _LONGEST:
+            return words
+        # Tables and figures can hold it, and different ones stay different.
+        return f"{words[:_LONGEST]}… {zlib.crc32(words.encode(errors='replace')):08x}"
 
-    return [replace(r, label=label(r)) if r.stage == "comparison" else r for r in runs]
+    return [replace(run, label=label(run)) if run.folder in settings else run for run in runs]
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
@@ -46,15 +56,3 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
         for key, value in settings.items()
         if key not in _LEFT_OUT_BELOW
     }
-
-
-def _differing(configs: Sequence[Mapping[str, str]]) -> list[str]:
-    shared = set.intersection(*(set(one) for one in configs))
-    return sorted(key for key in shared if len({one[key] for one in configs}) > 1)
-
-
-def _bounded(label: str) -> str:
-    """A label that tables and figures can hold; different ones stay different."""
-    if len(label) <= _LONGEST:
-        return label
-    return f"{label[:_LONGEST]}… {zlib.crc32(label.encode(errors='replace')):08x}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,16 +33,13 @@ _PARSE = pyarrow.json.ParseOptions(
 _NO_METRICS = ("event", "backward_passes")
 _EVALUATION_COLUMNS = ("step", "epoch", "seconds", "forward_passes", "train_loss", "val_loss")
 
-Row = Mapping[str, Any]
-
 
 class Metrics(NamedTuple):
-    """The contents of one `metrics.jsonl`."""
+    """The contents of one `metrics.jsonl`: tables as those of `RunRecord`."""
 
     steps: pd.DataFrame
-    """`STEP_COLUMNS`; int32 and float32, NaN for a number that is missing or was not finite."""
+    """int32 and float32, NaN for a number that is missing or was not finite."""
     evaluations: pd.DataFrame
-    """step, epoch, seconds, forward_passes, train_loss, val_loss, then the task's metrics."""
     faults: tuple[str, ...]
     """The parts that were left out, without the file's name."""
 
@@ -64,28 +61,40 @@ def read_metrics(path: Path) -> Metrics:
         data = data[:end]
     lines = data.split(b"\n")[:-1]
     table = _parsed(data, lines)
+    rows: list[dict[str, Any] | None] = []
     if table is not None:
         is_step = pa.compute.equal(table.column("event"), "step")
-        others = np.flatnonzero(~is_step.to_numpy())
+        steps = table.filter(is_step).select(STEP_COLUMNS).to_pandas()
         # The metrics of evaluations are not in the schema.
+        others = np.flatnonzero(~is_step.to_numpy())
         rows = [json_object(lines[i], CountedRow) for i in others]
-        if None not in rows:
-            of_steps = table.filter(is_step).select(STEP_COLUMNS).to_pandas()
-            return Metrics(_steps(of_steps), _evaluations(rows), tuple(faults))
-    rows = [json_object(line, CountedRow) for line in lines]
-    broken = [number for number, row in enumerate(rows, start=1) if row is None]
-    if len(broken) == 1:
-        faults.append(f"line {broken[0]} cannot be read and was left out")
-    elif broken:
-        faults.append(
-            f"{len(broken)} lines cannot be read and were left out, the first is line {broken[0]}"
-        )
-    steps = [row for row in rows if row is not None and row["event"] == "step"]
-    columns = {name: [number(row.get(name)) for row in steps] for name in STEP_COLUMNS}
+    if table is None or None in rows:
+        rows = [json_object(line, CountedRow) for line in lines]
+        broken = [number for number, row in enumerate(rows, start=1) if row is None]
+        if len(broken) == 1:
+            faults.append(f"line {broken[0]} cannot be read and was left out")
+        elif broken:
+            first = f"the first is line {broken[0]}"
+            faults.append(f"{len(broken)} lines cannot be read and were left out, {first}")
+        steps = _columns(rows, "step", STEP_COLUMNS)
+    seen = [name for row in rows if row and row["event"] == "evaluation" for name in row]
+    names = dict.fromkeys([*_EVALUATION_COLUMNS, *(n for n in seen if n not in _NO_METRICS)])
+    counts = {"step": np.int64, "forward_passes": np.int64}
     with np.errstate(over="ignore"):  # what is too large for a column is infinite
         return Metrics(
-            _steps(pd.DataFrame(columns, dtype=float)), _evaluations(rows), tuple(faults)
+            steps.astype(_STEP_TYPES),
+            _columns(rows, "evaluation", names).astype(counts),
+            tuple(faults),
         )
+
+
+def _columns(
+    rows: Iterable[Mapping[str, Any] | None], event: str, names: Iterable[str]
+) -> pd.DataFrame:
+    """The numbers of the rows of one event."""
+    wanted = [row for row in rows if row is not None and row["event"] == event]
+    columns = {name: [number(row.get(name)) for row in wanted] for name in names}
+    return pd.DataFrame(columns, dtype=float)
 
 
 def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
@@ -107,20 +116,6 @@ def _parsed(data: bytes, lines: Sequence[bytes]) -> pa.Table | None:
         table.column(name).null_count == 0 for name in ("event", *_INTEGERS)
     )
     return table if is_whole else None
-
-
-def _steps(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.astype(_STEP_TYPES)
-
-
-def _evaluations(rows: Sequence[Row | None]) -> pd.DataFrame:
-    evaluations = [row for row in rows if row is not None and row["event"] == "evaluation"]
-    seen = dict.fromkeys(name for row in evaluations for name in row if name not in _NO_METRICS)
-    names = dict.fromkeys([*_EVALUATION_COLUMNS, *seen])
-    frame = pd.DataFrame(
-        {name: [number(row.get(name)) for row in evaluations] for name in names}, dtype=float
-    )
-    return frame.astype({"step": np.int64, "forward_passes": np.int64})
 
 
 def number(value: Any) -> float:

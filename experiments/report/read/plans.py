@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.files.atomic import DiskError
-from experiments.files.plan_file import PlanCell, SweepPlan, plan_files, read_plan
+from experiments.files.plan_file import SweepPlan, plan_files, read_plan
 from experiments.files.reading import BrokenFileError
 from experiments.report.read.records import PlannedCell
 from experiments.report.titles import label_title, row_title
@@ -26,11 +27,12 @@ class Place(NamedTuple):
 class Plans(NamedTuple):
     """All plans of a folder; the folders of runs are relative to it."""
 
-    sweeps: tuple[SweepPlan, ...]
+    found: bool
     cells: tuple[PlannedCell, ...]
     comparison: Mapping[str, Place]
     tuning: Mapping[str, Place]
     tuned_by: Mapping[str, Decider]
+    """The number that decides between the rates of a row, by the last plan that has the row."""
     warnings: tuple[str, ...]
 
 
@@ -53,6 +55,7 @@ def read_plans(folder: Path) -> Plans:
     cells: dict[Place, PlannedCell] = {}
     comparison: dict[str, Place] = {}
     tuning: dict[str, Place] = {}
+    deciders: dict[str, Decider] = {}
     taken: dict[tuple[Place, int], str] = {}
     for plan in plans:
         for cell in plan.cells:
@@ -65,35 +68,24 @@ def read_plans(folder: Path) -> Plans:
                     f"{label_title(cell.label)} than another sweep of this folder; they are shown "
                     f"as “{label_title(place.label)}”."
                 )
-            cells[place] = _joined(cells.get(place), cell, place)
+            before = cells.get(place, PlannedCell(place.row, place.label, cell.optimizer, ()))
+            seeds, tuned = sorted({*before.seeds, *cell.seeds}), before.tuned or cell.tuned
+            cells[place] = replace(
+                before, optimizer=cell.optimizer, seeds=tuple(seeds), tuned=tuned
+            )
             for seed, run in runs:
                 taken[place, seed] = run
                 comparison[run] = place
+        decider: Decider = "score" if plan.tuned_by is None else plan.tuned_by.score
         for tried in plan.tuning:
             # Tuning runs lie below `tuning/`, whether the plan names that or not.
             below = f"tuning/{tried.folder.removeprefix('tuning/')}"
             tuning[below] = Place(tried.row, tried.label, tried.reference)
-    tuned_by = _tuned_by(plans, warnings)
-    return Plans(tuple(plans), tuple(cells.values()), comparison, tuning, tuned_by, tuple(warnings))
-
-
-def _joined(before: PlannedCell | None, cell: PlanCell, place: Place) -> PlannedCell:
-    seeds, tuned = set(cell.seeds), cell.tuned
-    if before is not None:
-        seeds, tuned = seeds | set(before.seeds), tuned or before.tuned
-    return PlannedCell(place.row, place.label, cell.optimizer, tuple(sorted(seeds)), tuned)
-
-
-def _tuned_by(plans: Sequence[SweepPlan], warnings: list[str]) -> dict[str, Decider]:
-    """The number that decides between the rates of each row, by the last plan that has the row."""
-    deciders: dict[str, Decider] = {}
-    for plan in plans:
-        decider: Decider = "score" if plan.tuned_by is None else plan.tuned_by.score
-        for row in dict.fromkeys(run.row for run in plan.tuning):
-            if deciders.setdefault(row, decider) != decider:
+            if deciders.setdefault(tried.row, decider) != decider:
                 warnings.append(
-                    f"Sweep {plan.sweep} chooses the rates of {row_title(row)} by another number "
-                    "than another sweep of this folder; winners are shown by its rule."
+                    f"Sweep {plan.sweep} chooses the rates of {row_title(tried.row)} by another "
+                    "number than another sweep of this folder; winners are shown by its rule."
                 )
-            deciders[row] = decider
-    return deciders
+            deciders[tried.row] = decider
+    planned = tuple(cells.values())
+    return Plans(bool(plans), planned, comparison, tuning, deciders, tuple(warnings))

@@ -28,8 +28,10 @@ STEP_COLUMNS = (
     "trials",
 )
 
-_IDENTITY = ("stage", "row", "label", "optimizer", "seed", "hash", "status")
-_FIRST_COLUMNS = (*_IDENTITY, "folder", "score", "score_is_loss")
+_FIRST_COLUMNS = (
+    *("stage", "row", "label", "optimizer", "seed", "hash", "status", "folder"),
+    *("score", "score_is_loss"),
+)
 _VERSIONS = ("sls", "torch", "torchvision", "transformers", "numpy", "python", "device_name")
 
 
@@ -53,15 +55,13 @@ class RunRecord:
     env: Mapping[str, Any]
     summary: Mapping[str, Any] | None
     score: str
-    """The metric of evaluations that decides which is best: `accuracy`, `mcc`, `val_loss`, …"""
+    """The metric that decides which evaluation is best: `accuracy`, `mcc`, `val_loss`, …"""
     score_is_loss: bool
     steps: pd.DataFrame
     """`STEP_COLUMNS`, one row per training step."""
     evaluations: pd.DataFrame
-    """step, epoch, seconds, forward_passes, train_loss, val_loss and the task's metrics.
-
-    `train_loss` is the mean over the steps since the evaluation before.
-    """
+    """step, epoch, seconds, forward_passes, train_loss (the mean over the steps since the
+    evaluation before), val_loss and the task's metrics."""
     reference: bool = False
     """A run of the tuning stage whose own rate is not tuned; tuned rates are compared with it."""
 
@@ -85,7 +85,6 @@ class PlannedCell:
     optimizer: str
     seeds: tuple[int, ...]
     tuned: bool = False
-    """Its rate was to be tuned."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,11 @@ class Results:
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per run, sorted by folder, with the columns of `runs.csv`; indexed as `runs`."""
-        rows = {i: _table_row(run, self.folder) for i, run in enumerate(self.runs)}
-        order = sorted(rows, key=lambda i: self.runs[i].folder)
-        columns = dict.fromkeys([*_FIRST_COLUMNS, *sorted({key for i in rows for key in rows[i]})])
+        order = sorted(range(len(self.runs)), key=lambda i: self.runs[i].folder)
+        rows = [_table_row(self.runs[i], self.folder) for i in order]
+        columns = dict.fromkeys([*_FIRST_COLUMNS, *sorted({key for row in rows for key in row})])
         # Columns of objects: integers stay integers, and text may hold any bytes of a file's name.
-        return pd.DataFrame([rows[i] for i in order], order, list(columns), dtype=object)
+        return pd.DataFrame(rows, order, list(columns), dtype=object)
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -122,14 +121,9 @@ def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _table_row(run: RunRecord, root: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(run, name) for name in _IDENTITY}
-    row |= {
-        "folder": run.folder.relative_to(root).as_posix(),
-        "score": run.score,
-        "score_is_loss": run.score_is_loss,
-        "settings": json.dumps(run.config["optimizer"], sort_keys=True),
-    }
-    row = flat(run.summary or {}) | row
+    row = flat(run.summary or {}) | {name: getattr(run, name) for name in _FIRST_COLUMNS}
+    row["folder"] = run.folder.relative_to(root).as_posix()
+    row["settings"] = json.dumps(run.config["optimizer"], sort_keys=True)
     if len(run.steps):
         last = run.steps.iloc[-1]
         row |= {f"last.{name}": last[name] for name in ("epoch", "seconds", "loss")}

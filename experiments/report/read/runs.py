@@ -28,29 +28,24 @@ _KNOWN_LOSSES = ("val_loss", "train_loss", "perplexity")
 def read_results(folder: Path) -> Results:
     """All runs in `folder` and in `folder/tuning`, in the order of their paths.
 
-    Runs are folders of the layout `LAYOUT` with a `config.yaml`. A run whose config cannot be
-    read is left out; any other file that cannot be read counts as empty. Each such file is a
-    warning, as are runs of different versions of the code.
+    A run whose config cannot be read is left out; any other file that cannot be read counts as
+    empty. Each such file is a warning, as are runs of different versions of the code.
     """
-    folder = Path(folder)
     plans = read_plans(folder)
     warnings = list(plans.warnings)
     paths = run_folders(folder)
     # Most of the time goes into metrics.jsonl, and pyarrow lets other threads run meanwhile.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         metrics = pool.map(read_metrics, (RunFolder(path).metrics_file for path in paths))
-        read = [
-            _read(path, folder, of_run, warnings)
-            for path, of_run in zip(paths, metrics, strict=True)
-        ]
-    runs = [
-        _placed(run, plans, run.folder.relative_to(folder).as_posix())
-        for run in read
-        if run is not None
-    ]
-    if not plans.sweeps:
+        read = [_read(path, folder, m, warnings) for path, m in zip(paths, metrics, strict=True)]
+    runs = [_placed(run, plans, folder) for run in read if run is not None]
+    if not plans.found:
         runs = with_settings(runs)
-    runs = _judged_alike(runs)
+    # A run without a summary is judged like the runs of its row that have one.
+    judged = {run.row: run for run in runs if run.summary is not None}
+    for i, run in enumerate(runs):
+        if run.summary is None and (other := judged.get(run.row)):
+            runs[i] = replace(run, score=other.score, score_is_loss=other.score_is_loss)
     warnings += [*_repeated_seeds(runs), *_mixed_versions(runs)]
     return Results(folder, tuple(runs), plans.cells, tuple(warnings), plans.tuned_by)
 
@@ -77,9 +72,9 @@ def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunR
         try:
             return read(file, shape)
         except (BrokenFileError, DiskError) as error:
-            warning = f"{file.relative_to(root)} cannot be read ({error.reason})"
-            warnings.append(f"{warning}{consequence}.")
-        return None
+            name = file.relative_to(root)
+            warnings.append(f"{name} cannot be read ({error.reason}){consequence}.")
+            return None
 
     config = stored(read_yaml, folder.config_file, ReportedConfig, "; the run is left out")
     if config is None:
@@ -119,14 +114,12 @@ def _read(path: Path, root: Path, metrics: Metrics, warnings: list[str]) -> RunR
 
 
 def _score(summary: dict[str, Any] | None, metrics: Metrics) -> tuple[str, bool]:
-    """The metric that decides, and whether lower is better.
-
-    Summaries of earlier versions do not say the second, and a run without a summary neither; a
-    task that predicts tokens reports a perplexity, and is judged by its loss.
-    """
+    """The metric that decides, and whether lower is better."""
     if summary is not None:
         score = summary["score"]
+        # Summaries of earlier versions do not say whether it is a loss.
         return score, bool(summary.get("score_is_loss", score in _KNOWN_LOSSES))
+    # A task that predicts tokens reports a perplexity, and is judged by its loss.
     if "accuracy" in metrics.evaluations and "perplexity" not in metrics.evaluations:
         return "accuracy", False
     return "val_loss", True
@@ -135,28 +128,17 @@ def _score(summary: dict[str, Any] | None, metrics: Metrics) -> tuple[str, bool]
 # ------------------------------------------------------------------------ runs among each other
 
 
-def _placed(run: RunRecord, plans: Plans, where: str) -> RunRecord:
+def _placed(run: RunRecord, plans: Plans, root: Path) -> RunRecord:
     """The run with the stage, row and label that the plans give it."""
+    where = run.folder.relative_to(root).as_posix()
     if run.stage == "tuning" or where.startswith("tuning/"):
         row, label, reference = plans.tuning.get(where, Place(run.row, run.label))
         return replace(run, stage="tuning", row=row, label=label, reference=reference)
-    if not plans.sweeps:
+    if not plans.found:
         return replace(run, stage="comparison")
-    if where in plans.comparison:
-        place = plans.comparison[where]
+    if place := plans.comparison.get(where):
         return replace(run, stage="comparison", row=place.row, label=place.label)
     return run
-
-
-def _judged_alike(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """A run without a summary is judged like the runs of its row that have one."""
-    known = {run.row: run for run in runs if run.summary is not None}
-    return [
-        replace(run, score=known[run.row].score, score_is_loss=known[run.row].score_is_loss)
-        if run.summary is None and run.row in known
-        else run
-        for run in runs
-    ]
 
 
 def _repeated_seeds(runs: Sequence[RunRecord]) -> list[str]:
@@ -171,7 +153,6 @@ def _repeated_seeds(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _mixed_versions(runs: Sequence[RunRecord]) -> list[str]:
-    """A sentence for each thing that is not the same in all runs."""
     things = {
         "versions of this code (commits)": [run.version[0] for run in runs],
         "versions of torch": [run.version[1] for run in runs],

@@ -15,10 +15,7 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(
-    template: str,
-    document: Document,
-    escape: Callable[[str], str] | None = None,
-    **options: Any,
+    template: str, document: Document, escape: Callable[[str], str] | None = None, **options: Any
 ) -> str:
     """The document in a template, with `escape` on all values that it shows; None: as HTML.
 
