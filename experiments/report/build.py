@@ -32,9 +32,7 @@ from experiments.report.read.runs import read_results, run_folders
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.document import MADE_BY, Document, Section, Table, filled
-from experiments.report.write.html import to_html
-from experiments.report.write.latex import to_latex
-from experiments.report.write.markdown import to_markdown
+from experiments.report.write.render import to_html, to_latex, to_markdown
 
 PICTURES = "pictures"
 # Bytes at the start of a figure among which it says who made it.

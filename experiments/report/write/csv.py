@@ -9,8 +9,6 @@ import pandas as pd
 
 from experiments.report.read.records import Results
 
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
 
 def runs_csv(results: Results) -> str:
     """One line per run, sorted by folder; a cell is empty where a run has no such number.
@@ -19,11 +17,10 @@ def runs_csv(results: Results) -> str:
     (`final.accuracy`, `best.step`, …), its last step (`last.…`), the optimizer's settings as JSON,
     commit and versions. No text begins as a formula does, with = + - or @.
     """
-    table = results.table
-    rows = [[_as_text(value) for value in row] for row in table.itertuples(index=False)]
-    columns = [_as_text(name) for name in table.columns]
-    written = pd.DataFrame(rows, columns=columns, dtype=object)
-    text: str = written.to_csv(index=False, lineterminator="\n")
+    rows = [map(_as_text, row) for row in results.table.itertuples(index=False)]
+    # Objects: pandas' own texts hold no bytes of a file's name that are not text.
+    table = pd.DataFrame(rows, columns=list(map(_as_text, results.table)), dtype=object)
+    text: str = table.to_csv(index=False, lineterminator="\n")
     return text
 
 
@@ -31,4 +28,5 @@ def _as_text(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula begins with an apostrophe instead."""
     if isinstance(value, list):
         value = json.dumps(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+    is_formula = isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n"))
+    return f"'{value}" if is_formula else value

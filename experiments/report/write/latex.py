@@ -1,14 +1,12 @@
-"""The tables of a report as LaTeX, to be included in a paper."""
+"""Plain text in LaTeX's terms."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from experiments.report.write.document import Document
-from experiments.report.write.render import render
-
 _NAMED = {
+    "--": "-{}-",
     "\\": r"\textbackslash{}",
     "{": r"\{",
     "}": r"\}",
@@ -65,40 +63,23 @@ _NAMED = {
 }
 _NEGATIVE = re.compile(r"(?<![^\s(\[±])-(?=[.\d])")
 
-# Two hyphens, as in `--sweep`, would be set as a dash.
-_ONE = re.compile(r"--|.")
-
-
-def to_latex(document: Document) -> str:
-    """All tables of the document as `tabular`s of booktabs, each in a `table` of its own."""
-    marks = {
-        "variable_start_string": "<<",
-        "variable_end_string": ">>",
-        "comment_start_string": "<#",
-    }
-    return render("tables.tex", document, escaped, **marks)
-
 
 def escaped(text: str) -> str:
-    r"""Plain text in LaTeX's terms; a minus before a number is set as one.
+    r"""Text that LaTeX shows as it is; a minus before a number is set as one.
 
     Letters with accents stay as they are. Characters that pdfLaTeX cannot set become their number,
     as `{[}U+4E2D{]}`, so that the file can always be set.
     """
     text = _NEGATIVE.sub("−", " ".join(text.split()))
-    return _ONE.sub(lambda found: _character(found.group()), text)
+    # Two hyphens, as in `--sweep`, would be set as a dash.
+    return re.sub("--|.", lambda found: _character(found.group()), text)
 
 
 def _character(character: str) -> str:
-    if character == "--":
-        return "-{}-"
     if character in _NAMED:
         return _NAMED[character]
-    if character.isascii() or _is_accented(character):
+    # Letters of Western and Central European languages have numbers below 0x180.
+    is_letter = ord(character) < 0x180 and unicodedata.category(character) in ("Ll", "Lu")
+    if character.isascii() or is_letter:
         return character if character.isprintable() else ""
     return f"{{[}}U+{ord(character):04X}{{]}}"
-
-
-def _is_accented(character: str) -> bool:
-    """True for letters of Western and Central European languages."""
-    return ord(character) < 0x180 and unicodedata.category(character) in ("Ll", "Lu")

@@ -19,9 +19,7 @@ from experiments.errors import UserError
 from experiments.report.build import compose, write_report
 from experiments.report.read.runs import read_results
 from experiments.report.write.csv import runs_csv
-from experiments.report.write.html import to_html
-from experiments.report.write.latex import to_latex
-from experiments.report.write.markdown import to_markdown
+from experiments.report.write.render import to_html, to_latex, to_markdown
 from experiments.sweep.status import known_runs
 from tests.experiments.report.folders import write_plan, write_run
 

@@ -17,7 +17,7 @@ from experiments.report.numbers.relative import relative_tables
 from experiments.report.read.runs import read_results
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.document import Cell, Table
-from experiments.report.write.latex import to_latex
+from experiments.report.write.render import to_latex
 from tests.experiments.report.folders import write_plan, write_run
 
 Losses = dict[str, dict[str, Sequence[float | None]]]

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from experiments.report.write.document import Cell, Document, Figure, Section, Table
-from experiments.report.write.html import to_html
+from experiments.report.write.render import to_html
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 160, 320) + b"more"
 VOID = {"meta", "img", "link", "br", "hr"}

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.report.write.document import Cell, Document, Section, Table
-from experiments.report.write.latex import escaped, to_latex
+from experiments.report.write.latex import escaped
+from experiments.report.write.render import to_latex
 
 
 def document(*rows, title="Final loss", columns=("Task", "Adam", "ALSALS")):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from experiments.report.write.document import Cell, Document, Figure, Section, Table
-from experiments.report.write.markdown import to_markdown
+from experiments.report.write.render import to_markdown
 
 HOSTILE = (
     "a | b",
@@ -56,6 +56,7 @@ def cell_of(markdown):
 any_text = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc"]))
 
 
+@settings(deadline=None)
 @given(any_text)
 @example("-0.5")
 @example("|")
