@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.report.read.metrics import number
-from experiments.report.read.records import Results, RunRecord, Stage
+from experiments.report.read.records import Results, Stage
 from experiments.report.titles import counted
 
 DASH = "–"
@@ -50,9 +50,7 @@ class Sample(NamedTuple):
     @property
     def instead(self) -> str:
         """The text where there is no mean."""
-        if self.diverged:
-            return "diverged"
-        return "stuck" if self.stuck else "missing"
+        return "diverged" if self.diverged else "stuck" if self.stuck else "missing"
 
     def notes(self, usual: int) -> str:
         """How many seeds the mean is over, unless they are `usual`, and how many runs are lost."""
@@ -73,7 +71,7 @@ class Comparison:
     its rate (`lr`; NaN where it has none to tune) and its numbers, NaN where a run has none.
     `rows` and `labels` are in the order of the tables: the plan's, then others by name. `scores`
     has for each row the name of its score, and whether lower is better; `baselines` the label to
-    compare with: `adam`, else the best of Adam's labels, None where Adam has no finished run.
+    compare with: `adam`, else the best of Adam's labels; no entry without a finished Adam.
     """
 
     def __init__(self, results: Results) -> None:
@@ -98,12 +96,13 @@ class Comparison:
         for run in self.runs.drop_duplicates("row")["run"]:
             self.scores[run.row] = (run.score, run.score_is_loss)
         adams = finished[finished["optimizer"] == "adam"]
-        self.baselines: dict[str, str | None] = {}
+        self.baselines: dict[str, str] = {}
         for row in self.rows:
             known = set(adams.loc[adams["row"] == row, "label"])
             labels = [label for label in self.labels if label in known]
             best = "adam" if "adam" in labels else self.best_label(row, FINAL_SCORE, labels)
-            self.baselines[row] = best
+            if best is not None:
+                self.baselines[row] = best
 
     def cell(self, row: str, label: str) -> pd.DataFrame:
         """All runs of a cell by seed, whatever their status."""
@@ -125,9 +124,9 @@ class Comparison:
         values = [value for _, value in self.values(row, label, measure)]
         ends = self.cell(row, label)["status"].tolist()
         return Sample(
-            n=len(values),
-            mean=mean(values),
-            deviation=statistics.stdev(values) if len(values) > 1 else math.nan,
+            len(values),
+            mean(values),
+            statistics.stdev(values) if len(values) > 1 else math.nan,
             planned=self.seeds(row, label),
             diverged=ends.count("diverged"),
             stuck=ends.count("stuck"),
@@ -149,22 +148,15 @@ class Comparison:
         seeds = sorted(ours.keys() & theirs.keys())
         return np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
 
-    def tuned_baseline(self, row: str) -> str | None:
-        """The first label of the sweep whose rate was to be tuned in the row; None: none was."""
-        planned = self.results.planned
-        return next((cell.label for cell in planned if cell.row == row and cell.tuned), None)
-
     def lower_is_better(self, row: str, measure: str) -> bool:
         """Whether the row's best mean is the lowest."""
         return self.scores[row][1] if measure in _SCORES else measure not in _ACCURACIES
 
-    def best_label(self, row: str, measure: str, labels: Iterable[str] | None = None) -> str | None:
-        """The first of the labels (all, if None) with the best mean; None if none has a mean."""
-        means = self.means(measure).loc[row, list(self.labels if labels is None else labels)]
-        known = means.dropna()
-        if known.empty:
-            return None
-        return str(known.idxmin() if self.lower_is_better(row, measure) else known.idxmax())
+    def best_label(self, row: str, measure: str, labels: Iterable[str]) -> str | None:
+        """The first of the labels with the best mean; None if none has a mean."""
+        known = self.means(measure).loc[row, list(labels)].dropna()
+        best = known.idxmin if self.lower_is_better(row, measure) else known.idxmax
+        return None if known.empty else str(best())
 
     def mean_text(self, row: str, measure: str, sample: Sample) -> str:
         """`mean ± deviation`; the mean alone where there is but one value."""
@@ -185,15 +177,14 @@ def _numbers(results: Results, stage: Stage) -> pd.DataFrame:
     table, runs = table.loc[order], [results.runs[i] for i in order]
     numbers = table.reindex(columns=[*_MEASURES, *_COSTS, *_LAST]).map(number).astype(float)
     for which in ("final", "best"):
-        numbers[f"{which}.score"] = [_score(run, which) for run in runs]
+        numbers[f"{which}.score"] = [
+            math.nan if run.summary is None else number(run.summary[which].get(run.score))
+            for run in runs
+        ]
     rates = [None if run.reference else run.config["optimizer"].get("lr") for run in runs]
     numbers["lr"] = pd.array(rates, dtype="Float64").to_numpy(float, na_value=math.nan)
     identity = table[_IDENTITY].assign(run=pd.Series(runs, table.index, dtype=object))
     return identity.join(numbers)
-
-
-def _score(run: RunRecord, which: str) -> float:
-    return math.nan if run.summary is None else number(run.summary[which].get(run.score))
 
 
 def mean(values: Iterable[float]) -> float:
@@ -211,15 +202,12 @@ def loss_text(value: float) -> str:
 
 
 def score_text(value: float, *, is_loss: bool) -> str:
-    """Four decimals for what lies between 0 and 1, four digits for a loss."""
+    """Four decimals for a score between 0 and 1, four digits for a loss."""
     return loss_text(value) if is_loss else f"{value:.4f}"
 
 
 def spread_text(mean: str, deviation: float) -> str:
-    """The deviation with two digits, or with the mean's decimals where these are fewer.
-
-    What would be rounded to nothing keeps its two digits.
-    """
+    """The deviation with two digits, or the mean's decimals where these are fewer and not zero."""
     decimals = mean.partition(".")[2]
     if deviation == 0:
         return "0"

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.report.numbers.cells import DASH, FINAL_SCORE, Comparison, loss_text
-from experiments.report.read.records import RunRecord
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.document import Cell, Table, without_repeats
 
@@ -16,7 +15,6 @@ _NOISY = (
     "Seconds are of training without evaluation, on a machine that may have done other things at "
     "the same time: where runs share it they are noisy."
 )
-
 UNITS = ("step", "epoch", "forward_passes", "seconds")
 
 # -------------------------------------------------------------------------------- cost of a step
@@ -30,33 +28,25 @@ def step_cost_table(comparison: Comparison) -> Table:
     costs = per_step.groupby([runs["row"], runs["label"]]).median()
     rows = []
     for row in comparison.rows:
-        adam = comparison.baselines[row]
+        adam = comparison.baselines.get(row)
         for label in comparison.labels:
             if (row, label) not in costs.index:
                 continue
-            seconds, forward, backward = costs.loc[(row, label)]
-            relative = [DASH, DASH]
+            cost = costs.loc[(row, label)]
+            ratios = [DASH, DASH]
             if adam is not None:
-                relative = [
-                    f"{cost / of_adam:.2f}" if cost > 0 and of_adam > 0 else DASH
-                    for cost, of_adam in zip(
-                        (seconds, forward), costs.loc[(row, adam)], strict=False
-                    )
-                ]
-            texts = (f"{seconds:.3g}", relative[0], f"{forward:.2f}", relative[1])
-            rows.append((row_title(row), label_title(label), *texts, f"{backward:.2f}"))
+                pairs = zip(cost[:2], costs.loc[(row, adam)][:2], strict=True)
+                ratios = [f"{x / y:.2f}" if x > 0 and y > 0 else DASH for x, y in pairs]
+            seconds, forward, backward = cost
+            texts = (f"{seconds:.3g}", ratios[0], f"{forward:.2f}", ratios[1], f"{backward:.2f}")
+            rows.append((row_title(row), label_title(label), *texts))
     return Table(
         key="step-cost",
         title="The cost of a step",
         caption=f"Medians over seeds; × is relative to Adam of the same row. {_NOISY}",
         columns=(
-            "row",
-            "optimizer",
-            "seconds per step",
-            "× Adam",
-            "forward passes per step",
-            "× Adam",
-            "backward passes per step",
+            *("row", "optimizer", "seconds per step", "× Adam", "forward passes per step"),
+            *("× Adam", "backward passes per step"),
         ),
         rows=without_repeats(rows),
     )
@@ -67,7 +57,7 @@ def step_cost_table(comparison: Comparison) -> Table:
 
 def target(comparison: Comparison, row: str) -> float:
     """The mean final validation score of the row's Adam; NaN where there is none."""
-    adam = comparison.baselines[row]
+    adam = comparison.baselines.get(row)
     return math.nan if adam is None else float(comparison.means(FINAL_SCORE).at[row, adam])
 
 
@@ -81,21 +71,15 @@ def times_to_target(comparison: Comparison) -> pd.DataFrame:
     targets = {row: target(comparison, row) for row in comparison.rows}
     runs = comparison.runs[comparison.runs["status"] != "unfinished"]
     runs = runs[runs["row"].map(targets).notna()]
-    firsts = [_first_at(run, targets[run.row]) for run in runs["run"]]
-    times = pd.DataFrame(firsts, runs.index, UNITS, dtype=float)
+    times = pd.DataFrame(math.inf, runs.index, UNITS)
+    for i, run in runs["run"].items():
+        if run.score in run.evaluations:
+            scores, goal = run.evaluations[run.score], targets[run.row]
+            reached = run.evaluations[scores <= goal if run.score_is_loss else scores >= goal]
+            times.loc[i] = reached[list(UNITS)].iloc[0] if len(reached) else math.inf
     times = times.assign(runs=1, reached=np.isfinite(times["step"]))
     how = dict.fromkeys(UNITS, "median") | {"runs": "sum", "reached": "sum"}
     return times.groupby([runs["row"], runs["label"]]).agg(how)
-
-
-def _first_at(run: RunRecord, goal: float) -> list[float]:
-    """The `UNITS` of the first evaluation at the goal or beyond it; inf if there is none."""
-    if run.score in run.evaluations:
-        scores = run.evaluations[run.score]
-        beyond = run.evaluations[scores <= goal if run.score_is_loss else scores >= goal]
-        if len(beyond):
-            return [float(beyond[unit].iloc[0]) for unit in UNITS]
-    return [math.inf] * len(UNITS)
 
 
 def time_to_target_table(comparison: Comparison) -> Table:

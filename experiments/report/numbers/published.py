@@ -15,11 +15,8 @@ from experiments.report.numbers.cells import (
     Comparison,
     loss_text,
 )
-from experiments.report.read.records import RunRecord
 from experiments.report.titles import counted, label_title, row_title
 from experiments.report.write.document import Cell, Table, filled, without_repeats
-
-FILE = Path(__file__).resolve().parent / "published.yaml"
 
 # Of each quantity of the file: our measure, the title, the digits of a difference.
 _QUANTITIES = {
@@ -32,7 +29,9 @@ _QUANTITIES = {
 @cache
 def load() -> dict[str, Any]:
     """`published.yaml`: a quantity is source → row → optimizer → number."""
-    published: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    published: dict[str, Any] = yaml.safe_load(
+        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+    )
     return published
 
 
@@ -52,13 +51,6 @@ def source_text(name: str) -> str:
     source = load()["sources"][name]
     uncertainty = f", ±{source['uncertainty']:g}" if "uncertainty" in source else ""
     return f"{source['paper']}; {source['kind']}{uncertainty}"
-
-
-def published_name(run: RunRecord) -> str:
-    """The optimizer's name in `published.yaml`: its kind, SaLSa also by its direction."""
-    if run.optimizer == "salsa" and run.config["optimizer"].get("direction") == "sgd":
-        return "salsa_sgd"
-    return run.optimizer
 
 
 def published_tables(comparison: Comparison) -> tuple[Table, ...]:
@@ -101,15 +93,17 @@ def _rows(
             if sample.n == 0:
                 continue
             run = comparison.cell(row, label)["run"].iloc[0]
-            published = find(quantity, theirs, published_name(run))
+            along_gradient = run.config["optimizer"].get("direction") == "sgd"
+            is_salsa_sgd = run.optimizer == "salsa" and along_gradient
+            published = find(quantity, theirs, "salsa_sgd" if is_salsa_sgd else run.optimizer)
             if published is not None:
                 value, source = published
-                ours = comparison.mean_text(row, measure, sample)
+                text = comparison.mean_text(row, measure, sample)
+                ours = Cell(text, note=counted(sample.n, "seed"))
                 beside = (loss_text(value), f"{sample.mean - value:{digits}}")
                 if theirs != row:
                     beside = (row_title(theirs), loss_text(value))
-                cell = Cell(ours, note=counted(sample.n, "seed"))
-                rows.append((row_title(row), label_title(label), cell, *beside, source))
+                rows.append((row_title(row), label_title(label), ours, *beside, source))
     return without_repeats(rows)
 
 

@@ -16,15 +16,31 @@ from experiments.report.write.document import Cell, Table
 
 def relative_tables(comparison: Comparison) -> tuple[Table, ...]:
     """The table of ratios, or none where no column was tuned."""
-    tuned = {row: comparison.tuned_baseline(row) for row in comparison.rows}
-    baselines = {row: label for row, label in tuned.items() if label is not None}
+    tuned = {cell.row: cell.label for cell in reversed(comparison.results.planned) if cell.tuned}
+    baselines = {row: tuned[row] for row in comparison.rows if row in tuned}
     if not baselines:
         return ()
-    ratios = _ratios(comparison, baselines)
+    # Of each cell, its mean over that of its row's baseline.
+    means = comparison.means(FINAL_VAL_LOSS).loc[list(baselines)]
+    of_baselines = pd.Series({row: means.at[row, label] for row, label in baselines.items()})
+    ratios = means.div(of_baselines.where(of_baselines > 0), axis="index")
+    points = tuning_points(comparison)
+    left_out = [row_title(row) for row in comparison.rows if row not in baselines]
+    sentences = [
+        "Mean final validation loss over that of "
+        f"{' or '.join(dict.fromkeys(map(label_title, baselines.values())))}, the first column of "
+        "the sweep whose rate was tuned; below 1 is better.",
+        terms(points[points["label"] == points["row"].map(baselines)]),
+        "In small type the 95 % interval of the bootstrap over the seeds that both have, in pairs; "
+        "intervals of few seeds are too narrow. Best of a row in bold, unless a run of it "
+        "diverged. The last rows are over the rows that an optimizer has; with a diverged run in "
+        "one of them it has no mean.",
+        f"Rows without a tuned column are left out: {', '.join(left_out)}." if left_out else "",
+    ]
     table = Table(
         key="relative-validation-loss",
         title="Validation loss relative to the tuned baseline",
-        caption=_caption(comparison, baselines),
+        caption=" ".join(filter(None, sentences)),
         columns=("", *map(label_title, comparison.labels)),
         rows=(
             *(_row(comparison, row, baseline, ratios) for row, baseline in baselines.items()),
@@ -32,31 +48,6 @@ def relative_tables(comparison: Comparison) -> tuple[Table, ...]:
         ),
     )
     return (table,)
-
-
-def _ratios(comparison: Comparison, baselines: dict[str, str]) -> pd.DataFrame:
-    """Of each cell, its mean over that of its row's baseline, rows × labels; NaN: none."""
-    means = comparison.means(FINAL_VAL_LOSS).loc[list(baselines)]
-    of_baselines = pd.Series({row: means.at[row, label] for row, label in baselines.items()})
-    return means.div(of_baselines.where(of_baselines > 0), axis="index")
-
-
-def _caption(comparison: Comparison, baselines: dict[str, str]) -> str:
-    points = tuning_points(comparison)
-    of_baselines = points["label"] == points["row"].map(baselines)
-    left_out = [row_title(row) for row in comparison.rows if row not in baselines]
-    names = " or ".join(dict.fromkeys(map(label_title, baselines.values())))
-    sentences = [
-        f"Mean final validation loss over that of {names}, the first column of the sweep whose "
-        "rate was tuned; below 1 is better.",
-        terms(points[of_baselines]),
-        "In small type the 95 % interval of the bootstrap over the seeds that both have, in pairs; "
-        "intervals of few seeds are too narrow. Best of a row in bold, unless a run of it "
-        "diverged. The last rows are over the rows that an optimizer has; with a diverged run in "
-        "one of them it has no mean.",
-        f"Rows without a tuned column are left out: {', '.join(left_out)}." if left_out else "",
-    ]
-    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _row(comparison: Comparison, row: str, baseline: str, ratios: pd.DataFrame) -> tuple[Cell, ...]:
@@ -72,23 +63,17 @@ def _row(comparison: Comparison, row: str, baseline: str, ratios: pd.DataFrame) 
         elif sample.n == 0:
             cells.append(Cell(sample.instead, note=note))
         else:
-            bounds = "" if label == baseline else _bounds(comparison, row, label, baseline)
-            bold = bool(ratio == best) and label in sound
-            cells.append(Cell(loss_text(ratio), bold, ", ".join(filter(None, (bounds, note)))))
-    return Cell(row_title(row), note=_baseline_note(baseline, samples[baseline])), *cells
-
-
-def _bounds(comparison: Comparison, row: str, label: str, baseline: str) -> str:
-    """The 95 % interval over the seeds that both have; nothing for fewer than two."""
-    low, high = interval(comparison.pairs(row, label, baseline, FINAL_VAL_LOSS), np.divide)
-    return f"{loss_text(low)} to {loss_text(high)}" if math.isfinite(low) else ""
-
-
-def _baseline_note(baseline: str, sample: Sample) -> str:
-    """Why a row has no ratios, or ratios that flatter: the baseline lost runs."""
-    if sample.lost:
-        return f"{sample.lost} of {label_title(baseline)} {sample.instead}"
-    return "" if sample.n else f"{label_title(baseline)} is missing"
+            pairs = comparison.pairs(row, label, baseline, FINAL_VAL_LOSS)
+            low, high = interval(pairs, np.divide)
+            if label != baseline and math.isfinite(low):
+                note = ", ".join(filter(None, [f"{loss_text(low)} to {loss_text(high)}", note]))
+            cells.append(Cell(loss_text(ratio), bool(ratio == best) and label in sound, note))
+    # Why a row has no ratios, or ratios that flatter.
+    lost, name = samples[baseline].lost, label_title(baseline)
+    note = "" if samples[baseline].n else f"{name} is missing"
+    if lost:
+        note = f"{lost} of {name} {samples[baseline].instead}"
+    return Cell(row_title(row), note=note), *cells
 
 
 def _last_rows(comparison: Comparison, ratios: pd.DataFrame) -> tuple[tuple[Cell, ...], ...]:

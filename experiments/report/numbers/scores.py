@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from experiments.report.numbers.cells import (
     BEST_SCORE,
@@ -28,44 +27,26 @@ def score_tables(comparison: Comparison) -> tuple[Table, ...]:
     what = "Accuracy, or the metric that stands beside the row's name,"
     if name != "score":
         what = name[0].upper() + name[1:]
+    final = f"{what} of the last evaluation on the validation split."
+    best = (
+        f"{what} of each run's best evaluation. It is chosen on the split that it is "
+        "measured on, and so flatters every optimizer, the more the noisier it is."
+    )
+    perplexity = "exp of the validation loss in nats, of the last evaluation; lower is better."
+    rows = comparison.means(PERPLEXITY).dropna(how="all").index
     tables = [
-        _table(
-            comparison,
-            FINAL_SCORE,
-            key="final-score",
-            title=f"Final {name}",
-            caption=f"{what} of the last evaluation on the validation split.",
-        ),
-        _table(
-            comparison,
-            BEST_SCORE,
-            key="best-score",
-            title=f"Best {name}",
-            caption=f"{what} of each run's best evaluation. It is chosen on the split that it is "
-            "measured on, and so flatters every optimizer, the more the noisier it is.",
-        ),
-        _table(
-            comparison,
-            PERPLEXITY,
-            key="perplexity",
-            title="Final perplexity",
-            caption="exp of the validation loss in nats, of the last evaluation; lower is better.",
-            rows=comparison.means(PERPLEXITY).dropna(how="all").index,
-        ),
+        _table(comparison, FINAL_SCORE, "final-score", f"Final {name}", final),
+        _table(comparison, BEST_SCORE, "best-score", f"Best {name}", best),
+        _table(comparison, PERPLEXITY, "perplexity", "Final perplexity", perplexity, rows),
     ]
     return tuple(table for table in tables if table.rows or table.key != "perplexity")
 
 
 def loss_table(comparison: Comparison) -> Table:
     """Final training losses with the geometric mean over rows and the average rank."""
-    table = _table(
-        comparison,
-        FINAL_TRAIN_LOSS,
-        key="final-training-loss",
-        title="Final training loss",
-        caption="Mean loss of the training steps between the last two evaluations; lower is "
-        "better.",
-    )
+    what = "Mean loss of the training steps between the last two evaluations; lower is better."
+    key, title = "final-training-loss", "Final training loss"
+    table = _table(comparison, FINAL_TRAIN_LOSS, key, title, what)
     means = comparison.means(FINAL_TRAIN_LOSS).dropna(axis="columns", how="all")
     shared = means[(means > 0).all(axis="columns")]
     if shared.empty:
@@ -75,30 +56,24 @@ def loss_table(comparison: Comparison) -> Table:
         "Geometric mean and average rank are over the rows that every optimizer shown there has: "
         f"{', '.join(map(row_title, shared.index))}."
     )
-    count = counted(len(shared), "row")
-    last_rows = (
-        _over_rows(comparison, Cell("geometric mean", note=count), np.exp(np.log(shared).mean())),
-        _over_rows(comparison, Cell("average rank", note=count), shared.rank(axis=1).mean()),
-    )
-    return replace(table, caption=f"{table.caption} {note}", rows=(*table.rows, *last_rows))
-
-
-def _over_rows(comparison: Comparison, name: Cell, values: pd.Series) -> tuple[Cell, ...]:
-    """A last row of a table; `values` are by label, the lowest is best."""
-    best = values.min() if len(values) > 1 else np.nan
-    cells = [
-        Cell(loss_text(values[label]), bold=bool(values[label] == best))
-        if label in values
-        else Cell(DASH)
-        for label in comparison.labels
-    ]
-    return name, *cells
+    over_rows = {
+        "geometric mean": np.exp(np.log(shared).mean()),
+        "average rank": shared.rank(axis=1).mean(),
+    }
+    rows = list(table.rows)
+    for name, values in over_rows.items():
+        cells = [Cell(name, note=counted(len(shared), "row"))]
+        for label in comparison.labels:
+            is_best = len(values) > 1 and values.get(label) == values.min()
+            text = loss_text(values[label]) if label in values else DASH
+            cells.append(Cell(text, bold=bool(is_best)))
+        rows.append(tuple(cells))
+    return replace(table, caption=f"{table.caption} {note}", rows=tuple(rows))
 
 
 def _table(
     comparison: Comparison,
     measure: str,
-    *,
     key: str,
     title: str,
     caption: str,
@@ -123,11 +98,8 @@ def _table(
 
 
 def _row(comparison: Comparison, row: str, measure: str) -> tuple[Cell, ...]:
-    means = comparison.means(measure).loc[row]
-    known = means.dropna()
-    best = np.nan
-    if len(known) > 1:
-        best = known.min() if comparison.lower_is_better(row, measure) else known.max()
+    known = comparison.means(measure).loc[row].dropna()
+    best = known.min() if comparison.lower_is_better(row, measure) else known.max()
     cells = []
     for label in comparison.labels:
         sample = comparison.sample(row, label, measure)
@@ -138,7 +110,7 @@ def _row(comparison: Comparison, row: str, measure: str) -> tuple[Cell, ...]:
             cells.append(Cell(sample.instead, note=note))
         else:
             text = comparison.mean_text(row, measure, sample)
-            cells.append(Cell(text, bool(means[label] == best), note))
+            cells.append(Cell(text, len(known) > 1 and bool(sample.mean == best), note))
     score, is_loss = comparison.scores[row]
     note = ""
     if measure in (FINAL_SCORE, BEST_SCORE) and score not in ("", "accuracy"):

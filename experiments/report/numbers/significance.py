@@ -28,6 +28,7 @@ _SEED = 20240318
 # All signs of 16 values; all resamples of 8 values are 6435 multisets.
 _MOST_SIGNS = 2**16
 _MOST_ENUMERATED = 8
+_LAST_COLUMNS = ("95 % interval", "p", "verdict")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Difference:
         return "better" if (self.mean > 0) == higher_is_better else "worse"
 
 
-def difference(values: Sequence[float]) -> Difference:
+def difference(values: Sequence[float] | np.ndarray) -> Difference:
     """The statistics of at least one paired difference; the interval is NaN for a single one.
 
     The interval is the percentile bootstrap's of the mean at 95 %, over all resamples for up to
@@ -59,7 +60,19 @@ def difference(values: Sequence[float]) -> Difference:
     """
     ordered = np.sort(np.asarray(values, dtype=float))
     low, high = interval((ordered,), lambda mean: mean)
-    return Difference(len(ordered), float(ordered.mean()), low, high, _sign_flip(ordered))
+    p = 1.0
+    if len(ordered) > 1 and ordered.any():
+        test = stats.permutation_test(
+            (ordered,),
+            lambda x, axis: np.mean(x, axis=axis),
+            permutation_type="samples",
+            n_resamples=_MOST_SIGNS,
+            vectorized=True,
+            batch=1024,
+            rng=np.random.default_rng(_SEED),
+        )
+        p = float(test.pvalue)
+    return Difference(len(ordered), float(ordered.mean()), low, high, p)
 
 
 def smallest_p(n: int) -> float:
@@ -69,24 +82,8 @@ def smallest_p(n: int) -> float:
 
 def too_few(n: int, unit: str = "seed") -> str:
     """The words for too few pairs."""
-    if n == 1:
-        return f"1 {unit} is too few"
-    return f"{n} {unit}s are too few: the smallest possible p is {smallest_p(n):g}"
-
-
-def _sign_flip(values: np.ndarray) -> float:
-    if len(values) == 1 or not values.any():
-        return 1.0
-    test = stats.permutation_test(
-        (values,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        n_resamples=_MOST_SIGNS,
-        vectorized=True,
-        batch=1024,
-        rng=np.random.default_rng(_SEED),
-    )
-    return float(test.pvalue)
+    why = f"{n} {unit}s are too few: the smallest possible p is {smallest_p(n):g}"
+    return f"1 {unit} is too few" if n == 1 else why
 
 
 def interval(samples: tuple[np.ndarray, ...], of_means: Callable[..., Any]) -> tuple[float, float]:
@@ -99,7 +96,11 @@ def interval(samples: tuple[np.ndarray, ...], of_means: Callable[..., Any]) -> t
     if n < 2:
         return math.nan, math.nan
     if n <= _MOST_ENUMERATED:
-        counts, weights = _all_resamples(n)
+        # All multisets: how often each has each value, and in how many orders it is drawn.
+        chosen = np.array(list(combinations_with_replacement(range(n), n)))
+        counts = np.stack([(chosen == i).sum(axis=1) for i in range(n)], axis=1)
+        factorials = np.array([math.factorial(k) for k in range(n + 1)], dtype=float)
+        weights = factorials[n] / factorials[counts].prod(axis=1)
         values = of_means(*(counts @ sample / n for sample in samples))
         tail = (1.0 - _COVERAGE) / 2.0
         low, high = np.quantile(values, [tail, 1 - tail], method="inverted_cdf", weights=weights)
@@ -116,50 +117,27 @@ def interval(samples: tuple[np.ndarray, ...], of_means: Callable[..., Any]) -> t
     return float(found.low), float(found.high)
 
 
-def _all_resamples(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each multiset of n has each of n values, and in how many orders it is drawn."""
-    chosen = np.array(list(combinations_with_replacement(range(n), n)))
-    counts = np.stack([(chosen == i).sum(axis=1) for i in range(n)], axis=1)
-    factorials = np.array([math.factorial(k) for k in range(n + 1)], dtype=float)
-    return counts, factorials[n] / factorials[counts].prod(axis=1)
-
-
 # -------------------------------------------------------------------- differences of the cells
 
 
-def paired_by_seed(
-    comparison: Comparison, row: str, label: str, baseline: str, measure: str
-) -> list[float]:
-    """Label less baseline, of the finished runs with the same seed, by seed."""
-    ours, theirs = comparison.pairs(row, label, baseline, measure)
-    return list(ours - theirs)
-
-
-def log_loss_differences(comparison: Comparison, label: str) -> dict[str, float]:
-    """For each row, log of the mean final training loss of `label` less that of the baseline."""
-    means = comparison.means(FINAL_TRAIN_LOSS)
-    differences = {}
-    for row in comparison.rows:
-        baseline = comparison.baselines[row]
-        if baseline not in (None, label):
-            ours, theirs = means.at[row, label], means.at[row, baseline]
-            if ours > 0 and theirs > 0:
-                differences[row] = math.log(ours) - math.log(theirs)
-    return differences
-
-
 def loss_ratios(comparison: Comparison) -> dict[str, Difference]:
-    """By label, the differences over rows of the log of the final training loss to Adam's."""
-    of_label = {x: [*log_loss_differences(comparison, x).values()] for x in comparison.labels}
-    return {label: difference(values) for label, values in of_label.items() if values}
+    """By label, the differences over rows of the log of the mean final training loss to Adam's."""
+    means = comparison.means(FINAL_TRAIN_LOSS)
+    logs = np.log(means.where(means > 0))
+    found = {}
+    for label in comparison.labels:
+        rows = [(row, adam) for row, adam in comparison.baselines.items() if adam != label]
+        values = [logs.at[row, label] - logs.at[row, adam] for row, adam in rows]
+        if known := [value for value in values if math.isfinite(value)]:
+            found[label] = difference(known)
+    return found
 
 
 def numbers_of_pairs(comparison: Comparison) -> list[int]:
     """How many seeds a label of a row shares with the row's Adam; each number once."""
     numbers = {
-        len(paired_by_seed(comparison, row, label, baseline, FINAL_TRAIN_LOSS))
-        for row in comparison.rows
-        if (baseline := comparison.baselines[row]) is not None
+        len(comparison.pairs(row, label, baseline, FINAL_TRAIN_LOSS)[0])
+        for row, baseline in comparison.baselines.items()
         for label in comparison.labels
         if label != baseline
     }
@@ -171,27 +149,23 @@ def numbers_of_pairs(comparison: Comparison) -> list[int]:
 
 def paired_tables(comparison: Comparison) -> tuple[Table, ...]:
     """Score and loss of every label against Adam, row by row."""
+    score, loss = "Final score against Adam", "Final training loss against Adam"
     return (
-        _paired_table(comparison, FINAL_SCORE, "paired-score", "Final score against Adam"),
-        _paired_table(
-            comparison, FINAL_TRAIN_LOSS, "paired-loss", "Final training loss against Adam"
-        ),
+        _paired_table(comparison, FINAL_SCORE, "paired-score", score),
+        _paired_table(comparison, FINAL_TRAIN_LOSS, "paired-loss", loss),
     )
 
 
 def _paired_table(comparison: Comparison, measure: str, key: str, title: str) -> Table:
     rows = []
-    for row in comparison.rows:
-        baseline = comparison.baselines[row]
-        if baseline is None:
-            continue
+    for row, baseline in comparison.baselines.items():
         is_loss = comparison.lower_is_better(row, measure)
         name = Cell(row_title(row), note="lower is better" if is_loss else "")
         for label in comparison.labels:
-            values = paired_by_seed(comparison, row, label, baseline, measure)
-            if label == baseline or not values:
+            ours, theirs = comparison.pairs(row, label, baseline, measure)
+            if label == baseline or not len(ours):
                 continue
-            found = difference(values)
+            found = difference(ours - theirs)
             # The section says why few seeds are too few.
             verdict, _, _ = found.verdict(higher_is_better=not is_loss).partition(":")
             bounds = f"{found.low:+.3g} to {found.high:+.3g}" if found.n > 1 else DASH
@@ -203,16 +177,7 @@ def _paired_table(comparison: Comparison, measure: str, key: str, title: str) ->
         caption="Mean over seeds of optimizer - baseline, with the 95 % interval of the bootstrap "
         "over seeds, and p of the exact sign-flip permutation test. Intervals of few seeds are "
         "too narrow. p is not corrected for the number of comparisons.",
-        columns=(
-            "row",
-            "optimizer",
-            "baseline",
-            "n",
-            "difference",
-            "95 % interval",
-            "p",
-            "verdict",
-        ),
+        columns=("row", "optimizer", "baseline", "n", "difference", *_LAST_COLUMNS),
         rows=without_repeats(rows),
     )
 
@@ -231,6 +196,6 @@ def over_rows_table(comparison: Comparison) -> Table:
         caption="Geometric mean over rows of (mean final training loss / that of Adam): 0.5 is "
         "half of Adam's loss. The interval is the bootstrap's over rows, p the exact sign-flip "
         "permutation test's on the differences of the logarithms.",
-        columns=("optimizer", "rows", "ratio", "95 % interval", "p", "verdict"),
+        columns=("optimizer", "rows", "ratio", *_LAST_COLUMNS),
         rows=filled(rows),
     )

@@ -36,11 +36,11 @@ def summary(comparison: Comparison) -> tuple[str, ...]:
 def _runs(comparison: Comparison) -> str:
     compared, tuning = comparison.runs["run"], comparison.tuning["run"]
     others = len(comparison.results.runs) - len(compared) - len(tuning)
-    sentences = f"Comparison: {counts(compared, not_started(comparison))}."
-    sentences += f" Tuning: {counts(tuning) if len(tuning) else 'none'}."
-    if others:
-        sentences += f" {others} further runs belong to no plan and are in runs.csv only."
-    return sentences
+    more = f" {others} further runs belong to no plan and are in runs.csv only." if others else ""
+    return (
+        f"Comparison: {counts(compared, not_started(comparison))}. "
+        f"Tuning: {counts(tuning) if len(tuning) else 'none'}.{more}"
+    )
 
 
 def _most_wins(comparison: Comparison, measure: str, what: str) -> str:
@@ -49,12 +49,10 @@ def _most_wins(comparison: Comparison, measure: str, what: str) -> str:
     rows = [row for row in comparison.rows if results[row] > 1]
     if not rows:
         return ""
-    winners = Counter(str(comparison.best_label(row, measure)) for row in rows)
+    winners = Counter(str(comparison.best_label(row, measure, comparison.labels)) for row in rows)
     (first, most), *others = sorted(winners.items(), key=lambda item: (-item[1], item[0]))
-    listed = [
-        f"{label_title(first)} in {most} of {counted(len(rows), 'row')}",
-        *(f"{label_title(label)} in {count}" for label, count in others),
-    ]
+    listed = [f"{label_title(first)} in {most} of {counted(len(rows), 'row')}"]
+    listed += [f"{label_title(label)} in {count}" for label, count in others]
     return f"{what}: {', '.join(listed)}."
 
 

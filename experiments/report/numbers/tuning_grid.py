@@ -22,10 +22,6 @@ from experiments.report.titles import counted, label_title, row_title, score_tit
 from experiments.report.write.document import Cell, Table, without_repeats
 from experiments.tuning import Decider, Outcome, best
 
-_BY: dict[Decider, str] = {
-    "score": "the best mean final score",
-    "val_loss": "the lowest mean final validation loss",
-}
 _COLUMNS = (
     *("row", "label", "lr", "score", "score_name", "score_is_loss", "train_loss", "val_loss"),
     *("finished", "diverged", "others", "instead", "hold_out", "decider"),
@@ -53,17 +49,14 @@ def tuning_points(comparison: Comparison) -> pd.DataFrame:
         # No rate is 0: here it stands for none.
         by_rate = of_label.groupby(of_label["lr"].fillna(0.0))
         lines = [_point(of_rate, decider) for _, of_rate in by_rate]
-        winner = best(
-            [
-                Outcome(line["lr"], line["score"], line["score_is_loss"], line["val_loss"])
-                for line in lines
-                if line["lr"] > 0 and not line["others"]
-            ],
-            decider,
-        )
+        candidates = [
+            Outcome(line["lr"], line["score"], line["score_is_loss"], line["val_loss"])
+            for line in lines
+            if line["lr"] > 0 and not line["others"]
+        ]
+        winner = best(candidates, decider)
         for line in lines:
-            line["winner"] = winner is not None and line["lr"] == winner.lr
-        points += lines
+            points.append({**line, "winner": winner is not None and line["lr"] == winner.lr})
     return pd.DataFrame(points, columns=list(_COLUMNS))
 
 
@@ -104,19 +97,21 @@ def terms(points: pd.DataFrame) -> str:
     rows: dict[str, dict[str, None]] = {}
     for point in points.itertuples():
         where = (
-            "Rates were tried on the validation split itself, no examples were held out; this "
-            "favours the optimizers that were tuned."
+            "the validation split itself, no examples were held out; this favours the optimizers "
+            "that were tuned"
         )
         if point.hold_out:
             where = (
-                f"Rates were tried on {point.hold_out:.3g} of the training examples, which were "
-                "held out; the validation split was not looked at."
+                f"{point.hold_out:.3g} of the training examples, which were held out; the "
+                "validation split was not looked at"
             )
-        winner = (
-            f"The winner is the rate with {_BY[point.decider]} among those whose runs all ended "
-            "without diverging."
+        by_loss = point.decider == "val_loss"
+        by = "the lowest mean final validation loss" if by_loss else "the best mean final score"
+        sentences = (
+            f"Rates were tried on {where}. The winner is the rate with {by} among those whose runs "
+            "all ended without diverging."
         )
-        rows.setdefault(f"{where} {winner}", {})[row_title(point.row)] = None
+        rows.setdefault(sentences, {})[row_title(point.row)] = None
     if len(rows) == 1:
         return next(iter(rows))
     return " ".join(f"{', '.join(names)}: {sentences}" for sentences, names in rows.items())
@@ -136,16 +131,9 @@ def grid_table(points: pd.DataFrame) -> Table:
             Cell(DASH if math.isnan(loss) else loss_text(loss), point.winner)
             for loss in (point.train_loss, point.val_loss)
         ]
-        rows.append(
-            (
-                row_title(point.row),
-                label_title(point.label),
-                Cell(rate, point.winner),
-                Cell(str(point.finished), note=point.others),
-                Cell(score, point.winner, note),
-                *losses,
-            )
-        )
+        runs = Cell(str(point.finished), note=point.others)
+        cells = (Cell(rate, point.winner), runs, Cell(score, point.winner, note), *losses)
+        rows.append((row_title(point.row), label_title(point.label), *cells))
     loss = "held-out loss" if (points["hold_out"] > 0).all() else "validation loss"
     return Table(
         key="tuning-grid",
@@ -167,11 +155,8 @@ def budget(comparison: Comparison, points: pd.DataFrame) -> tuple[str, ...]:
         f"Tuning {label_title(label)} took {_cost(runs[tuned & (runs['label'] == label)])}."
         for label in points.loc[points["lr"].notna(), "label"].unique()
     ]
-    searches = {
-        label_title(run.label)
-        for run in comparison.runs["run"]
-        if "lr" not in run.config["optimizer"]
-    }
+    compared = comparison.runs["run"]
+    searches = {label_title(x.label) for x in compared if "lr" not in x.config["optimizer"]}
     names = f" ({', '.join(sorted(searches))})" if searches else ""
     sentences.append(f"The line searches{names} were not tuned: 0 runs.")
     if not tuned.all():
@@ -189,8 +174,6 @@ def _cost(runs: pd.DataFrame) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits them."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
     if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
+        return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
