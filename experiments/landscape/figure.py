@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.landscape.record import Bound, Landscape, Line, Look
-from experiments.report.figures.palette import BLACK, BLUE, GREEN, GREY, ORANGE
+from experiments.optimizers.line_styles import BLACK, BLUE, GREEN, GREY, ORANGE
 
 _COLUMNS = 3
 

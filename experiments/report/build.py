@@ -15,7 +15,13 @@ from experiments.errors import UserError
 from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
 from experiments.files.run_folder import LAYOUT, NO_EXPERIMENT, RunFolder, find_runs
-from experiments.report.figures import DRAWING
+from experiments.report.figures.profiles import profile_figures
+from experiments.report.figures.training import (
+    step_size_figures,
+    training_figures,
+    validation_figures,
+)
+from experiments.report.figures.tuning_grid import tuning_figures
 from experiments.report.numbers import (
     cost,
     outcomes,
@@ -31,7 +37,7 @@ from experiments.report.read.records import Results
 from experiments.report.read.runs import read_results, run_folders
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
-from experiments.report.write.document import MADE_BY, Document, Section, Table, filled
+from experiments.report.write.document import MADE_BY, Document, Figure, Section, Table, filled
 from experiments.report.write.render import to_html, to_latex, to_markdown
 
 PICTURES = "pictures"
@@ -43,6 +49,15 @@ _SWEEPS = {
     "text_cpu": "run_multiple.py --sweep cpu",
     "images": "run_multiple_img.py",
     "images_cpu": "run_multiple_img.py --sweep cpu",
+}
+
+# Each is empty where there is nothing to draw. The first three show runs of the comparison only.
+DRAWING: Mapping[str, Callable[[Comparison], tuple[Figure, ...]]] = {
+    "training": training_figures,
+    "validation": validation_figures,
+    "step_size": step_size_figures,
+    "tuning": lambda compared: tuning_figures(compared, tuning_grid.tuning_points(compared)),
+    "profiles": lambda compared: profile_figures(compared, cost.performance_profiles(compared)),
 }
 
 Part = TypeVar("Part")

@@ -1,44 +1,15 @@
-"""Curves of few enough points to draw: which runs a line stands for, and the band around it."""
+"""Curves of few enough points to draw, and bands around the median of several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from experiments.report.numbers.cells import Comparison
-from experiments.report.read.records import RunRecord
-
 # More points than a panel has pixels.
 MAX_POINTS = 1000
-
-Lines = dict[str, list[RunRecord]]
-"""The lines of a panel: label → the runs of its seeds."""
-
-
-def lines_by_row(
-    comparison: Comparison, keep: Callable[[RunRecord], bool] = lambda run: True
-) -> dict[str, Lines]:
-    """The runs to draw: those that took a step, and that `keep` wants.
-
-    Rows and labels are in the order of the tables; those without runs are left out.
-    """
-    panels: dict[str, Lines] = {}
-    for row in comparison.rows:
-        for label in comparison.labels:
-            runs = [run for run in comparison.cell(row, label)["run"] if len(run.steps)]
-            if kept := [run for run in runs if keep(run)]:
-                panels.setdefault(row, {})[label] = kept
-    return panels
-
-
-def seeds_explained(panels: dict[str, Lines]) -> str:
-    """The sentence of a caption that explains line and band."""
-    if all(len(runs) == 1 for lines in panels.values() for runs in lines.values()):
-        return "One seed per line."
-    return "Lines are medians over the seeds, bands reach from the lowest to the highest seed."
 
 
 class Curve(NamedTuple):
@@ -76,15 +47,9 @@ def thinned(values: np.ndarray) -> np.ndarray:
 
     Values that are not finite are left out; a block without any other is NaN.
     """
-    length = -(-len(values) // MAX_POINTS)
-    if length <= 1:
-        return values
-    starts = np.arange(0, len(values), length)
-    finite = np.isfinite(values)
-    totals = np.add.reduceat(np.where(finite, values, 0.0), starts)
-    counts = np.add.reduceat(finite.astype(float), starts)
-    means = np.full(len(starts), np.nan)
-    np.divide(totals, counts, out=means, where=counts > 0)
+    length = max(1, -(-len(values) // MAX_POINTS))
+    known = pd.Series(np.where(np.isfinite(values), values, np.nan))
+    means: np.ndarray = known.groupby(np.arange(len(values)) // length).mean().to_numpy()
     return means
 
 
@@ -93,10 +58,9 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
     Values that are not finite are left out of the mean, and the result has a gap there.
     """
-    finite = np.isfinite(values)
-    known = pd.Series(np.where(finite, values, np.nan))
+    known = pd.Series(np.where(np.isfinite(values), values, np.nan))
     means = known.ewm(alpha=1.0 / max(1.0, len(values) / 50), ignore_na=True).mean()
-    result: np.ndarray = means.where(finite).to_numpy()
+    result: np.ndarray = means.where(known.notna()).to_numpy()
     return result
 
 
@@ -105,9 +69,8 @@ def band(curves: Sequence[Curve]) -> Band:
     curves = [curve for curve in curves if len(curve.x) > 0]
     if not curves:
         return Band(*(np.empty(0) for _ in range(4)))
-    first = min(curve.x[0] for curve in curves)
-    last = max(curve.x[-1] for curve in curves)
-    grid = np.linspace(first, last, MAX_POINTS)
+    ends = min(curve.x[0] for curve in curves), max(curve.x[-1] for curve in curves)
+    grid = np.linspace(*ends, MAX_POINTS)
     table = [np.interp(grid, c.x, c.y, left=np.nan, right=np.nan) for c in curves]
     return band_of_columns(grid, np.stack(table))
 
@@ -115,8 +78,8 @@ def band(curves: Sequence[Curve]) -> Band:
 def band_of_columns(x: np.ndarray, table: np.ndarray) -> Band:
     """Median, minimum and maximum of each column of `table` (runs × points), without its NaNs."""
     columns = pd.DataFrame(np.where(np.isfinite(table), table, np.nan))
-    summaries = (columns.median(), columns.min(), columns.max())
-    return Band(x, *(summary.to_numpy() for summary in summaries))
+    parts = (columns.median(), columns.min(), columns.max())
+    return Band(x, *(part.to_numpy() for part in parts))
 
 
 def spans_decades(values: np.ndarray) -> bool:

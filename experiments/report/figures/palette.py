@@ -8,21 +8,14 @@ from itertools import cycle
 from experiments.optimizers.build import OPTIMIZERS
 from experiments.optimizers.line_styles import (
     AMBER,
-    BLACK,
-    BLUE,
     DASHED,
     DOTTED,
-    GREEN,
-    GREY,
     INDIGO,
-    ORANGE,
     PURPLE,
     SOLID,
     WINE,
     LineStyle,
 )
-
-__all__ = ["BLACK", "BLUE", "GREEN", "GREY", "ORANGE", "LineStyle", "Styles", "line_styles"]
 
 Styles = Mapping[str, LineStyle]
 """The line of each label."""
@@ -45,8 +38,7 @@ def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
         for dashes in _SPARE_DASHES
         for colour, marker in zip(_SPARE_COLOURS, _SPARE_MARKERS, strict=True)
     )
-
-    def line(label: str, kind: str) -> LineStyle:
-        return free.pop(label if label in free else kind, None) or next(spare)
-
-    return {label: line(label, kind) for label, kind in optimizers.items()}
+    styles = {}
+    for label, kind in optimizers.items():
+        styles[label] = free.pop(label if label in free else kind, None) or next(spare)
+    return styles

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from numpy.typing import ArrayLike
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -117,15 +118,10 @@ def styles_of(comparison: Comparison) -> Styles:
 
 def _legend(width: float, styles: Styles, labels: Sequence[str]) -> dict[str, Any]:
     """The arguments of the legend above all panels, with as many columns as fit."""
-    handles = [
-        Line2D(
-            [],
-            [],
-            label=_plain(label_title(label)),
-            **(styles[label].line | {"linewidth": styles[label].width + 0.4}),
-        )
-        for label in labels
-    ]
+    handles = []
+    for label in labels:
+        line = styles[label].line | {"linewidth": styles[label].width + 0.4}
+        handles.append(Line2D([], [], label=_plain(label_title(label)), **line))
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = int(width / (_HANDLE_INCHES + _LETTER_INCHES * longest))
     return {
@@ -172,16 +168,35 @@ def png(figure: matplotlib.figure.Figure) -> bytes:
 
 def draw_band(axes: Axes, drawn: Band, style: LineStyle) -> None:
     """A line, and the band around it where the runs differ."""
-    axes.fill_between(
-        drawn.x,
-        drawn.low,
-        drawn.high,
-        color=style.colour,
-        alpha=0.16,
-        linewidth=0,
-        zorder=style.order - 2,
-    )
+    shade: dict[str, Any] = {"color": style.colour, "alpha": 0.16, "zorder": style.order - 2}
+    axes.fill_between(drawn.x, drawn.low, drawn.high, linewidth=0, **shade)
     axes.plot(drawn.x, drawn.middle, **style.line)
+
+
+def draw_marks(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    marker: str,
+    style: LineStyle,
+    *,
+    size: float,
+    edge: float,
+    above: float,
+    **options: Any,
+) -> None:
+    """Points in the colour of a line and `above` it; all but crosses have a white edge."""
+    axes.plot(
+        x,
+        y,
+        marker,
+        color=style.colour,
+        markersize=size,
+        markeredgecolor=style.colour if marker == "x" else "white",
+        markeredgewidth=edge,
+        zorder=style.order + above,
+        **options,
+    )
 
 
 def log_axis_if_decades(axes: Axes, drawn: Sequence[Band]) -> None:

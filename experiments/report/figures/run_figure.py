@@ -14,8 +14,8 @@ from experiments.files.atomic import atomic_file
 from experiments.files.reading import read_yaml
 from experiments.files.run_folder import RunFolder
 from experiments.files.shapes import ReportedConfig
+from experiments.optimizers.line_styles import BLUE, GREEN, GREY, ORANGE
 from experiments.report.figures.curves import smoothed, spans_decades
-from experiments.report.figures.palette import BLUE, GREEN, GREY, ORANGE
 from sls.record import Status
 
 _REFUSED = frozenset(status for status in Status if not status.moved)

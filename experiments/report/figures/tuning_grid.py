@@ -48,38 +48,14 @@ def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: Styles) -> N
 def _draw_rates(axes: Axes, rates: pd.DataFrame, style: LineStyle) -> None:
     if rates.empty:
         return
-    axes.plot(
-        "lr",
-        "number",
-        data=rates,
-        marker=style.marker,
-        markersize=5.5,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        **style.line,
-    )
-    axes.plot(
-        "lr",
-        "number",
-        "*",
-        data=rates[rates["winner"].astype(bool)],
-        color=style.colour,
-        markersize=15,
-        markeredgecolor="white",
-        markeredgewidth=1.0,
-        zorder=style.order + 2,
-    )
+    line = style.line | {"marker": style.marker, "markersize": 5.5}
+    line |= {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    axes.plot("lr", "number", data=rates, **line)
+    best = rates[rates["winner"].astype(bool)]
+    panels.draw_marks(axes, best["lr"], best["number"], "*", style, size=15, edge=1.0, above=2)
     lost = rates.loc[rates["number"].isna() & rates["diverged"], "lr"]
-    axes.plot(
-        lost,
-        [0.04] * len(lost),
-        "x",
-        color=style.colour,
-        markersize=7,
-        markeredgewidth=1.8,
-        transform=axes.get_xaxis_transform(),
-        zorder=style.order,
-    )
+    foot, at_foot = axes.get_xaxis_transform(), [0.04] * len(lost)
+    panels.draw_marks(axes, lost, at_foot, "x", style, size=7, edge=1.8, above=0, transform=foot)
 
 
 def _caption(shown: pd.DataFrame) -> str:
@@ -100,10 +76,7 @@ def _caption(shown: pd.DataFrame) -> str:
     if (shown["lr"].notna() & shown["number"].isna() & shown["diverged"]).any():
         sentences.append("A cross at the foot is a rate that diverged.")
     directions = shown.groupby("row", sort=False)["lower_is_better"].first()
-    if directions.all():
-        sentences.append("Lower is better.")
-    elif directions.any():
-        sentences.append("Losses are better lower, all other scores higher.")
-    else:
-        sentences.append("Higher is better.")
-    return " ".join(sentences)
+    better = "Lower is better." if directions.all() else "Higher is better."
+    if directions.any() and not directions.all():
+        better = "Losses are better lower, all other scores higher."
+    return " ".join([*sentences, better])

@@ -10,14 +10,18 @@ import pandas as pd
 import pytest
 
 from experiments.report import titles
-from experiments.report.figures import DRAWING, panels
+from experiments.report.build import DRAWING
+from experiments.report.figures import panels
 from experiments.report.figures.palette import line_styles
 from experiments.report.figures.panels import styles_of
 from experiments.report.figures.profiles import profile_figures
-from experiments.report.figures.step_size import step_size_figures, taken_steps
-from experiments.report.figures.training_loss import training_figures
+from experiments.report.figures.training import (
+    step_size_figures,
+    taken_steps,
+    training_figures,
+    validation_figures,
+)
 from experiments.report.figures.tuning_grid import tuning_figures
-from experiments.report.figures.validation import validation_figures
 from tests.experiments.report.made import (
     OPTIMIZERS,
     compared,
