@@ -50,13 +50,9 @@ def draw_landscape(landscape: Landscape) -> bytes:
         axes.set_ylabel("loss of the mini-batch")
     for axes in panels[max(0, len(landscape.looks) - columns) : len(landscape.looks)]:
         axes.set_xlabel("multiple of η")
-    handles = _legend(landscape)
+    handles, ncols = _legend(landscape), 4 if columns == _COLUMNS else 2
     figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=4 if columns == _COLUMNS else 2,
-        frameon=False,
-        fontsize=9,
+        handles=handles, loc="outside lower center", ncols=ncols, frameon=False, fontsize=9
     )
     file = io.BytesIO()
     figure.savefig(file, format="png")

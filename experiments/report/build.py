@@ -134,17 +134,9 @@ def _write(report: Path, texts: Mapping[str, str], document: Document) -> None:
     written = {report / name: text.encode(errors="replace") for name, text in texts.items()}
     replace_together(figures | written)
     for path in (report / PICTURES).glob("*.png"):
-        if path not in figures and _is_ours(path):
-            with suppress(OSError):
+        with suppress(OSError, UserError), open_regular(path) as file:
+            if path not in figures and MADE_BY.encode() in file.read(_HEAD):
                 path.unlink()
-
-
-def _is_ours(figure: Path) -> bool:
-    try:
-        with open_regular(figure) as file:
-            return MADE_BY.encode() in file.read(_HEAD)
-    except (OSError, UserError):
-        return False
 
 
 # -------------------------------------------------------------------------------- the document

@@ -1,4 +1,4 @@
-"""The frame of every figure: one panel per row of the comparison, one legend, PNG bytes."""
+"""The frame of every figure: one panel per row, one legend, a line per label, PNG bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle, product
 from typing import Any, TypeVar
 
 import matplotlib as mpl
@@ -20,8 +21,10 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from experiments.optimizers import line_styles as palette
+from experiments.optimizers.build import OPTIMIZERS
+from experiments.optimizers.line_styles import LineStyle
 from experiments.report.figures.curves import Band, spans_decades
-from experiments.report.figures.palette import LineStyle, Styles, line_styles
 from experiments.report.numbers.cells import Comparison
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.document import MADE_BY, Figure
@@ -57,7 +60,13 @@ _STYLE: dict[Any, Any] = {
 _TITLE = 32
 _HANDLE_INCHES, _LETTER_INCHES, _LEGEND_LINE_INCHES = 0.7, 0.085, 0.22
 
+# Spare lines: their dashes, their colours with a marker.
+_DASHES = (palette.SOLID, palette.DASHED, palette.DOTTED)
+_COLOURS = ((palette.PURPLE, "X"), (palette.AMBER, "h"), (palette.WINE, ">"), (palette.INDIGO, "p"))
+
 Drawn = TypeVar("Drawn")
+Styles = Mapping[str, LineStyle]
+"""The line of each label."""
 
 
 def panel_figures(
@@ -114,6 +123,25 @@ def styles_of(comparison: Comparison) -> Styles:
     known += [(run.label, run.optimizer) for run in runs]
     in_order = dict.fromkeys((label for label, _ in known), "")
     return line_styles(in_order | dict(reversed(known)))
+
+
+def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
+    """The line of each label, given its optimizer's kind, in the order of the tables.
+
+    An optimizer's file gives lines to its kind and to some labels. The first other label of a kind
+    has the kind's line; further ones, and kinds without a line, take spare ones, which repeat after
+    twelve.
+    """
+    free = {name: style for known in OPTIMIZERS for name, style in known.lines.items()}
+    spare = cycle(
+        LineStyle(colour, 1.6, dashes, marker, 2.4)
+        for dashes, (colour, marker) in product(_DASHES, _COLOURS)
+    )
+    styles = {}
+    for label, kind in optimizers.items():
+        own = free.pop(label if label in free else kind, None)
+        styles[label] = own or next(spare)
+    return styles
 
 
 def _legend(width: float, styles: Styles, labels: Sequence[str]) -> dict[str, Any]:

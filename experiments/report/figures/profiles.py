@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from experiments.report.figures import panels
-from experiments.report.figures.palette import Styles
 from experiments.report.numbers.cells import Comparison
 from experiments.report.write.document import Figure
 
@@ -36,7 +35,7 @@ def profile_figures(comparison: Comparison, profiles: pd.DataFrame) -> tuple[Fig
     )
 
 
-def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: Styles) -> None:
+def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: panels.Styles) -> None:
     last = 1.06 * max(float(steps["tau"].max()) for steps in lines.values())
     for label, steps in lines.items():
         ordered = steps.sort_values(["tau", "share"])

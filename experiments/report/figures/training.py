@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.report.figures import panels
 from experiments.report.figures.curves import Band, band, band_of_columns, held_to, smooth_curve
-from experiments.report.figures.palette import Styles
 from experiments.report.numbers.cells import Comparison
 from experiments.report.read.records import RunRecord
 from experiments.report.titles import score_title
@@ -82,7 +81,7 @@ def training_figures(comparison: Comparison) -> tuple[Figure, ...]:
     )
 
 
-def _draw_losses(axes: Axes, lines: Lines, styles: Styles, column: str, axis: str) -> None:
+def _draw_losses(axes: Axes, lines: Lines, styles: panels.Styles, column: str, axis: str) -> None:
     bands = []
     for label, runs in lines.items():
         curves = []
@@ -131,7 +130,7 @@ def validation_figures(comparison: Comparison) -> tuple[Figure, ...]:
     )
 
 
-def _draw_scores(axes: Axes, lines: Lines, styles: Styles) -> None:
+def _draw_scores(axes: Axes, lines: Lines, styles: panels.Styles) -> None:
     bands = []
     for label, runs in lines.items():
         style = styles[label]
@@ -193,7 +192,7 @@ def taken_steps(run: RunRecord) -> np.ndarray:
     return taken
 
 
-def _draw_step_sizes(axes: Axes, lines: Lines, styles: Styles) -> None:
+def _draw_step_sizes(axes: Axes, lines: Lines, styles: panels.Styles) -> None:
     medians = []
     for label, runs in lines.items():
         curves = []
@@ -217,7 +216,7 @@ def _draw_step_sizes(axes: Axes, lines: Lines, styles: Styles) -> None:
     axes.set_ylabel("step size")
 
 
-def _draw_trials(axes: Axes, lines: Lines, styles: Styles) -> None:
+def _draw_trials(axes: Axes, lines: Lines, styles: panels.Styles) -> None:
     usual = highest = 0.0
     for label, runs in lines.items():
         drawn = band([smooth_curve(run.steps["step"], run.steps["trials"]) for run in runs])

@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
+from experiments.optimizers.line_styles import LineStyle
 from experiments.report.figures import panels
 from experiments.report.figures.curves import spans_decades
-from experiments.report.figures.palette import LineStyle, Styles
 from experiments.report.numbers.cells import Comparison
 from experiments.report.titles import score_title
 from experiments.report.write.document import Figure
@@ -29,7 +29,7 @@ def tuning_figures(comparison: Comparison, points: pd.DataFrame) -> tuple[Figure
     )
 
 
-def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: Styles) -> None:
+def _draw_panel(axes: Axes, lines: dict[str, pd.DataFrame], styles: panels.Styles) -> None:
     axes.set_xscale("log")
     axes.margins(x=0.05, y=0.09)
     for label, points in lines.items():

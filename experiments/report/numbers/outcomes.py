@@ -36,15 +36,6 @@ def not_started(comparison: Comparison) -> int:
     )
 
 
-def missing_cells(comparison: Comparison) -> list[tuple[str, str]]:
-    """The planned (row, label) without a single run that came to an end."""
-    return [
-        (cell.row, cell.label)
-        for cell in comparison.results.planned
-        if (comparison.cell(cell.row, cell.label)["status"] == "unfinished").all()
-    ]
-
-
 def not_finished_table(results: Results) -> Table:
     """The runs that did not finish, and their last step."""
     runs = sorted((r for r in results.runs if r.status != "finished"), key=lambda r: r.folder)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 from experiments.report.numbers.cells import FINAL_SCORE, FINAL_TRAIN_LOSS, Comparison, loss_text
-from experiments.report.numbers.outcomes import counts, missing_cells, not_started
+from experiments.report.numbers.outcomes import counts, not_started
 from experiments.report.numbers.published import load
 from experiments.report.numbers.significance import (
     ALPHA,
@@ -97,7 +97,12 @@ def _verdicts(comparison: Comparison) -> list[str]:
 
 
 def _gaps(comparison: Comparison) -> str:
-    gaps = missing_cells(comparison)
+    """The planned cells without a single run that came to an end."""
+    gaps = [
+        (cell.row, cell.label)
+        for cell in comparison.results.planned
+        if (comparison.cell(cell.row, cell.label)["status"] == "unfinished").all()
+    ]
     if not gaps:
         return ""
     listed = ", ".join(f"{row_title(row)} with {label_title(label)}" for row, label in gaps[:8])

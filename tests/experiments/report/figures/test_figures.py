@@ -12,8 +12,7 @@ import pytest
 from experiments.report import titles
 from experiments.report.build import DRAWING
 from experiments.report.figures import panels
-from experiments.report.figures.palette import line_styles
-from experiments.report.figures.panels import styles_of
+from experiments.report.figures.panels import line_styles, styles_of
 from experiments.report.figures.profiles import profile_figures
 from experiments.report.figures.training import (
     step_size_figures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.report.figures.palette import line_styles
+from experiments.report.figures.panels import line_styles
 
 
 def test_a_kind_has_its_own_line_whatever_the_label_and_the_others():
