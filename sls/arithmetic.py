@@ -87,6 +87,16 @@ class Arithmetic:
         """`max |x|`, a scalar for each tensor; NaN where one of its values is."""
         return [torch.linalg.vector_norm(x, math.inf) for x in xs]
 
+    def norms(self, xs: Tensors) -> Tensors:
+        """`‖x‖₂` in float32 or better, a scalar for each tensor."""
+        dtype = precise(xs)
+        return [torch.linalg.vector_norm(x, dtype=dtype) for x in xs]
+
+    def scale_(self, xs: Tensors, factor: Tensor) -> None:
+        """`x ← x·factor`, a scalar tensor on any device."""
+        for x in xs:
+            x.mul_(factor.to(x.device, non_blocking=True))
+
 
 class Foreach(Arithmetic):
     """The same operations by torch's foreach kernels: one launch for many tensors."""
@@ -136,6 +146,14 @@ class Foreach(Arithmetic):
     def largest(self, xs: Tensors) -> Tensors:
         return list(torch._foreach_norm(xs, math.inf))
 
+    def norms(self, xs: Tensors) -> Tensors:
+        return list(torch._foreach_norm(xs, 2, dtype=precise(xs)))
+
+    def scale_(self, xs: Tensors, factor: Tensor) -> None:
+        for device in {x.device for x in xs}:
+            there = [x for x in xs if x.device == device]
+            torch._foreach_mul_(there, factor.to(device, non_blocking=True))
+
 
 FOREACH, LOOP = Foreach(), Arithmetic()
 
@@ -148,6 +166,11 @@ def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
     if foreach is None:
         foreach = all(type(param) in (Tensor, torch.nn.Parameter) for param in params)
     return FOREACH if foreach and params else LOOP
+
+
+def precise(xs: Tensors) -> torch.dtype:
+    """The type for sums over these: float32, or float64 where one of them has it."""
+    return torch.float64 if any(x.dtype == torch.float64 for x in xs) else torch.float32
 
 
 def real(tensor: Tensor) -> Tensor:

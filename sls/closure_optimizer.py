@@ -197,14 +197,16 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         Raises:
             ValueError: the state is that of another optimizer, or of other groups.
         """
-        saved = state_dict["param_groups"][0] if state_dict.get("param_groups") else {}
+        added = {name: x for name, x in checks.ADDED_LATER.items() if name in self.defaults}
+        groups = [{**added, **group} for group in state_dict.get("param_groups", [])]
+        saved = groups[0] if groups else {}
         missing = sorted({*self.defaults, "search_state"} - set(saved))
         if missing:
             raise ValueError(
                 f"this state_dict is not {type(self).__name__}'s: it lacks {', '.join(missing)}"
             )
         self._load_base(state_dict.get("base"))
-        super().load_state_dict(state_dict)
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
     def _load_base(self, saved: list[dict[str, Any]] | None) -> None:
         name = type(self).__name__

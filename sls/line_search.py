@@ -21,6 +21,7 @@ from torch.optim.optimizer import ParamsT
 from sls import settings as checks
 from sls.arithmetic import Tensors, read
 from sls.bounds import SMALL, StepBounds
+from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, rounding
@@ -134,6 +135,7 @@ class Step:
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.tried = [self.groups[number] for number in optimizer.searched_groups]
         self.factor = optimizer.anneal_factor(self.before.k)
+        self.clipped_by = clip_(self.groups, self.settings["max_grad_norm"], loss.device)
 
     # ------------------------------------------------------------------------------ searching
 
@@ -274,8 +276,7 @@ class Step:
         step_size = self.before.step_size
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
         directions = [self._taken(group) for group in self.groups]
-        pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
-        loss, p = read(self.loss, exact_slope(pairs, self.loss.device))
+        loss, p = read(self.loss, self._exact_slope(self.groups, directions))
         refusal = _refusal(loss, p)
         if refusal is not None:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
@@ -315,8 +316,7 @@ class Step:
         )
 
     def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
-        pairs = ((g.grads, d) for g, d in zip(self.tried, searched, strict=True))
-        exact = exact_slope(pairs, self.loss.device)
+        exact = self._exact_slope(self.tried, searched)
         # Where there is no slope, no ε finds one.
         if self.settings.get("slope", "exact") == "exact" or float(exact) == 0:
             return exact
@@ -324,6 +324,10 @@ class Step:
             finite_difference_slope(float(self.loss), lambda eps: float(trial(eps))),
             dtype=torch.float64,
         )
+
+    def _exact_slope(self, groups: list[GroupTensors], directions: list[Tensors]) -> Tensor:
+        pairs = ((g.grads, d) for g, d in zip(groups, directions, strict=True))
+        return unclipped(exact_slope(pairs, self.loss.device), self.clipped_by)
 
     def _record(
         self, status: Status, loss: float, p: float, result: SearchResult | None

@@ -17,6 +17,7 @@ from sls.anchor import Anchor
 from sls.arithmetic import Tensors, read
 from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.bounds import StepBounds
+from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, CommittedFirst, MomentumSGD, exact_slope
@@ -104,6 +105,8 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         betas: β₁ and β₂ of Adam's moments, each in [0, 1).
         eps: ε of Adam's denominator, ≥ 0.
         init_step: where η starts, > 0; too small is right, the rise takes a few steps.
+        max_grad_norm: clip the gradient of all parameters together to this norm before the
+            direction is made; slopes stay those of the unclipped one. None: no clipping.
         foreach: torch's foreach kernels; None: where all parameters are plain tensors.
 
     Raises:
@@ -131,6 +134,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         init_step: float = 1e-4,
+        max_grad_norm: float | None = None,
         foreach: bool | None = None,
     ):
         settings = {
@@ -142,6 +146,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
             "betas": betas,
             "eps": eps,
             "init_step": init_step,
+            "max_grad_norm": max_grad_norm,
             "foreach": foreach,
         }
         checks.check(settings, type(self).__name__)
@@ -348,9 +353,11 @@ class _LookingStep(_Step):
             wanted.append(self.anchor.slope(self.loss.device))
         if judges:
             wanted.append(self._loss_at_anchor())
+        clipped_by = clip_(self.groups, self.settings["max_grad_norm"], self.loss.device)
         directions = self.directions()
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
-        slope, loss, *looked = read(exact_slope(pairs, self.loss.device), *wanted)
+        along = unclipped(exact_slope(pairs, self.loss.device), clipped_by)
+        slope, loss, *looked = read(along, *wanted)
         if not (math.isfinite(loss) and math.isfinite(slope)):
             return self._fail(loss, slope, looked[1] if judges else None)
         if judges and self.memory.peak.untried and self._more_than_doubled(loss, looked[1]):
@@ -452,6 +459,7 @@ class _HeldStep(_Step):
         bad = ~torch.isfinite(self.loss + sizes.sum())
         for group in self.groups:
             group.silence(bad)
+        clip_(self.groups, self.settings["max_grad_norm"], device)
         losses = self.optimizer.unread_losses(self.loss)
         self.memory = self.optimizer.search_state
         peak, status = self.started(), Status.ACCEPTED

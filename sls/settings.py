@@ -22,6 +22,8 @@ class SharedSettings(TypedDict, total=False):
         weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
         total_steps: the length of the run; with it, the step is annealed (None).
         anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
+        max_grad_norm: clip the gradient of all parameters together to this norm before the
+            direction is made; the slope stays that of the unclipped one (None: no clipping).
         foreach: use torch's foreach kernels; None, the default: if all parameters are plain
             tensors.
     """
@@ -33,6 +35,7 @@ class SharedSettings(TypedDict, total=False):
     weight_decay: float
     total_steps: int | None
     anneal: float
+    max_grad_norm: float | None
     foreach: bool | None
 
 
@@ -44,8 +47,12 @@ SHARED_DEFAULTS: SharedSettings = {
     "weight_decay": 0.0,
     "total_steps": None,
     "anneal": 0.5,
+    "max_grad_norm": None,
     "foreach": None,
 }
+
+ADDED_LATER: Mapping[str, Any] = {"max_grad_norm": None}
+"""Settings that an older `state_dict` lacks, and the values with which it was made."""
 
 PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
 """Settings that may differ between parameter groups; all others are the same in all groups."""
@@ -102,6 +109,9 @@ _RULES: Mapping[str, _Rule] = {
     "weight_decay": _NOT_NEGATIVE,
     "total_steps": _Rule(lambda x: x is None or _count(x), "None or a whole number of at least 1"),
     "anneal": _Rule(lambda x: _number(x) and 0 < x <= 1, "a number in (0, 1]"),
+    "max_grad_norm": _Rule(
+        lambda x: x is None or (_number(x) and x > 0), "None or a positive number"
+    ),
     "averaging": _one_of(True, False),
     "foreach": _one_of(None, True, False),
 }

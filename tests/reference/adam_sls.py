@@ -17,6 +17,7 @@ from tests.reference.shared import (
     Vector,
     adam_direction,
     anneal_factor,
+    clipped,
     finite,
     momentum_free_direction,
     moved,
@@ -45,6 +46,7 @@ def adam_sls(
     search: Literal["every", "adaptive"] = "every",
     total_steps: int | None = None,
     anneal: float = 0.5,
+    max_grad_norm: float | None = None,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
@@ -53,11 +55,12 @@ def adam_sls(
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
-        f0, g = float(losses(k, w)), gradients(k, w)
+        f0, true = float(losses(k, w)), gradients(k, w)
+        g = clipped(true, max_grad_norm)
         new_moments = next_moments(moments, g, betas)
         d_searched = momentum_free_direction(new_moments, g, betas, eps)
         d_taken = adam_direction(new_moments, betas, eps)
-        p = float(g @ d_searched)
+        p = float(true @ d_searched)
         eta = 0.0
         trials = 0
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None

@@ -16,6 +16,7 @@ from tests.reference.shared import (
     Vector,
     adam_direction,
     anneal_factor,
+    clipped,
     finite,
     moved,
     next_moments,
@@ -56,6 +57,7 @@ def alsals(
     search: Literal["every", "adaptive"] = "every",
     total_steps: int | None = None,
     anneal: float = 0.5,
+    max_grad_norm: float | None = None,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k.
 
@@ -69,13 +71,14 @@ def alsals(
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
-        f0, g = float(losses(k, w)), gradients(k, w)
+        f0, true = float(losses(k, w)), gradients(k, w)
+        g = clipped(true, max_grad_norm)
         new_moments = next_moments(moments, g, betas)
         d = adam_direction(new_moments, betas, eps)
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
-        p = float(g @ d)
+        p = float(true @ d)
         if searching and slope == "finite_difference" and p != 0:
             p = finite_difference(losses, k, w, d, f0)
         eta = 0.0

@@ -17,6 +17,7 @@ from tests.reference.shared import (
     Vector,
     adam_direction,
     anneal_factor,
+    clipped,
     finite,
     moved,
     next_moments,
@@ -83,6 +84,7 @@ def peak_sls(
     eps: float = 1e-8,
     init_step: float = 1e-4,
     weight_decay: float = 0.0,
+    max_grad_norm: float | None = None,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; all losses are finite.
 
@@ -100,12 +102,13 @@ def peak_sls(
     level: tuple[float, float] | None = None
     record: list[Step] = []
     for k in range(steps):
-        f0, g = float(losses(k, w)), gradients(k, w)
+        f0, true = float(losses(k, w)), gradients(k, w)
+        g = clipped(true, max_grad_norm)
         assert finite(f0)
         judged = phase == "rising" and k > 0
         if judged:
             gain = float(losses(k, w + since)) - f0
-            p_b = float(g @ since) / taken
+            p_b = float(true @ since) / taken
             p_a = 2 * gain / taken - p_b
             curvatures.add((p_a - p_b) / taken, 0.8)
             slopes.add(p_b + curvatures.mean() * taken, 0.9)
@@ -123,7 +126,7 @@ def peak_sls(
                 elif doubts >= 12 or judgements >= 60:
                     phase = "settling"
         elif phase == "settling":
-            backward.append(float(g @ since))
+            backward.append(float(true @ since))
             eta = settled(eta, backward, window, seen)
             if place == 8:
                 place, window = 0, window + 1
@@ -148,7 +151,7 @@ def peak_sls(
         since = (1 - taken * weight_decay) * since + taken * d
         w = moved(w, d, taken, weight_decay)
         place += 1
-        record.append(Step(w.copy(), eta, float(g @ d), int(judged), math.nan, math.nan))
+        record.append(Step(w.copy(), eta, float(true @ d), int(judged), math.nan, math.nan))
         if window == 8 or (total_steps is not None and k + 1 >= 0.4 * total_steps):
             phase = "held"
     return record

@@ -16,6 +16,7 @@ from tests.reference.shared import (
     Vector,
     adam_direction,
     anneal_factor,
+    clipped,
     finite,
     momentum_free_direction,
     moved,
@@ -45,6 +46,7 @@ def salsa(
     search: Literal["every", "adaptive"] = "adaptive",
     total_steps: int | None = None,
     anneal: float = 0.5,
+    max_grad_norm: float | None = None,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; `growth` is that of one step.
 
@@ -58,14 +60,15 @@ def salsa(
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
-        f0, g = float(losses(k, w)), gradients(k, w)
+        f0, true = float(losses(k, w)), gradients(k, w)
+        g = clipped(true, max_grad_norm)
         new_moments = next_moments(moments, g, betas)
         if direction == "adam":
             d_searched = momentum_free_direction(new_moments, g, betas, eps)
             d_taken = adam_direction(new_moments, betas, eps)
         else:
             d_searched = d_taken = g
-        p = float(g @ d_searched)
+        p = float(true @ d_searched)
         eta = 0.0
         trials = 0
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None

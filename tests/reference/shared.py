@@ -45,6 +45,13 @@ def no_moments(w: Vector) -> Moments:
     return Moments(np.zeros_like(w), np.zeros_like(w), 0)
 
 
+def clipped(g: Vector, max_norm: float | None) -> Vector:
+    """g·min(1, max_norm/(‖g‖ + 1e-6)), or g where there is no bound."""
+    if max_norm is None:
+        return g
+    return g * min(1.0, max_norm / (float(np.sqrt(np.sum(g**2))) + 1e-6))
+
+
 def next_moments(old: Moments, g: Vector, betas: tuple[float, float]) -> Moments:
     """m ← β1·m + (1−β1)·g, v ← β2·v + (1−β2)·g², t ← t + 1."""
     m = betas[0] * old.m + (1 - betas[0]) * g

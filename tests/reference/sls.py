@@ -17,6 +17,7 @@ from tests.reference.shared import (
     Vector,
     allowance,
     anneal_factor,
+    clipped,
     finite,
     moved,
 )
@@ -43,6 +44,7 @@ def sls(
     search: Literal["every", "adaptive"] = "every",
     total_steps: int | None = None,
     anneal: float = 0.5,
+    max_grad_norm: float | None = None,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
@@ -50,8 +52,9 @@ def sls(
     frequency = SearchFrequency()
     record: list[Step] = []
     for k in range(steps):
-        f0, g = float(losses(k, w)), gradients(k, w)
-        p = float(g @ g)
+        f0, true = float(losses(k, w)), gradients(k, w)
+        g = clipped(true, max_grad_norm)
+        p = float(true @ g)
         eta = 0.0
         trials = 0
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None

@@ -39,6 +39,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "total_steps": [0, -5, 10.0, "100", True],
     "anneal": [0, -0.5, 1.1, math.nan, None, True],
     "averaging": ["yes", None, 2],
+    "max_grad_norm": [0, -1.0, math.inf, math.nan, "1", True],
     "foreach": ["yes", 2],
 }
 

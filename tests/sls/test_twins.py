@@ -60,6 +60,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "every": {"search": "every"},
     "annealed": {"total_steps": STEPS, "anneal": 0.5},
     "decayed": {"weight_decay": 0.1},
+    "clipped": {"max_grad_norm": 0.1},
     "other-constants": {"c": 0.6, "shrink": 0.7, "growth": 1.05, "init_step": 0.02},
     # So large a start fails some searches, and so slow a growth lets the walks not part.
     "few-trials": {"max_trials": 2, "init_step": 100.0, "shrink": 0.3, "growth": 1.001},
@@ -77,6 +78,8 @@ PEAK_VARIATIONS: dict[str, dict[str, Any]] = {
     # From 1e-5 a curvature, a difference over η², is known to so few digits that walks part.
     "decayed": {"weight_decay": 0.1, "total_steps": STEPS, "init_step": 1e-3},
     "larger-start": {"init_step": 1e-3},
+    # Smaller bounds make the banana's walk chaotic; the network's norms stay below this one.
+    "clipped": {"max_grad_norm": 1.0, "total_steps": STEPS, "init_step": 1e-3},
     "other-moments": {"betas": (0.8, 0.9), "eps": 1e-3, "total_steps": STEPS},
 }
 
