@@ -2,7 +2,9 @@
 
 1. forward only, `lambda: criterion(model(x), y)`: the optimizer runs backward, once per step;
 2. PyTorch's standard form (zero_grad, forward, backward, return the loss);
-3. a callable with a keyword `backward`, True for forward and backward, False for forward only.
+3. a callable with a keyword `backward`, True for forward and backward, False for forward only;
+   with a keyword `scale` too, it runs `scale(loss).backward()`, so that it may be used with a
+   `torch.amp.GradScaler`.
 
 A standard closure that skips backward where `torch.is_grad_enabled()` is False costs no more than
 the other forms.
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor
 
 from sls.replay import NoReplay, Replay
+from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 
 Closure = Callable[..., Any]
 
@@ -72,8 +75,10 @@ class Evaluation:
         params: the parameters whose `.grad` the step reads.
         forms: what the optimizer knows about its closures.
         replay: gives all evaluations of the step the same random numbers and buffers.
+        scale: the scale of the loss for backward.
 
     Attributes:
+        scaled: whether gradients may overflow for the scale alone.
         forwards: the number of forward passes so far, a lower bound where the closure itself
             runs several.
     """
@@ -84,14 +89,18 @@ class Evaluation:
         params: Sequence[Tensor],
         forms: ClosureForms,
         replay: Replay | NoReplay,
+        scale: NoScale | Scale,
     ):
         if closure is None or not callable(closure):
             raise TypeError(MISSING_CLOSURE)
         self._closure = closure
         self._params = params
         self._forms = forms
-        self._takes_backward = _has_backward_keyword(closure)
+        self._takes_backward = _has_keyword(closure, "backward")
+        self._takes_scale = self._takes_backward and _has_keyword(closure, "scale")
         self._replay = replay
+        self._scale = scale
+        self.scaled = scale.used
         self.forwards = 0
 
     def loss_and_gradients(self) -> Tensor:
@@ -99,7 +108,8 @@ class Evaluation:
 
         Raises:
             TypeError: the closure returns no scalar.
-            RuntimeError: the loss depends on no parameter of the optimizer.
+            RuntimeError: the loss depends on no parameter of the optimizer, or the closure ran
+                backward on a loss that it should have scaled.
         """
         for param in self._params:
             param.grad = None
@@ -107,11 +117,16 @@ class Evaluation:
             loss = self._call(backward=True)
             if all(param.grad is None for param in self._params):
                 self._backward(loss)
+            elif self.scaled and not self._takes_scale:
+                raise RuntimeError(BACKWARD_WITHOUT_SCALE)
+        self._scale.unscale()
         return loss.detach()
 
     def finish(self) -> None:
-        """Leave random numbers and buffers as one evaluation leaves them."""
+        """Leave random numbers and buffers as one evaluation leaves them; update the scale."""
+        _forget_cast_parameters()
         self._replay.finish()
+        self._scale.update()
 
     def loss(self) -> Tensor:
         """The detached loss alone; the gradients of `loss_and_gradients` stay as they are."""
@@ -149,7 +164,11 @@ class Evaluation:
 
     def _call(self, *, backward: bool) -> Tensor:
         self.forwards += 1
-        loss = self._closure(backward=backward) if self._takes_backward else self._closure()
+        _forget_cast_parameters()
+        keywords: dict[str, Any] = {"backward": backward} if self._takes_backward else {}
+        if self._takes_scale:
+            keywords["scale"] = self._scale.scale
+        loss = self._closure(**keywords)
         if isinstance(loss, (int, float)):
             # As precise as the parameters, since the loss was most likely computed like them.
             precision = torch.promote_types(self._params[0].dtype.to_real(), torch.float32)
@@ -162,7 +181,7 @@ class Evaluation:
                 "the closure's loss depends on no parameter of this optimizer: it has no graph, "
                 "and backward() inside the closure left no gradient"
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._scale.scale(loss).backward()  # type: ignore[no-untyped-call]
         if all(param.grad is None for param in self._params):
             raise RuntimeError("the closure's loss depends on no parameter of this optimizer")
 
@@ -180,9 +199,18 @@ def _code(closure: Closure) -> CodeType | type:
     return code if isinstance(code, CodeType) else type(closure)
 
 
-def _has_backward_keyword(closure: Closure) -> bool:
+def _forget_cast_parameters() -> None:
+    """Drop autocast's copies of the parameters in low precision.
+
+    They live until the outermost `torch.autocast` ends. If that is around the whole step, a trial
+    would otherwise see the parameters of the first evaluation.
+    """
+    torch.clear_autocast_cache()
+
+
+def _has_keyword(closure: Closure, name: str) -> bool:
     try:
-        parameter = inspect.signature(closure).parameters.get("backward")
+        parameter = inspect.signature(closure).parameters.get(name)
     except (TypeError, ValueError):
         return False
     return parameter is not None and parameter.kind in (

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from sls import settings as checks
@@ -26,6 +27,7 @@ from sls.directions import Direction
 from sls.hints import Hints
 from sls.record import Ended
 from sls.replay import NoReplay, Replay
+from sls.scaling import scale_of
 from sls.step_sizes import anneal_factor
 
 Record = TypeVar("Record", bound=Ended)
@@ -234,7 +236,9 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             self.hints = Hints(type(self).__name__)
             self.last_step = None
 
-    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Closure | None = None, *, scaler: GradScaler | None = None
+    ) -> Tensor:
         """Evaluate the mini-batch's loss and gradients, choose a step and take it.
 
         ```text
@@ -247,16 +251,22 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         Args:
             closure: evaluates the loss of one mini-batch, a scalar tensor: forward only,
                 PyTorch's standard form, or with a keyword `backward` (see `sls.closure`).
+            scaler: for float16 autocast: scales the loss for backward, unscales the gradients
+                and is updated, in place of `scaler.scale`, `scaler.step` and `scaler.update`. A
+                step whose gradients overflow moves nothing.
 
         Returns:
-            The loss before the step, a detached scalar. `last_step` has everything else.
+            The loss before the step, unscaled, a detached scalar. `last_step` has everything else.
 
         Raises:
-            TypeError: no closure, or one that returns no scalar.
-            RuntimeError: the loss depends on no parameter, or a gradient is sparse.
+            TypeError: no closure, or one that returns no scalar; a scaler that is none.
+            ValueError: a scaler for parameters in float16.
+            RuntimeError: the loss depends on no parameter, a gradient is sparse, or a closure
+                that runs backward itself does not scale the loss.
         """
         params = [param for group in self.param_groups for param in group["params"]]
-        evaluation = Evaluation(closure, params, self._forms, self.replay(params))
+        scale = scale_of(scaler, self, params)
+        evaluation = Evaluation(closure, params, self._forms, self.replay(params), scale)
         loss = evaluation.loss_and_gradients()
         around = nullcontext() if self.base is None else self.base.reading(self.param_groups)
         try:

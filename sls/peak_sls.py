@@ -450,12 +450,17 @@ class _LookingStep(_Step):
 
 
 class _HeldStep(_Step):
-    """A step at the peak that is held: nothing is read but the losses, some at a time."""
+    """A step at the peak that is held: nothing is read but the losses, some at a time.
+
+    With a GradScaler one number more is read in each step, as `GradScaler.step` does.
+    """
 
     def run(self) -> PeakRecord:
         largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
         device = self.loss.device
         sizes = torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest])
+        if self.evaluation.scaled and not math.isfinite(float(sizes.sum())):
+            return self._skip()
         bad = ~torch.isfinite(self.loss + sizes.sum())
         for group in self.groups:
             group.silence(bad)
@@ -470,3 +475,9 @@ class _HeldStep(_Step):
             self.memory = replace(self.memory, net=net)
         self.take(peak, [self.direction.committed(group) for group in self.groups])
         return self.record(status, None, target=peak.target)
+
+    def _skip(self) -> PeakRecord:
+        """The record of a step whose scaled gradients overflowed: nothing but k changes."""
+        peak = self.memory.peak
+        self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
+        return self.record(Status.NONFINITE_SLOPE, None)
