@@ -24,6 +24,8 @@ Which file answers which question:
 | How does `PeakSLS` choose its step? | `peak`: the rule; `judge`: the evidence; `net`: after it |
 | Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
+| How is it evaluated in parts? | `accumulation` |
+| How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |
 | Which settings are there, and what do errors say? | `settings` |
@@ -32,6 +34,7 @@ Which file answers which question:
 """
 
 from sls import conditions, directions, units
+from sls.accumulation import accumulate
 from sls.adam_sls import AdamSLS
 from sls.alsals import ALSALS
 from sls.backtracking import Backtracking
@@ -58,6 +61,7 @@ __all__ = [
     "SaLSA",
     "Status",
     "StepRecord",
+    "accumulate",
     "conditions",
     "directions",
     "units",
