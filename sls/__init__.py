@@ -28,6 +28,7 @@ Which file answers which question:
 | How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |
+| What is unusual about the last steps? What did a whole run look like? | `diagnosis`, `plotting` |
 | Which settings are there, and what do errors say? | `settings` |
 | What does the optimizer warn about? | `hints` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
@@ -43,6 +44,7 @@ from sls.directions import Direction
 from sls.line_search import LineSearch
 from sls.peak_sls import PeakSLS
 from sls.plasls import PLASLS
+from sls.plotting import plot
 from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sls import SLS
@@ -64,6 +66,7 @@ __all__ = [
     "accumulate",
     "conditions",
     "directions",
+    "plot",
     "units",
 ]
 __version__ = "0.1.0"

@@ -23,6 +23,7 @@ from sls import settings as checks
 from sls.around import INITIAL, Base, Reading, initial_rate, params_of
 from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
+from sls.diagnosis import Diagnosis, flat
 from sls.directions import Direction
 from sls.hints import Hints
 from sls.record import Ended
@@ -62,6 +63,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     def __init__(self, params: ParamsT, settings: dict[str, Any], search_state: dict[str, Any]):
         self._forms = ClosureForms()
         self.hints = Hints(type(self).__name__)
+        self._diagnosis = Diagnosis(type(self).__name__)
         self.last_step: Record | None = None
         super().__init__(params, settings)
         first, *others = self.param_groups
@@ -234,6 +236,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         if "_forms" not in self.__dict__:  # unpickled or deep-copied
             self._forms = ClosureForms()
             self.hints = Hints(type(self).__name__)
+            self._diagnosis = Diagnosis(type(self).__name__)
             self.last_step = None
 
     def step(  # type: ignore[override]
@@ -275,8 +278,49 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         finally:
             self.reading = None
             evaluation.finish()
+        self._diagnosis.see(self.last_step)
         self.hints.see(self.last_step)
         return loss
+
+    def log(self, prefix: str = "sls/") -> dict[str, float | int | str]:
+        """The last step as a flat dictionary of plain numbers and text, for loggers.
+
+        The keys are `prefix` and the names of the record's attributes, as "sls/loss",
+        "sls/step_size", "sls/trials", "sls/status"; "sls/step_taken" is the step after annealing, 0
+        where nothing moved. What the step did not measure is left out; empty before the first step.
+        Under `PeakSLS` reading the loss waits for the device.
+
+        Args:
+            prefix: the beginning of every key.
+
+        Examples:
+            >>> import torch
+            >>> import sls
+            >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+            >>> optimizer = sls.ALSALS([w], init_step=0.5)
+            >>> loss = optimizer.step(lambda: (w**2).sum())
+            >>> log = optimizer.log()
+            >>> log["sls/loss"], log["sls/trials"], log["sls/status"]
+            (10.0, 1, 'accepted')
+        """
+        return {} if self.last_step is None else flat(self.last_step, prefix)
+
+    def explain(self) -> str:
+        """The last hundred steps in words: what is unusual about them, and what to try.
+
+        It notices steps that move nothing, collapse or run away, searches that fail or are
+        costly, and judgements that see no gain. What it looks at is not part of the saved state.
+
+        Examples:
+            >>> import torch
+            >>> import sls
+            >>> w = torch.nn.Parameter(torch.tensor([3.0, -1.0]))
+            >>> optimizer = sls.ALSALS([w])
+            >>> loss = optimizer.step(lambda: (w**2).sum())
+            >>> optimizer.explain()
+            'ALSALS: nothing unusual in the last step'
+        """
+        return self._diagnosis.text()
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
         """The replay of random numbers and buffers for the next step."""

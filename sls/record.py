@@ -52,11 +52,36 @@ _MOVED = frozenset(
 
 
 class Ended(Protocol):
-    """The part that all records share."""
+    """The part that all records share; `StepRecord` and `PeakRecord` say what each is."""
 
     @property
     def status(self) -> Status:
         """How the step ended."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """The mini-batch's loss before the step."""
+        ...
+
+    @property
+    def step_size(self) -> float:
+        """The step η before annealing."""
+        ...
+
+    @property
+    def factor(self) -> float:
+        """The annealing factor."""
+        ...
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        ...
+
+    @property
+    def searched(self) -> bool:
+        """Whether there was a search, or a judgement."""
         ...
 
 
