@@ -90,9 +90,21 @@ class LineSearch(ClosureOptimizer[StepRecord]):
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> StepRecord:
         """Search a step and take it, or repeat the last one where no search is due."""
         self.choose_groups()
-        if self.param_groups[0]["search"] == "adaptive" and not self.search_state.search_is_due():
+        if not self._search_is_due():
             return self.step_type(self, evaluation, loss).repeat()
-        return self.step_type(self, evaluation, loss).search()
+        record = self.step_type(self, evaluation, loss).search()
+        after = self.search_state
+        self.remember(replace(after, extra=after.extra + record.forwards - 1))
+        return record
+
+    def _search_is_due(self) -> bool:
+        settings, state = self.param_groups[0], self.search_state
+        match settings["search"]:
+            case "adaptive":
+                return state.search_is_due()
+            case "budget":
+                return state.search_is_affordable(settings["max_extra_forwards"])
+        return True
 
     def choose_groups(self) -> None:
         """Choose `searched_groups` for the next step, after its gradients: always all."""

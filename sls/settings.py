@@ -18,7 +18,10 @@ class SharedSettings(TypedDict, total=False):
         tolerance: the loss may rise by this many roundings of the loss (1): a decrease is known
             no better.
         search: search in "every" step, or "adaptive": rarely while the step hardly changes
-            (SaLSa's rule).
+            (SaLSa's rule), or on a "budget" of forward passes.
+        max_extra_forwards: with `search="budget"`, the forward passes for trials as a share of
+            the steps (0.05). A search that takes more than was saved is paid back before the next;
+            the searches until a first step is found come before any budget.
         weight_decay: decoupled, λ in `w ← w − η·λ·w`, outside the comparison of losses (0).
         total_steps: the length of the run; with it, the step is annealed (None).
         anneal: the last share of the run, over which the step falls linearly to 0 (0.5).
@@ -31,7 +34,8 @@ class SharedSettings(TypedDict, total=False):
     max_trials: int
     min_step: float
     tolerance: float
-    search: Literal["every", "adaptive"]
+    search: Literal["every", "adaptive", "budget"]
+    max_extra_forwards: float
     weight_decay: float
     total_steps: int | None
     anneal: float
@@ -44,6 +48,7 @@ SHARED_DEFAULTS: SharedSettings = {
     "min_step": 0.0,
     "tolerance": 1.0,
     "search": "every",
+    "max_extra_forwards": 0.05,
     "weight_decay": 0.0,
     "total_steps": None,
     "anneal": 0.5,
@@ -51,7 +56,7 @@ SHARED_DEFAULTS: SharedSettings = {
     "foreach": None,
 }
 
-ADDED_LATER: Mapping[str, Any] = {"max_grad_norm": None}
+ADDED_LATER: Mapping[str, Any] = {"max_grad_norm": None, "max_extra_forwards": 0.05}
 """Settings that an older `state_dict` lacks, and the values with which it was made."""
 
 PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
@@ -105,7 +110,8 @@ _RULES: Mapping[str, _Rule] = {
     "slope": _one_of("exact", "finite_difference"),
     "smoothing": _one_of("paper", "ratio"),
     "direction": _one_of("adam", "sgd"),
-    "search": _one_of("every", "adaptive"),
+    "search": _one_of("every", "adaptive", "budget"),
+    "max_extra_forwards": _POSITIVE,
     "weight_decay": _NOT_NEGATIVE,
     "total_steps": _Rule(lambda x: x is None or _count(x), "None or a whole number of at least 1"),
     "anneal": _Rule(lambda x: _number(x) and 0 < x <= 1, "a number in (0, 1]"),

@@ -41,6 +41,7 @@ class SearchState:
         failed_at: the last trial of the last search, if it failed; the next one starts there.
         recover_to: the last good step before searches failed, until a start has come back to it
             or a trial was rejected on the way.
+        extra: the number of forward passes beyond one a step so far.
     """
 
     k: int = 0
@@ -53,6 +54,7 @@ class SearchState:
     level: float | None = None
     failed_at: float | None = None
     recover_to: float | None = None
+    extra: int = 0
 
     @property
     def memory(self) -> Memory:
@@ -83,6 +85,16 @@ class SearchState:
         if self.failed_at is not None or self.k < FIRST_STEPS_SEARCHED:
             return True
         return self.k - self.last_searched >= self.pause()
+
+    def search_is_affordable(self, share: float) -> bool:
+        """Whether step k may search on a budget: one trial more stays within `share·(k + 1)`.
+
+        Until a search has found a first step every step searches, since there is none to repeat.
+        A search of several trials is paid back by the steps after it: after n steps the extra
+        forward passes are at most `share·n` and those of one search, or those of the searches
+        until the first step.
+        """
+        return self.step_size is None or self.extra + 1 <= share * (self.k + 1)
 
     def pause(self) -> int:
         """`L = 1/(r−1)`, rounded, in [1, 10]: a search is due L steps after the last one.

@@ -35,6 +35,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "smoothing": ["Ratio", "", None],
     "direction": ["rmsprop", None],
     "search": ["sometimes", None],
+    "max_extra_forwards": [0, -0.1, math.inf, math.nan, None, True],
     "weight_decay": [-0.01, math.inf, math.nan, None, True],
     "total_steps": [0, -5, 10.0, "100", True],
     "anneal": [0, -0.5, 1.1, math.nan, None, True],
