@@ -271,8 +271,8 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         scale = scale_of(scaler, self, params)
         evaluation = Evaluation(closure, params, self._forms, self.replay(params), scale)
         loss = evaluation.loss_and_gradients()
-        around = nullcontext() if self.base is None else self.base.reading(self.param_groups)
         try:
+            around = nullcontext() if self.base is None else self.base.reading(self.param_groups)
             with torch.no_grad(), around as self.reading:
                 self.last_step = self.take_step(evaluation, loss)
         finally:
