@@ -1,24 +1,23 @@
-"""What several optimizers share: schedules, the settings of line searches, optional packages.
+"""What several optimizers share: a schedule, optional packages.
 
 No torch at import: a config is checked, and a report written, without it.
 """
 
 from __future__ import annotations
 
-import inspect
 import io
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from experiments.errors import UserError
 from experiments.optimizers.line_styles import LineStyle
-from experiments.settings import Beta, KindSection, OpenUnit, Share
+from experiments.settings import Beta, KindSection
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
@@ -140,63 +139,3 @@ class Scheduled(OptimizerSettings):
                 f"optimizer={self.kind} needs the package {self.package or self.module}: "
                 "pip install '.[peers]'"
             ) from error
-
-
-class AdaptedRate(Scheduled):
-    """An optimizer that estimates the distance d to a solution; the rate of a step is d·lr."""
-
-    def make(self, params: Params, **arguments: Any) -> Any:
-        """The optimizer, which keeps the `rate` of its last step: it updates d within the step."""
-
-        def keep(optimizer: Any, *_arguments: Any) -> None:
-            group = optimizer.param_groups[0]
-            optimizer.rate = float(group["d"]) * float(group["lr"])
-
-        optimizer = super().make(params, **arguments)
-        optimizer.register_step_pre_hook(keep)
-        return optimizer
-
-
-# ---------------------------------------------------------------------------------- line searches
-
-
-class LineSearch(OptimizerSettings):
-    """The settings that the line searches of `sls` share; null means the optimizer's own default.
-
-    `anneal` is the share of the run over which the step is annealed to zero; null: never.
-    """
-
-    preset: Literal["default", "paper"] = "default"
-    c: OpenUnit | None = None
-    init_step: PositiveFloat | None = None
-    shrink: OpenUnit | None = None
-    growth: Annotated[float, Field(ge=1)] | None = None
-    max_trials: PositiveInt | None = None
-    search: Literal["every", "adaptive"] | None = None
-    weight_decay: float = Field(0.0, ge=0)
-    anneal: Share | None = None
-
-    no_arguments: ClassVar[frozenset[str]] = frozenset({"kind", "preset"})
-    """Settings that the class of `sls` does not take."""
-
-    def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
-        """The class of `sls` that has the name of these settings."""
-        import sls
-
-        name = type(self).__name__
-        make = getattr(sls, name)
-        settings = self.model_dump(exclude=set(self.no_arguments), exclude_none=True)
-        if self.preset == "paper":
-            make = make.paper
-            for key in settings:
-                # The preset fixes it; to ignore the setting silently would be worse.
-                if key not in inspect.signature(make).parameters:
-                    raise UserError(
-                        f"optimizer.{key}: {name} with preset 'paper' does not take it; "
-                        "leave it null"
-                    )
-        if self.anneal is not None:
-            settings["total_steps"] = total_steps
-        if "n_batches_per_epoch" in inspect.signature(make).parameters:
-            settings["n_batches_per_epoch"] = steps_per_epoch
-        return make(params, **settings), None

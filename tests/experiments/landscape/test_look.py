@@ -10,14 +10,10 @@ import torch
 from torch import nn
 
 from experiments.landscape.look import Looker, shares
-from experiments.optimizers.adam import Adam
-from experiments.optimizers.adam_sls import AdamSLS
-from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.line_searches import ALSALS, SLS, AdamSLS, SaLSA
 from experiments.optimizers.peak_sls import PeakSLS
-from experiments.optimizers.salsa import SaLSA
-from experiments.optimizers.sgd import SGD
-from experiments.optimizers.sls import SLS
+from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.closure import BatchClosure, Passes
 from experiments.training.loggers.base import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows, without_seconds

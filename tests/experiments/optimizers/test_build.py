@@ -9,17 +9,11 @@ import sls
 from experiments.config.compose import load
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
-from experiments.optimizers.adam import Adam
-from experiments.optimizers.adam_sls import AdamSLS
-from experiments.optimizers.adamw import AdamW
-from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import OPTIMIZERS, build_optimizer
-from experiments.optimizers.nadamw import NAdamW
+from experiments.optimizers.line_searches import ALSALS, SLS, AdamSLS, SaLSA
 from experiments.optimizers.peak_sls import PeakSLS
 from experiments.optimizers.plasls import PLASLS
-from experiments.optimizers.salsa import SaLSA
-from experiments.optimizers.sgd import SGD
-from experiments.optimizers.sls import SLS
+from experiments.optimizers.torch_optimizers import SGD, Adam, AdamW, NAdamW
 
 
 def parameters():

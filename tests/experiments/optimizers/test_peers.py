@@ -13,11 +13,10 @@ import torch
 from experiments.config.compose import load
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
+from experiments.optimizers.adapted_rate import DAdaptAdam, Prodigy
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.dadapt_adam import DAdaptAdam
-from experiments.optimizers.nadamw import NAdamW
-from experiments.optimizers.prodigy import Prodigy
 from experiments.optimizers.schedulefree_adamw import ScheduleFreeAdamW
+from experiments.optimizers.torch_optimizers import NAdamW
 from experiments.training.checkpoint import Parts, Progress, load_checkpoint, save_checkpoint
 from experiments.training.loggers.base import JsonlLogger
 from experiments.training.loop import step_size_of

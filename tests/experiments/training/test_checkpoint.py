@@ -10,10 +10,9 @@ from torch import nn
 
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
-from experiments.optimizers.adam import Adam
-from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.sgd import SGD
+from experiments.optimizers.line_searches import ALSALS
+from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.checkpoint import (
     Parts,
     Progress,

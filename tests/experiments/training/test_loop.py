@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from experiments.files.run_folder import RunFolder
-from experiments.optimizers.adam import Adam
-from experiments.optimizers.alsals import ALSALS
 from experiments.optimizers.build import build_optimizer
+from experiments.optimizers.line_searches import ALSALS
 from experiments.optimizers.peak_sls import PeakSLS
-from experiments.optimizers.sgd import SGD
+from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.loggers.base import JsonlLogger
 from experiments.training.loop import (
     DIVERGED_AFTER,
