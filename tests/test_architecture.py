@@ -17,7 +17,7 @@ WITHOUT_TORCH = [
     "experiments.config.*",
     "experiments.errors",
     "experiments.files.*",
-    "experiments.landscape.request",
+    "experiments.landscape.command",
     "experiments.network",
     "experiments.report.*",
     "experiments.settings",

@@ -119,7 +119,7 @@ def _landscape(options: argparse.Namespace) -> int:
 
     from experiments.config.arguments import split_pairs, value_of
     from experiments.config.messages import COMMAND_LINE, complaint, fault, unknown
-    from experiments.landscape.request import Options, read_request
+    from experiments.landscape.command import Options, landscape
 
     texts = split_pairs(options.pairs, "steps=[1,10]")
     for key in texts:
@@ -133,12 +133,7 @@ def _landscape(options: argparse.Namespace) -> int:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         raise fault(key, COMMAND_LINE, complaint(problem)) from None
-    request = read_request(options.folder, chosen)
-
-    from experiments.landscape.command import landscape
-
-    with unwinding():
-        landscape(request)
+    landscape(options.folder, chosen)
     return OK
 
 

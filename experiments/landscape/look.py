@@ -27,9 +27,8 @@ from experiments.training.loop import step_size_of, take_step
 from sls.conditions import Memory
 from sls.replay import Replay
 
+# The losses along the way to a target, which is one step away, and at one further share of it.
 MakeLine = Callable[[str, Sequence[Tensor], float, float], Line]
-"""The losses along the way to a target, which is one step away, and at one further share of it."""
-
 # How a step ended whose last trial is the point that was accepted.
 _KEPT = frozenset((sls.Status.ACCEPTED, sls.Status.FLOOR))
 
@@ -50,7 +49,6 @@ class _Repetition(Logger):
         self._last_step = last_step
 
     def step(self, row: Row) -> None:
-        """Keep the loss; raises `_SeenEnough` after the last step."""
         self.losses.append(row["loss"])
         self.console.step(row)
         if row["step"] == self._last_step:
@@ -79,13 +77,8 @@ def repeat_run(config: RunConfig, looker: Looker, last_step: int, folder: RunFol
 class Looker:
     """Takes the steps of a training from its first, and looks along the chosen ones.
 
-    Args:
-        steps: the numbers of the steps to look along, from 1.
-        points: evaluations along a line; the step itself may be one more.
-        reach: the end of the line, in steps.
-
-    Attributes:
-        looks: the results so far.
+    `steps` are their numbers, from 1; a line has `points` evaluations, and maybe the step itself,
+    up to `reach` steps. `looks` are the results so far.
     """
 
     def __init__(self, steps: Sequence[int], *, points: int, reach: float) -> None:

@@ -57,7 +57,6 @@ class Line:
         return self.step / self.best_step if self.best_step else None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
         return {
             **asdict(self),
             "best_step": self.best_step,
@@ -138,7 +137,6 @@ class Landscape:
     looks: tuple[Look, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
         values = asdict(self)
         del values["looks"]
         return {**values, "steps": [look.as_json() for look in self.looks]}
@@ -157,24 +155,21 @@ def largest_difference(losses: Sequence[float], recorded: Sequence[float]) -> fl
 
 def summary_lines(landscape: Landscape) -> list[str]:
     """One line per step for the terminal, and a warning if the repetition was not exact."""
-    lines = [_summary_line(look) for look in landscape.looks]
+    lines = []
+    for look in landscape.looks:
+        parts = [f"step {look.step}: loss {look.loss:.4g}"]
+        if not look.lines:
+            parts.append(f"nothing moved ({look.status.replace('_', ' ')})")
+        for line in look.lines:
+            where = "" if len(look.lines) == 1 else f" in the direction {line.direction}"
+            parts.append(f"step {line.step:.3g}, best {_best_text(line)}{where}")
+        lines.append(", ".join(parts))
     if landscape.largest_difference > 0:
         lines.append(
             "the repetition is not exact: its losses differ from the recorded ones by up to "
             f"{landscape.largest_difference:.2g} (another machine, version or device?)"
         )
     return lines
-
-
-def _summary_line(look: Look) -> str:
-    start = f"step {look.step}: loss {look.loss:.4g}"
-    if not look.lines:
-        return f"{start}, nothing moved ({look.status.replace('_', ' ')})"
-    parts = [start]
-    for line in look.lines:
-        where = "" if len(look.lines) == 1 else f" in the direction {line.direction}"
-        parts.append(f"step {line.step:.3g}, best {_best_text(line)}{where}")
-    return ", ".join(parts)
 
 
 def _best_text(line: Line) -> str:

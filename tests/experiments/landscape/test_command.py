@@ -12,8 +12,8 @@ from experiments.cli.commands import command
 from experiments.config.compose import load, run_path, to_yaml
 from experiments.errors import OK, UserError
 from experiments.files.run_folder import RunFolder
+from experiments.landscape.command import read_config, spread_steps
 from experiments.landscape.look import Looker
-from experiments.landscape.request import Options, read_request, spread_steps
 from experiments.run import run
 
 TINY = ["task=digits", "model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
@@ -71,7 +71,9 @@ def test_a_repetition_that_differs_says_so(finished, tmp_path, capsys):
 
 
 def test_by_default_six_steps_are_spread_over_the_run(finished):
-    assert read_request(finished.path, Options(), environ={}).steps == (1, 2, 4, 7, 13, 25)
+    assert command(["landscape", str(finished.path), "points=3"]) == OK
+    looks = json.loads(finished.landscape_file.read_text())["steps"]
+    assert [look["step"] for look in looks] == [1, 2, 4, 7, 13, 25]
     assert spread_steps(1) == [1]
     assert spread_steps(100_000) == [1, 10, 100, 1000, 10_000, 100_000]
 
@@ -122,10 +124,8 @@ def test_data_that_are_gone_are_one_line_and_leave_nothing(tmp_path, capsys):
 
 
 def test_data_elsewhere_can_be_named(finished):
-    request = read_request(finished.path, Options(data_root="else/where"), environ={})
-    assert request.config.data_root == "else/where"
-    request = read_request(finished.path, Options(), environ={"SLS_DATA_ROOT": "there"})
-    assert request.config.data_root == "there"
+    assert read_config(finished, "else/where", environ={}).data_root == "else/where"
+    assert read_config(finished, None, environ={"SLS_DATA_ROOT": "there"}).data_root == "there"
 
 
 def test_ctrl_c_leaves_nothing_behind(finished, tmp_path, monkeypatch, capsys):
