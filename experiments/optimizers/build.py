@@ -25,10 +25,9 @@ def build_optimizer(
     total_steps: int,
     steps_per_epoch: int,
 ) -> Built:
-    """The optimizer over `params`, or groups of them, and the scheduler to step after it, if any.
+    """The optimizer over `params`, or groups of them, and its scheduler, as `settings.build`.
 
-    Raises:
-        UserError: if the optimizer cannot take a setting, or is not installed.
+    Every refusal is a `UserError`.
     """
     params = list(params)
     if isinstance(settings, Scheduled):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from experiments.errors import UserError
-from experiments.optimizers.line_searches import LineSearch
 from experiments.optimizers.line_styles import BLUE, DASHED, LineStyle
 from experiments.optimizers.shared import Params
+from experiments.optimizers.sls_optimizers import LineSearch
 from experiments.settings import Betas
 
 if TYPE_CHECKING:

@@ -50,8 +50,7 @@ class OptimizerSettings(KindSection):
     def build(self, params: Params, *, total_steps: int, steps_per_epoch: int) -> Built:
         """The optimizer over `params`, and the scheduler to step after it, if any.
 
-        Raises:
-            UserError: if the optimizer cannot take a setting, or is not installed.
+        Raises `UserError` if the optimizer cannot take a setting, or is not installed.
         """
         raise NotImplementedError
 
@@ -125,11 +124,7 @@ class Scheduled(OptimizerSettings):
         return min(math.floor(self.warmup * total_steps), total_steps - 1)
 
     def named(self, name: str) -> Any:
-        """The class `name` of `module`.
-
-        Raises:
-            UserError: if its package is not installed.
-        """
+        """The class `name` of `module`; `UserError` if its package is not installed."""
         try:
             return getattr(import_module(self.module), name)
         except ModuleNotFoundError as error:

@@ -11,8 +11,7 @@ from torch import nn
 
 from experiments.landscape.look import Looker, shares
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.line_searches import ALSALS, SLS, AdamSLS, SaLSA
-from experiments.optimizers.peak_sls import PeakSLS
+from experiments.optimizers.sls_optimizers import ALSALS, SLS, AdamSLS, PeakSLS, SaLSA
 from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.closure import BatchClosure, Passes
 from experiments.training.loggers.base import JsonlLogger

@@ -10,9 +10,8 @@ from experiments.config.compose import load
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import UserError
 from experiments.optimizers.build import OPTIMIZERS, build_optimizer
-from experiments.optimizers.line_searches import ALSALS, SLS, AdamSLS, SaLSA
-from experiments.optimizers.peak_sls import PeakSLS
 from experiments.optimizers.plasls import PLASLS
+from experiments.optimizers.sls_optimizers import ALSALS, SLS, AdamSLS, PeakSLS, SaLSA
 from experiments.optimizers.torch_optimizers import SGD, Adam, AdamW, NAdamW
 
 

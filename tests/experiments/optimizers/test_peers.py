@@ -13,9 +13,8 @@ import torch
 from experiments.config.compose import load
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
-from experiments.optimizers.adapted_rate import DAdaptAdam, Prodigy
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.schedulefree_adamw import ScheduleFreeAdamW
+from experiments.optimizers.peers import DAdaptAdam, Prodigy, ScheduleFreeAdamW
 from experiments.optimizers.torch_optimizers import NAdamW
 from experiments.training.checkpoint import Parts, Progress, load_checkpoint, save_checkpoint
 from experiments.training.loggers.base import JsonlLogger

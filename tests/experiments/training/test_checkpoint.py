@@ -11,7 +11,7 @@ from torch import nn
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.line_searches import ALSALS
+from experiments.optimizers.sls_optimizers import ALSALS
 from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.checkpoint import (
     Parts,
