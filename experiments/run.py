@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from experiments.config.compose import run_path, to_yaml
 from experiments.config.schema import RunConfig
-from experiments.errors import reason_of
+from experiments.errors import UserError, reason_of
 from experiments.files.run_folder import RunFolder
 from experiments.optimizers.build import build_optimizer
 from experiments.tasks.base import Task
@@ -17,12 +16,14 @@ from experiments.tasks.build import build_task, hold_out
 from experiments.tasks.glue import GlueTask
 from experiments.tasks.images import ImageTask
 from experiments.tasks.places import roots_of
-from experiments.training.batches import lengths_of, require_full_batch
+from experiments.training import origin
+from experiments.training.batches import lengths_of
 from experiments.training.evaluation import losses_of
 from experiments.training.loggers.base import (
     JsonlLogger,
     Logger,
     Loggers,
+    Row,
     RunInfo,
     attempt,
     warn,
@@ -31,16 +32,6 @@ from experiments.training.loggers.console import console_logger, say, summary_ta
 from experiments.training.loggers.wandb import WandbLogger
 from experiments.training.loop import Training, TrainingPlan
 from experiments.training.machine import describe, pick_device
-from experiments.training.origin import (
-    data_fingerprint,
-    keep_threads,
-    machine_of,
-    plan_to_resume,
-    refuse_other_data,
-    tell_other_machine,
-)
-
-Say = Callable[[str], None]
 
 # The seed of everything under `quirks.one_seed`.
 THE_ONE_SEED = 42
@@ -49,24 +40,23 @@ THE_ONE_SEED = 42
 def run(config: RunConfig) -> bool:
     """Run `config` to its end, from the start or from where an earlier process was stopped.
 
-    Returns:
-        True if the run is finished, by this call or an earlier one; False if it diverged, or no
-        step of it moved anything.
-
-    Raises:
-        UserError: if the config does not fit its data or this machine, or the folder is in use or
-            broken.
+    False if it diverged, or no step of it moved anything. Raises `UserError` if the config does
+    not fit its data or this machine, or the folder is in use or broken.
     """
     folder = RunFolder(run_path(config))
-    tell = _say_or_warn if config.logger.console else lambda _: None
+
+    def tell(text: str) -> None:
+        if config.logger.console:
+            attempt("the console", lambda: say(text))
+
     summary = folder.summary()
     if summary is not None:
         return _already_run(config, folder, summary, tell)
     folder.refuse_if_locked()
-    keep_threads(plan_to_resume(folder), tell)
+    origin.keep_threads(origin.plan_to_resume(folder), tell)
     # All that can be refused is refused before the folder is made, and leaves no trace.
     training = assemble(config, folder)
-    data = data_fingerprint(training.task)
+    data = origin.data_fingerprint(training.task)
     folder.create()
     with folder.lock():
         # Another process may have finished the run while this one was getting ready.
@@ -87,21 +77,24 @@ def run(config: RunConfig) -> bool:
 def assemble(config: RunConfig, folder: RunFolder) -> Training:
     """Seed torch and build all parts; the same config gives the same parts, bit for bit.
 
-    Nothing in the folder is read or written.
-
-    Raises:
-        UserError: if the data or the model are missing or broken, or the config does not fit them.
+    Nothing in the folder is read or written. Raises `UserError` if the data or the model are
+    missing or broken, or the config does not fit them.
     """
     device = pick_device(config.device)
     task = build_task_of(config, device)
-    plan = make_plan(config, examples=len(task.train))
+    examples = len(task.train)
+    plan = make_plan(config, examples=examples)
     optimizer, scheduler = build_optimizer(
         config.optimizer,
         config.optimizer.trained(task.model),
         total_steps=plan.total_steps,
         steps_per_epoch=plan.steps_per_epoch,
     )
-    require_full_batch(len(task.train), plan.batch_size)
+    if examples < plan.batch_size:
+        raise UserError(
+            f"trainer.batch_size is {plan.batch_size}, but there are only {examples} training "
+            f"examples; at most {examples} fit"
+        )
     lengths_of(task.train, plan.group_by_length)
     return Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
 
@@ -120,11 +113,7 @@ def make_plan(config: RunConfig, *, examples: int) -> TrainingPlan:
 
 
 def build_task_of(config: RunConfig, device: torch.device) -> Task:
-    """Seed torch and build the task, its data and its model.
-
-    Raises:
-        UserError: if the data or the model are missing or broken.
-    """
+    """Seed torch and build the task, its data and its model; raises `UserError` as `assemble`."""
     torch.manual_seed(_seed(config))
     # cuDNN's fastest kernels add in an order that changes from run to run.
     torch.backends.cudnn.deterministic = True
@@ -150,7 +139,7 @@ def _seed(config: RunConfig) -> int:
 
 
 def _begin_or_resume(
-    config: RunConfig, training: Training, data: dict[str, Any], tell: Say
+    config: RunConfig, training: Training, data: dict[str, Any], tell: origin.Say
 ) -> None:
     """Write the files that a run writes once, or compare them, and load the checkpoint."""
     folder = training.folder
@@ -159,11 +148,11 @@ def _begin_or_resume(
         "total_steps": training.plan.total_steps,
         "steps_per_epoch": training.plan.steps_per_epoch,
         "data": data,
-        "machine": machine_of(env),
+        "machine": origin.machine_of(env),
     }
-    before = plan_to_resume(folder)
-    refuse_other_data(before, plan, folder)
-    tell_other_machine(before, plan["machine"], tell)
+    before = origin.plan_to_resume(folder)
+    origin.refuse_other_data(before, plan, folder)
+    origin.tell_other_machine(before, plan["machine"], tell)
     for warning in (folder.write_config(to_yaml(config)), folder.write_env(env)):
         if warning:
             warn(warning)
@@ -172,14 +161,13 @@ def _begin_or_resume(
     training.resume()
 
 
-def _train(config: RunConfig, training: Training) -> dict[str, Any]:
+def _train(config: RunConfig, training: Training) -> Row:
     """Train to the end and write the summary, before anything is shown; returns it."""
-    settings = config.logger
-    others: list[Logger] = [console_logger()] if settings.console else []
-    if settings.wandb != "disabled":
-        others.append(WandbLogger(settings))
+    others: list[Logger] = [console_logger()] if config.logger.console else []
+    if config.logger.wandb != "disabled":
+        others.append(WandbLogger(config.logger))
     loggers = Loggers(JsonlLogger(training.folder), others)
-    summary: dict[str, Any] = {"status": "interrupted"}
+    summary: Row = {"status": "interrupted"}
     loggers.start(run_info(config, training))
     try:
         training.run(loggers)
@@ -203,7 +191,7 @@ def run_info(config: RunConfig, training: Training) -> RunInfo:
     )
 
 
-def _summary(config: RunConfig, training: Training) -> dict[str, Any]:
+def _summary(config: RunConfig, training: Training) -> Row:
     progress = training.progress
     return {
         "status": training.status,
@@ -235,22 +223,20 @@ def _draw_curves(folder: RunFolder) -> None:
         warn(f"{folder.metrics_file}:{broken[0]}: {lines} cannot be read; curves.png omits them")
 
 
-def _already_run(config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: Say) -> bool:
+def _already_run(
+    config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: origin.Say
+) -> bool:
     """Compare the data of a finished run, as far as they can be read, and show its summary."""
     plan, data = {}, {}
     try:
         plan = folder.plan() or {}
         if "data" in plan:
-            data = data_fingerprint(build_task_of(config, torch.device("cpu")))
+            data = origin.data_fingerprint(build_task_of(config, torch.device("cpu")))
     except Exception as error:
         # A finished run stays finished where its data are gone, whatever a reader of data raises.
         tell(f"the data were not compared: {reason_of(error)}")
     else:
-        refuse_other_data(plan, {"data": data}, folder)
+        origin.refuse_other_data(plan, {"data": data}, folder)
     tell(f"already run, nothing to do: {folder.path}")
     tell(summary_table(summary))
     return bool(summary["status"] == "finished")
-
-
-def _say_or_warn(text: str) -> None:
-    attempt("the console", lambda: say(text))

@@ -24,17 +24,8 @@ _PATIENCE = 10
 
 
 def number_of_batches(examples: int, batch_size: int) -> int:
-    """The number of batches of an epoch; the last one may be smaller."""
+    """Batches of an epoch; the last one may be smaller."""
     return -(-examples // batch_size)
-
-
-def require_full_batch(examples: int, batch_size: int) -> None:
-    """Raise `UserError` if there are fewer training examples than a batch has."""
-    if examples < batch_size:
-        raise UserError(
-            f"trainer.batch_size is {batch_size}, but there are only {examples} training examples; "
-            f"at most {examples} fit"
-        )
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -45,13 +36,11 @@ def mixed_seed(*numbers: int) -> int:
 
 
 def lengths_of(source: Source, window: int | None) -> Tensor | None:
-    """The lengths to group a source's examples by; None if `window` is None.
-
-    Raises:
-        UserError: if the examples have no lengths.
-    """
-    lengths: Tensor | None = None if window is None else getattr(source, "lengths", None)
-    if window is not None and lengths is None:
+    """The lengths to group a source's examples by; None if `window` is None."""
+    if window is None:
+        return None
+    lengths: Tensor | None = getattr(source, "lengths", None)
+    if lengths is None:
         raise UserError(
             f"trainer.group_by_length is {window}, but the examples of this task all have "
             "one length; set it to null"

@@ -22,7 +22,6 @@ from experiments.training.checkpoint_file import (
     save_with_checksum,
 )
 from experiments.training.checkpoint_schema import (
-    FORMAT,
     Progress,
     parse_checkpoint,
     require_fitting,
@@ -43,7 +42,7 @@ class Parts:
 def save_checkpoint(folder: RunFolder, parts: Parts, progress: Progress) -> None:
     """Write `checkpoint.pt` atomically, after the rows of `metrics.jsonl` that belong to it."""
     state = {
-        "format": FORMAT,
+        "format": 1,
         "metrics_length": folder.sync_metrics(),
         "progress": asdict(progress),
         "model": parts.model.state_dict(),
@@ -62,11 +61,9 @@ def save_best(folder: RunFolder, model: nn.Module) -> None:
 def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None = None) -> Progress:
     """Load `checkpoint.pt` into the parts and cut `metrics.jsonl` back to its length then.
 
-    Without a checkpoint the parts stay as they are and the metrics start empty.
-
-    Raises:
-        UserError: if it, or its `best.pt`, is unreadable, damaged, impossible (for example more
-            than `total_steps` steps), or of another model or optimizer.
+    Without a checkpoint the parts stay as they are and the metrics start empty. Raises `UserError`
+    if it, or its `best.pt`, is unreadable, damaged, impossible (for example more than `total_steps`
+    steps), or of another model or optimizer.
     """
     if not folder.checkpoint_file.exists():
         folder.cut_metrics(0)
@@ -89,23 +86,16 @@ def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None 
             f"{folder.checkpoint_file} does not load ({reason_of(error)}); "
             f"delete {folder.path} to start this run anew"
         ) from error
-    if progress.best is not None:
-        _require_best(folder, parts.model)
+    if progress.best is not None and folder.best_file.exists():  # it may have been deleted
+        try:
+            require_same_tensors(load_with_checksum(folder.best_file), parts.model)
+        except (DamagedError, ValueError, OSError) as error:
+            raise UserError(
+                f"{folder.best_file} does not load ({reason_of(error)}); delete it to go on "
+                f"without, or {folder.path} to start this run anew"
+            ) from error
     folder.cut_metrics(saved.metrics_length)
     return progress
-
-
-def _require_best(folder: RunFolder, model: nn.Module) -> None:
-    """Raise UserError if `best.pt` is broken; it may have been deleted."""
-    if not folder.best_file.exists():
-        return
-    try:
-        require_same_tensors(load_with_checksum(folder.best_file), model)
-    except (DamagedError, ValueError, OSError) as error:
-        raise UserError(
-            f"{folder.best_file} does not load ({reason_of(error)}); delete it to go on without, "
-            f"or {folder.path} to start this run anew"
-        ) from error
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:

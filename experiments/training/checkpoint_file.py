@@ -46,11 +46,7 @@ def save_with_checksum(path: Path, state: Any) -> None:
 
 
 def load_with_checksum(path: Path) -> Any:
-    """Read such a file to the CPU; only tensors and plain values are read.
-
-    Raises:
-        DamagedError: if it is no such file, or a bit of it has changed.
-    """
+    """Read such a file, tensors and plain values, to the CPU; raises `DamagedError`."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise DamagedError("it is not a file")
     with path.open("rb") as file:

@@ -19,16 +19,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from experiments.files.reading import first_fault
 from experiments.training.closure import Passes
 
-FORMAT = 1
-
 # Sizes of steps: never negative, and finite in a run whose loss is.
-_STEP_SIZES = frozenset(
-    ("lr", "step_size", "last_taken", "fast", "slow", "failed_at", "recover_to")
-)
-
-
+_STEP_SIZES = ("lr", "step_size", "last_taken", "fast", "slow", "failed_at", "recover_to")
 # Of `Progress`; checkpoints of earlier versions lack them.
-_LATER = frozenset(("seconds_evaluation", "steps_refused"))
+_LATER = {"seconds_evaluation", "steps_refused"}
 
 
 def _number(value: Any) -> Any:
@@ -88,11 +82,7 @@ class SavedCheckpoint(BaseModel):
 
 
 def parse_checkpoint(state: Any) -> SavedCheckpoint:
-    """The checkpoint, its numbers in their ranges.
-
-    Raises:
-        ValueError: with the first wrong value.
-    """
+    """The checkpoint, its numbers in their ranges; raises `ValueError` with the first wrong one."""
     try:
         saved = SavedCheckpoint.model_validate(dict(state) if isinstance(state, dict) else state)
     except ValidationError as error:
@@ -123,21 +113,17 @@ def require_same_tensors(saved: Any, model: nn.Module) -> None:
     """Raise ValueError unless `saved` has the names, shapes and types of the model's tensors."""
     if not isinstance(saved, Mapping):
         raise ValueError("it holds no model")
+
+    def kind(tensor: Tensor) -> tuple[Any, ...]:
+        return tensor.shape, tensor.dtype, tensor.layout
+
     expected = model.state_dict()
     odd = sorted(map(str, expected.keys() ^ saved.keys()))
     if odd:
         raise ValueError(f"it is of another model: {odd[0]} is in one of the two only")
     for name, tensor in expected.items():
-        found = saved[name]
-        if not isinstance(found, Tensor) or _kind(found) != _kind(tensor):
+        if not isinstance(saved[name], Tensor) or kind(saved[name]) != kind(tensor):
             raise ValueError(f"it is of another model: {name} has another shape or type")
-
-
-def _kind(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.dtype, tensor.layout
-
-
-# --------------------------------------------------------------------------------- the optimizer
 
 
 def _require_optimizer(
@@ -160,20 +146,19 @@ def _require_optimizer(
     for index, state in of_params.items():
         if type(index) is not int or not 0 <= index < len(params) or not isinstance(state, Mapping):
             raise ValueError(f"optimizer: it is of other parameters ({index})")
+        param = params[index]
         for name, value in state.items():
-            _require_state(value, params[index], f"optimizer: {name} of parameter {index}")
+            if not isinstance(value, Tensor):
+                continue
+            # It has one number, or as many as the parameter, and then the same shape.
+            same_rank = value.ndim == param.ndim and value.numel() > 1
+            if value.shape != param.shape and (
+                same_rank or value.numel() not in (0, 1, param.numel())
+            ):
+                where, shape = f"optimizer: {name} of parameter {index}", tuple(value.shape)
+                raise ValueError(f"{where} has another shape: {shape}")
         if not float(state.get("step", 0)) >= 0:
             raise ValueError(f"optimizer: step of parameter {index} is {float(state['step']):g}")
-
-
-def _require_state(value: Any, param: Tensor, where: str) -> None:
-    """Raise ValueError unless a tensor has one number, or as many as the parameter."""
-    if not isinstance(value, Tensor):
-        return
-    same_rank = value.ndim == param.ndim and value.numel() > 1
-    fits = value.shape == param.shape if same_rank else value.numel() in (0, 1, param.numel())
-    if not fits:
-        raise ValueError(f"{where} has another shape: {tuple(value.shape)}")
 
 
 def _require_like(saved: Any, own: Any, where: str, name: str, lost: bool) -> None:
@@ -214,9 +199,6 @@ def _is_number(value: Any) -> bool:
 def _require(holds: bool, where: str, value: Any) -> None:
     if not holds:
         raise ValueError(f"{where} is {value!r:.60}")
-
-
-# ---------------------------------------------------------------------------------- the schedule
 
 
 def _require_schedule(saved: Mapping[str, Any], scheduler: LRScheduler, step: int) -> None:

@@ -36,13 +36,10 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
-    """The batch as `parts` views, in order, whose sizes differ by one at most.
-
-    A batch of fewer examples than `parts` gives one part per example.
-    """
+    """The batch as `parts` views, in order, of nearly the same size; at most one per example."""
     parts = min(parts, len(batch["labels"]))
-    pieces = {key: tensor.tensor_split(parts) for key, tensor in batch.items()}
-    return [{key: pieces[key][i] for key in batch} for i in range(parts)]
+    pieces = (tensor.tensor_split(parts) for tensor in batch.values())
+    return [dict(zip(batch, part, strict=True)) for part in zip(*pieces, strict=True)]
 
 
 class BatchClosure:

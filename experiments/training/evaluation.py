@@ -1,18 +1,23 @@
-"""Loss and metrics of a task over a validation source."""
+"""Evaluation of a task: loss and metrics over a source, BatchNorm at weights never trained at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from experiments.data.base import Batch
 from experiments.tasks.base import Task
 from experiments.training.closure import Precision, autocast
 
+# The largest number of batches to average BatchNorm's statistics over.
+BATCHES = 50
+
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with every tensor on `device`."""
     return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
 
 
@@ -61,3 +66,43 @@ def losses_of(task: Task) -> frozenset[str]:
     names = ("val_loss", *task.loss_metrics(1.0))
     further = {f"{name}_{suffix}" for name in names for suffix in task.also_validation}
     return frozenset({"train_loss", *names, *further})
+
+
+@contextmanager
+def statistics_of(model: nn.Module, forwards: Iterable[Callable[[], object]]) -> Iterator[None]:
+    """Within, BatchNorm's running statistics are the plain means of those of the forward passes.
+
+    Afterwards they are what they were. The passes are made without gradients and in evaluation
+    mode but for BatchNorm, so that no dropout draws a random number. Where the model has no such
+    layer, or trains in evaluation mode and so never moves them, no pass is made.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if not norms or not model.training:
+        yield
+        return
+    kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
+    try:
+        _estimate(model, norms, forwards)
+        yield
+    finally:
+        for buffer, before in kept:
+            buffer.copy_(before)
+
+
+@torch.no_grad()
+def _estimate(
+    model: nn.Module, norms: list[_BatchNorm], forwards: Iterable[Callable[[], object]]
+) -> None:
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # torch's word for a plain mean
+            norm.train()
+        for forward in forwards:
+            forward()
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.train()

@@ -17,20 +17,12 @@ from experiments.data.base import Batch
 from experiments.files.run_folder import RunFolder
 from experiments.stopping import Stopped
 from experiments.tasks.base import Task
-from experiments.training.batch_statistics import BATCHES, statistics_of
+from experiments.training import checkpoint
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
-from experiments.training.checkpoint import (
-    Interrupt,
-    InterruptedBetweenSteps,
-    Parts,
-    deferred_interrupt,
-    load_checkpoint,
-    save_best,
-    save_checkpoint,
-)
+from experiments.training.checkpoint import Interrupt
 from experiments.training.checkpoint_schema import Progress
 from experiments.training.closure import BatchClosure, Passes
-from experiments.training.evaluation import evaluate, to_device
+from experiments.training.evaluation import BATCHES, evaluate, statistics_of, to_device
 from experiments.training.loggers.base import Logger, Row
 
 # A run whose loss was not finite for this many steps in a row has diverged and ends.
@@ -46,7 +38,6 @@ TakeStep = Callable[[torch.optim.Optimizer, BatchClosure], float]
 
 
 def take_step(optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
-    """The plain step."""
     # torch's types know only closures that return a float; its optimizers take any scalar.
     return float(optimizer.step(closure))  # type: ignore[arg-type]
 
@@ -68,7 +59,6 @@ class TrainingPlan(Trainer):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
         return number_of_batches(self.examples, self.batch_size)
 
     @property
@@ -112,16 +102,15 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, if there is one; raises `UserError` if broken."""
-        self.progress = load_checkpoint(
-            self.folder, self._parts(), total_steps=self.plan.total_steps
-        )
+        steps = self.plan.total_steps
+        self.progress = checkpoint.load_checkpoint(self.folder, self._parts(), total_steps=steps)
 
     def run(self, log: Logger) -> None:
         """Train to the end, or raise KeyboardInterrupt after a checkpoint."""
         progress = self.progress
         self.task.model.train(not self.plan.evaluation_mode)
         batches = self._batches(first_step=progress.step)
-        with deferred_interrupt() as interrupt, closing(batches):
+        with checkpoint.deferred_interrupt() as interrupt, closing(batches):
             try:
                 while True:
                     # Evaluating comes first: a run may resume between a step and its evaluation.
@@ -134,7 +123,7 @@ class Training:
                     if self._at_end():
                         return
                     self._step(batches, log)
-            except InterruptedBetweenSteps:
+            except checkpoint.InterruptedBetweenSteps:
                 self._save()
                 raise
             except RuntimeError as error:
@@ -167,7 +156,11 @@ class Training:
         progress.loss_sum += weight * loss
         progress.weight_sum += weight
         progress.non_finite_steps = 0 if math.isfinite(loss) else progress.non_finite_steps + 1
-        row = {"loss": loss, "step_size": step_size, **_record(self.optimizer)}
+        row: Row = {"loss": loss, "step_size": step_size}
+        record = getattr(self.optimizer, "last_step", None)
+        if record is not None:
+            row |= {name: getattr(record, name) for name in RECORD_FIELDS}
+            row |= {name: getattr(record, name) for name in JUDGE_FIELDS if hasattr(record, name)}
         # A line search says whether its step moved; a plain optimizer moves in every step.
         progress.steps_refused += not getattr(row.get("status"), "moved", True)
         log.step({**self._place("step"), **row})
@@ -186,7 +179,7 @@ class Training:
             progress.final = {"step": progress.step, **results}
             if self._is_best(results):
                 progress.best = progress.final
-                save_best(self.folder, model)
+                checkpoint.save_best(self.folder, model)
         progress.evaluated_step = progress.step
         progress.loss_sum, progress.weight_sum = 0.0, 0.0
 
@@ -217,11 +210,9 @@ class Training:
         """True for the first evaluation, and for one strictly better than the best so far."""
         if self.progress.best is None:
             return True
-        new = float(results[self.task.score])
-        old = float(self.progress.best[self.task.score])
-        if math.isnan(new) or math.isnan(old):
-            return math.isnan(old) and not math.isnan(new)
-        return new < old if self.task.score_is_loss else new > old
+        sign = -1.0 if self.task.score_is_loss else 1.0
+        new, old = (sign * row[self.task.score] for row in (results, self.progress.best))
+        return bool(new > old or (math.isnan(old) and not math.isnan(new)))
 
     def _batches(self, first_step: int) -> Generator[Batch]:
         return training_batches(
@@ -255,17 +246,8 @@ class Training:
             "backward_passes": progress.passes.backward,
         }
 
-    def _parts(self) -> Parts:
-        return Parts(self.task.model, self.optimizer, self.scheduler, self.device)
+    def _parts(self) -> checkpoint.Parts:
+        return checkpoint.Parts(self.task.model, self.optimizer, self.scheduler, self.device)
 
     def _save(self) -> None:
-        save_checkpoint(self.folder, self._parts(), self.progress)
-
-
-def _record(optimizer: torch.optim.Optimizer) -> Row:
-    """The record of a line search's last step; empty for other optimizers."""
-    record = getattr(optimizer, "last_step", None)
-    if record is None:
-        return {}
-    judged = [name for name in JUDGE_FIELDS if hasattr(record, name)]
-    return {name: getattr(record, name) for name in (*RECORD_FIELDS, *judged)}
+        checkpoint.save_checkpoint(self.folder, self._parts(), self.progress)

@@ -14,17 +14,13 @@ import torch
 import sls
 from experiments.errors import UserError, did_you_mean
 
-PEERS = ("prodigyopt", "schedulefree", "dadaptation", "momo-opt")
-PACKAGES = ("torchvision", "numpy", "transformers", "scikit-learn", *PEERS)
+_PEERS = ("prodigyopt", "schedulefree", "dadaptation", "momo-opt")
+_PACKAGES = ("torchvision", "numpy", "transformers", "scikit-learn", *_PEERS)
 KNOWN_DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; `auto` is CUDA if available, else MPS, else the CPU.
-
-    Raises:
-        UserError: for an unknown name, or a device that this machine lacks.
-    """
+    """The device of a name; `auto` is CUDA if available, else MPS, else the CPU."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -49,10 +45,12 @@ def describe(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "sls": sls.__version__,
         "torch": str(torch.__version__),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: _version(package) for package in _PACKAGES},
         "git": _git_state(Path(__file__).resolve().parents[2]),
         "device": str(device),
-        "device_name": _device_name(device),
+        "device_name": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine(),
         "cuda": torch.version.cuda,
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "threads": torch.get_num_threads(),
@@ -64,12 +62,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()
 
 
 def _git_state(root: Path) -> dict[str, Any] | None:

@@ -22,20 +22,12 @@ _MACHINE = ("torch", "device", "device_name", "commit")
 
 
 def plan_to_resume(folder: RunFolder) -> Plan | None:
-    """The plan of a run that has a checkpoint; None for a new run.
-
-    Raises:
-        UserError: if the file is broken.
-    """
+    """The plan of a run that has a checkpoint; None for a new run."""
     return folder.plan() if folder.checkpoint_file.exists() else None
 
 
 def data_fingerprint(task: Task) -> dict[str, Any]:
-    """For each split its number of examples and classes, an example's sizes, a digest of all.
-
-    Raises:
-        UserError: if the data cannot be read any more.
-    """
+    """For each split its number of examples and classes, an example's sizes, a digest of all."""
     splits = {"train": task.train, "validation": task.validation}
     splits |= {f"validation_{suffix}": source for suffix, source in task.also_validation.items()}
     result: dict[str, Any] = {}
@@ -95,8 +87,7 @@ def refuse_other_data(before: Plan | None, now: Plan, folder: RunFolder) -> None
 
 
 def _part(plan: Plan | None, name: str) -> Mapping[str, Any]:
-    """A part of a plan; empty where there is none."""
-    part = None if plan is None else plan.get(name)
+    part = (plan or {}).get(name)
     return part if isinstance(part, Mapping) else {}
 
 

@@ -58,7 +58,6 @@ class JsonlLogger(Logger):
         self.folder = folder
 
     def step(self, row: Row) -> None:
-        """Append the row."""
         self.folder.append_row(row)
 
     evaluation = step
@@ -72,19 +71,15 @@ class Loggers(Logger):
         self.others = list(others)
 
     def start(self, info: RunInfo) -> None:
-        """Start all."""
         self._call(lambda logger: logger.start(info))
 
     def step(self, row: Row) -> None:
-        """Give the row to all."""
         self._call(lambda logger: logger.step(row))
 
     def evaluation(self, row: Row) -> None:
-        """Give the row to all."""
         self._call(lambda logger: logger.evaluation(row))
 
     def finish(self, summary: Row) -> None:
-        """Finish all."""
         self._call(lambda logger: logger.finish(summary))
 
     def _call(self, call: Callable[[Logger], None]) -> None:
@@ -97,11 +92,7 @@ class Loggers(Logger):
 
 
 def attempt(what: str, show: Callable[[], object]) -> bool:
-    """Call `show`, which must not stop a training: any exception becomes one warning.
-
-    Returns:
-        False if it failed, so that `what` is left out.
-    """
+    """Call `show`, which must not stop a training; False, and one warning, for any exception."""
     try:
         show()
     except Exception as error:

@@ -39,17 +39,12 @@ def say(text: str) -> None:
 
 
 def number(value: float | None) -> str:
-    """A number in at most four digits or so; `-` for none."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def evaluation_line(row: Row) -> str:
     """An evaluation in one line: epoch, step, losses, metrics."""
-    results = [
-        f"{name.replace('_', ' ')} {number(value)}"
-        for name, value in row.items()
-        if name not in PLACE
-    ]
+    results = (f"{k.replace('_', ' ')} {number(row[k])}" for k in row if k not in PLACE)
     return "  ".join([f"epoch {row['epoch']:.2f}", f"step {row['step']}", *results])
 
 
@@ -70,13 +65,11 @@ class PlainConsole(Logger):
         self._clock = clock
 
     def start(self, info: RunInfo) -> None:
-        """Print the first line."""
         self._total = info.total_steps
         self._last_line = self._clock()
         say(first_line(info))
 
     def step(self, row: Row) -> None:
-        """Print the step if the last line is ten seconds or a tenth of the run ago."""
         step = row["step"]
         new_tenth = step * 10 // self._total != (step - 1) * 10 // self._total
         if not new_tenth and self._clock() - self._last_line < SECONDS_BETWEEN_LINES:
@@ -88,7 +81,6 @@ class PlainConsole(Logger):
         )
 
     def evaluation(self, row: Row) -> None:
-        """Print the evaluation."""
         self._last_line = self._clock()
         say(f"evaluation  {evaluation_line(row)}")
 
@@ -111,7 +103,6 @@ class LiveConsole(Logger):
         self._task = TaskID(0)
 
     def start(self, info: RunInfo) -> None:
-        """Print the first line and show the bar."""
         self._progress.console.print(first_line(info), markup=False, highlight=False)
         self._task = self._progress.add_task(
             "training",
@@ -124,7 +115,6 @@ class LiveConsole(Logger):
         self._progress.start()
 
     def step(self, row: Row) -> None:
-        """Move the bar."""
         self._progress.update(
             self._task,
             completed=row["step"],
@@ -134,15 +124,12 @@ class LiveConsole(Logger):
         )
 
     def evaluation(self, row: Row) -> None:
-        """Print the evaluation above the bar."""
         self._progress.console.print(evaluation_line(row), markup=False, highlight=False)
 
     def finish(self, summary: Row) -> None:
-        """Leave the bar as it is and give the terminal back."""
         self.abandon()
 
     def abandon(self) -> None:
-        """Give the terminal back."""
         self._progress.stop()
 
 
@@ -152,22 +139,21 @@ def summary_table(summary: Mapping[str, Any]) -> str:
     What the summary lacks is a dash.
     """
     evaluations = {which: summary.get(which) or {} for which in ("final", "best")}
-    names = list(dict.fromkeys(name for numbers in evaluations.values() for name in numbers))
+    names = list(evaluations["final"] | evaluations["best"])
     table = Table("", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in names:
         table.add_column(Text(name.replace("_", " ")), justify="right", no_wrap=True)
     for which, numbers in evaluations.items():
-        table.add_row(which, *(_in_table(numbers.get(name)) for name in names))
+        # Counts as they are, other numbers with four digits.
+        values = (numbers.get(name) for name in names)
+        table.add_row(
+            which,
+            *("-" if v is None else str(v) if isinstance(v, int) else f"{v:.4f}" for v in values),
+        )
     text = io.StringIO()
     # As wide as it needs to be: a pipe or a log has no width.
     Console(file=text, width=10_000, color_system=None).print(table)
     return text.getvalue() + _cost(summary)
-
-
-def _in_table(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def _cost(summary: Mapping[str, Any]) -> str:

@@ -7,16 +7,16 @@ from typing import Any
 
 from experiments.config.compose import config_hash
 from experiments.config.schema import Logger as LoggerSettings
-from experiments.files.run_folder import RunFolder, run_name
+from experiments.files.run_folder import run_name
 from experiments.training.loggers.base import Logger, Row, RunInfo, warn
 
 # The horizontal axes; every metric may be drawn against each of them.
 AXES = ("step", "epoch", "seconds", "forward_passes")
 
-
 # Commit, device and versions are in the run's `env.json`; the host's name, the command line, paths
 # of programs, the repository's address and its user are kept private.
-_NOTHING_OF_THE_MACHINE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "host": ""}
+_SETTINGS: dict[str, Any] = {"silent": True, "console": "off", "init_timeout": 30.0}
+_SETTINGS |= {"x_disable_meta": True, "disable_git": True, "host": ""}
 
 
 class WandbLogger(Logger):
@@ -62,9 +62,7 @@ class WandbLogger(Logger):
             name=f"{names.optimizer}-s{config.seed}",
             tags=[config_hash(config), stage],
             config=config.model_dump(),
-            settings=wandb.Settings(
-                silent=True, console="off", init_timeout=30.0, **_NOTHING_OF_THE_MACHINE
-            ),
+            settings=wandb.Settings(**_SETTINGS),
         )
         self._lower_is_better = info.lower_is_better
         for axis in AXES:
@@ -72,10 +70,10 @@ class WandbLogger(Logger):
         self._run.define_metric("train/*", step_metric="step")
         self._run.define_metric("train/loss", step_metric="step", summary="last,min")
         if info.first_step > 0:
-            self._hand_over(info.folder)
+            for row in info.folder.readable_rows()[0]:
+                (self.step if row["event"] == "step" else self.evaluation)(row)
 
     def step(self, row: Row) -> None:
-        """Log the row under `train/`."""
         self._log("train", row)
 
     def evaluation(self, row: Row) -> None:
@@ -90,13 +88,14 @@ class WandbLogger(Logger):
 
     def finish(self, summary: Row) -> None:
         """Hand the summary over and end the wandb run; a broken run is marked as failed."""
-        self._run.summary.update(_flat(summary))
+        flat: Row = {}
+        for name, value in summary.items():
+            if isinstance(value, Mapping):  # `best/accuracy` is a column of wandb's tables
+                flat |= {f"{name}/{inner}": number for inner, number in value.items()}
+            else:
+                flat[name] = value
+        self._run.summary.update(flat)
         self._run.finish(exit_code=0 if summary["status"] == "finished" else 1)
-
-    def _hand_over(self, folder: RunFolder) -> None:
-        log = {"step": self.step, "evaluation": self.evaluation}
-        for row in folder.readable_rows()[0]:
-            log[row["event"]](row)
 
     def _log(self, prefix: str, row: Row) -> None:
         # A server refuses what it already has of a resumed run, with a warning per row.
@@ -108,14 +107,3 @@ class WandbLogger(Logger):
             if name != "event" and value is not None
         }
         self._run.log(values, step=row["step"])
-
-
-def _flat(summary: Row) -> Row:
-    """`{"best": {"accuracy": 1}}` as `{"best/accuracy": 1}`, a column of wandb's tables."""
-    flat: Row = {}
-    for name, value in summary.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}/{inner}": number for inner, number in value.items()}
-        else:
-            flat[name] = value
-    return flat

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.training.batch_statistics import statistics_of
+from experiments.training.evaluation import statistics_of
 from experiments.training.loggers.base import JsonlLogger
 from tests.experiments.training.test_loop import make_training, parameters, rows
 from tests.experiments.training.tiny import TinyTask

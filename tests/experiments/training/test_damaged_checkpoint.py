@@ -8,13 +8,12 @@ import random
 
 import pytest
 import torch
-from experiments.optimizers.peak_sls import PeakSLS
 from torch import nn
 
 from experiments.errors import UserError
 from experiments.files.run_folder import RunFolder
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.sls_optimizers import ALSALS
+from experiments.optimizers.sls_optimizers import ALSALS, PeakSLS
 from experiments.optimizers.torch_optimizers import Adam
 from experiments.training.checkpoint import (
     Parts,

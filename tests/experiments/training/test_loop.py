@@ -7,11 +7,10 @@ import signal
 
 import pytest
 import torch
-from experiments.optimizers.peak_sls import PeakSLS
 
 from experiments.files.run_folder import RunFolder
 from experiments.optimizers.build import build_optimizer
-from experiments.optimizers.sls_optimizers import ALSALS
+from experiments.optimizers.sls_optimizers import ALSALS, PeakSLS
 from experiments.optimizers.torch_optimizers import SGD, Adam
 from experiments.training.loggers.base import JsonlLogger
 from experiments.training.loop import (
