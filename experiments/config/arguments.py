@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from experiments.config import yaml_files
@@ -21,11 +22,7 @@ _KEY = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
 def split_pairs(arguments: Iterable[str], example: str) -> dict[str, str]:
-    """Key → text, in the order of the arguments.
-
-    Raises:
-        UserError: for a key that is given twice, or an argument that is no `key=value`.
-    """
+    """Key → text, in the order of the arguments; no key may be given twice."""
     pairs: dict[str, str] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
@@ -44,10 +41,7 @@ def value_of(key: str, text: str, sections: Sequence[type[Section]] = (RunConfig
 
     Where only text fits it is `text` itself, ` #` and leading zeros included, except for `null`,
     the empty text and text that begins with a quote or a bracket: these are YAML, as is every
-    other value.
-
-    Raises:
-        UserError: for YAML that is broken, unclear, or has a comment.
+    other value. YAML that is broken, unclear, or has a comment is refused.
     """
     if _is_literal(key, text, sections):
         return text
@@ -93,9 +87,7 @@ def refuse_blocks_with_keys_inside(keys: Iterable[str], source: str) -> None:
     """Raise `UserError` where both a mapping and a key inside it are given: which would win?"""
     known = set(keys)
     for key in sorted(known):
-        parts = key.split(".")
-        for end in range(1, len(parts)):
-            block = ".".join(parts[:end])
+        for block in accumulate(key.split(".")[:-1], lambda above, name: f"{above}.{name}"):
             if block in known:
                 text = f"given twice, by itself and inside {block}=…; write it at one place"
                 raise fault(key, source, text)

@@ -15,18 +15,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from experiments.config import yaml_files
+from experiments.config import messages, yaml_files
 from experiments.config.arguments import refuse_blocks_with_keys_inside, split_pairs, value_of
-from experiments.config.messages import (
-    COMMAND_LINE,
-    SELECTABLE,
-    Layer,
-    check_plain,
-    explain,
-    fault,
-    refuse_reserved,
-    unknown,
-)
+from experiments.config.messages import COMMAND_LINE, SELECTABLE, Layer, fault, unknown
 from experiments.config.schema import PROFILES, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError, did_you_mean
@@ -52,9 +43,6 @@ class Choice(NamedTuple):
     source: str
 
 
-# ------------------------------------------------------------------------------------ public
-
-
 def load(
     arguments: Sequence[str],
     root: Path = CONFIG_ROOT,
@@ -69,16 +57,19 @@ def load(
     choices, layers = _layers(chosen, root)
     layers += overrides
     for layer in layers:
-        check_plain(layer)
+        messages.check_plain(layer)
     values: dict[str, Any] = {"trainer": {}, "logger": {}}
     for layer in layers:
         values = _merged(values, layer.values, layer.source)
     values["choices"] = choices
-    _expand_profile(values)
+    # The profile's quirks below those that are set; wrong values are left to the schema.
+    profile, own = values.get("profile", "corrected"), values.get("quirks", {})
+    if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
+        values["quirks"] = PROFILES[profile] | own
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        raise explain(error, layers) from None
+        raise messages.explain(error, layers) from None
     data_root = config.data_root or environ.get("SLS_DATA_ROOT")
     # Kept as it was written: a config that is passed on should not name somebody's home folder.
     return config.model_copy(update={"data_root": data_root or None})
@@ -106,17 +97,11 @@ def run_path(config: RunConfig) -> Path:
     return Path(with_home(config.results_dir, "results_dir"), place)
 
 
-# --------------------------------------------------------------------------------- arguments
-
-
 def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[Layer]]:
     """The chosen files, and one layer for each other `key=value`."""
     pairs = split_pairs(arguments, "trainer.epochs=5")
-    chosen = {
-        group: Choice(pairs.pop(group), COMMAND_LINE)
-        for group in yaml_files.GROUPS
-        if group in pairs
-    }
+    groups = [group for group in yaml_files.GROUPS if group in pairs]
+    chosen = {group: Choice(pairs.pop(group), COMMAND_LINE) for group in groups}
     refuse_blocks_with_keys_inside(pairs, COMMAND_LINE)
     layers = []
     for key, text in pairs.items():
@@ -124,11 +109,8 @@ def _read_arguments(arguments: Sequence[str]) -> tuple[dict[str, Choice], list[L
         for part in reversed(key.split(".")):
             values = {part: values}
         layers.append(Layer(COMMAND_LINE, values))
-        refuse_reserved(layers[-1])
+        messages.refuse_reserved(layers[-1])
     return chosen, layers
-
-
-# -------------------------------------------------------------------------------------- files
 
 
 def _layers(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list[Layer]]:
@@ -159,7 +141,7 @@ def _layers(chosen: dict[str, Choice], root: Path) -> tuple[dict[str, str], list
         if picks["optimizer"].name in mapping:
             advice.append(Layer(layer.source, {"optimizer": mapping[picks["optimizer"].name]}))
     for layer in (base, *advice, experiment):
-        refuse_reserved(layer)
+        messages.refuse_reserved(layer)
 
     trainer = {"trainer": task.values.pop("trainer")} if "trainer" in task.values else {}
     names = {group: picks[group].name for group in SELECTABLE}
@@ -205,16 +187,6 @@ def _take_mapping(
     return mapping
 
 
-def _expand_profile(values: dict[str, Any]) -> None:
-    """Write the profile's quirks out below those that are set; wrong values are left to the schema.
-
-    A profile is a switch for all of them, so any single quirk wins over it.
-    """
-    profile, own = values.get("profile", "corrected"), values.get("quirks", {})
-    if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
-        values["quirks"] = PROFILES[profile] | own
-
-
 def _merged(
     lower: dict[str, Any], upper: dict[str, Any], source: str, prefix: str = ""
 ) -> dict[str, Any]:
@@ -224,11 +196,7 @@ def _merged(
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             value = _merged(old, value, source, f"{prefix}{key}.")
-        elif (
-            old is not None
-            and value is not None
-            and isinstance(old, dict) != isinstance(value, dict)
-        ):
+        elif None not in (old, value) and isinstance(old, dict) != isinstance(value, dict):
             text = "conflicts with the value it overrides (mapping against scalar)"
             raise fault(f"{prefix}{key}", source, text)
         merged[key] = value

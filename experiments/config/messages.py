@@ -115,18 +115,17 @@ def explain(error: ValidationError, layers: Sequence[Layer]) -> UserError:
 
 
 def _source(path: Sequence[Any], layers: Sequence[Layer]) -> str:
-    """The first of the layers that have the longest part of a key's path."""
-    nearest: Layer = max(layers, key=lambda layer: _depth(path, layer.values))
-    return nearest.source
+    """The source of the first of the layers that have the longest part of a key's path."""
 
+    def depth(layer: Layer) -> int:
+        values: Any = layer.values
+        for number, name in enumerate(path):
+            if not isinstance(values, dict) or name not in values:
+                return number
+            values = values[name]
+        return len(path)
 
-def _depth(path: Sequence[Any], values: Any) -> int:
-    """The number of leading names of a path that `values` has."""
-    for number, name in enumerate(path):
-        if not isinstance(values, dict) or name not in values:
-            return number
-        values = values[name]
-    return len(path)
+    return max(layers, key=depth).source
 
 
 _MUST_BE = {

@@ -26,7 +26,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
 _INT, _FLOAT, _BOOL, _NULL, _TEXT, _TIMESTAMP = (
     f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool", "null", "str", "timestamp")
 )
-_OWN_PATTERNS = {
+_OWN = {
     _BOOL: re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
     _NULL: re.compile(r"(?:null|~|)\Z"),
 }
@@ -44,10 +44,6 @@ class BrokenYamlError(Exception):
         super().__init__(problem)
         self.line = line
         self.unclear = unclear
-
-
-class _UnclearError(yaml.MarkedYAMLError):
-    """A value that people read in several ways."""
 
 
 def _ambiguity(tag: str, text: str) -> str:
@@ -73,11 +69,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {  # noqa: RUF012 (as the base class has it)
         first: [
             *([(_TEXT, _SEXAGESIMAL)] if first in "-+0123456789" else []),
-            *(
-                (tag, _OWN_PATTERNS.get(tag, pattern))
-                for tag, pattern in entries
-                if tag != _TIMESTAMP
-            ),
+            *((tag, _OWN.get(tag, pattern)) for tag, pattern in entries if tag != _TIMESTAMP),
         ]
         for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -93,7 +85,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.ScalarNode) and node.style is None:
             unclear = _ambiguity(node.tag, node.value)
             if unclear:
-                raise _UnclearError(problem=unclear, problem_mark=node.start_mark)
+                raise BrokenYamlError(unclear, node.start_mark.line + 1, unclear=True)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -121,8 +113,7 @@ def parse(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
     except yaml.MarkedYAMLError as error:
         line = None if error.problem_mark is None else error.problem_mark.line + 1
-        problem = " ".join(str(error.problem).split())
-        raise BrokenYamlError(problem, line, unclear=isinstance(error, _UnclearError)) from error
+        raise BrokenYamlError(" ".join(str(error.problem).split()), line) from error
     except yaml.reader.ReaderError as error:
         raise BrokenYamlError(f"{error.reason} (character {error.position})", None) from error
     except RecursionError as error:

@@ -42,11 +42,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that becomes `path` only when all of it is on the disk.
 
     Several processes may write the same `path`: each has a temporary file of its own, and the last
-    one wins. If the writing fails, nothing of it stays. A killed process leaves a temporary file,
-    which the next write of `path` deletes. Its descriptor can be read with `os.pread`.
-
-    Raises:
-        DiskError: if the file cannot be made or written.
+    one wins. If the writing fails, with `DiskError`, nothing of it stays. A killed process leaves a
+    temporary file, which the next write of `path` deletes. `os.pread` can read its descriptor.
     """
     with _staged(path) as (file, temporary):
         yield file
@@ -58,8 +55,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def replace_together(contents: Mapping[Path, bytes]) -> None:
     """Write several files, of which none is replaced before all are on the disk.
 
-    Raises:
-        DiskError: if one of them cannot be written; then all are as they were.
+    If one of them cannot be written, with `DiskError`, all are as they were.
     """
     with ExitStack() as stack:
         staged = {path: stack.enter_context(_staged(path)) for path in contents}
@@ -80,7 +76,6 @@ class _Raw(io.FileIO):
     error: OSError | None = None
 
     def write(self, data: object) -> int:
-        """As `FileIO.write`."""
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
@@ -135,15 +130,7 @@ def _remove_leftovers(path: Path) -> None:
     with suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             if entry.name.startswith(f".{path.name}.") and entry.name.endswith(".tmp"):
-                with suppress(OSError):
-                    _remove_unlocked(entry.path)
-
-
-def _remove_unlocked(path: str) -> None:
-    file = os.open(path, _LEFT)
-    try:
-        if stat.S_ISREG(os.fstat(file).st_mode):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(path)
-    finally:
-        os.close(file)
+                with suppress(OSError), os.fdopen(os.open(entry.path, _LEFT), "wb") as file:
+                    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        os.unlink(entry.path)

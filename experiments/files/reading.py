@@ -54,11 +54,8 @@ class _BrokenError(Exception):
 def read_json(path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
     """The JSON object of a file, checked against a shape; None without the file.
 
-    Numbers that are not finite, or above 1e100, become null; text loses control characters.
-
-    Raises:
-        BrokenFileError: if it has another shape, or is no regular file.
-        DiskError: if it cannot be read.
+    Numbers that are not finite, or above 1e100, become null; text loses control characters. Raises
+    `BrokenFileError` for another shape, or no regular file; `DiskError` if it cannot be read.
     """
     return _read(path, _json, shape, "a JSON object")
 
@@ -95,7 +92,6 @@ def json_object(data: bytes, shape: type[BaseModel]) -> dict[str, Any] | None:
 
 
 def is_valid(value: Any, shape: type[BaseModel]) -> bool:
-    """Whether a value has a shape."""
     try:
         shape.model_validate(value)
     except ValidationError:
@@ -104,12 +100,7 @@ def is_valid(value: Any, shape: type[BaseModel]) -> bool:
 
 
 def read_bytes(path: Path, limit: int = _LIMIT) -> bytes | None:
-    """The bytes of a regular file, None if it is not there.
-
-    Raises:
-        BrokenFileError: if it is no regular file, or has more than `limit` bytes.
-        DiskError: if it cannot be read.
-    """
+    """The bytes of a regular file, at most `limit`, None if it is not there; errors as above."""
     try:
         with open_regular(path) as file:
             data = file.read(limit + 1)
@@ -123,12 +114,7 @@ def read_bytes(path: Path, limit: int = _LIMIT) -> bytes | None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; a FIFO is not waited for.
-
-    Raises:
-        BrokenFileError: if it is no regular file.
-        OSError: if it cannot be opened.
-    """
+    """Open a regular file for reading; a FIFO is not waited for."""
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     mode = os.fstat(number).st_mode
     if not stat.S_ISREG(mode):

@@ -134,11 +134,7 @@ class RunFolder:
         self._lock_file = self.path / ".lock"
 
     def create(self) -> None:
-        """Make the folder and the ones above it.
-
-        Raises:
-            UserError: if that is not possible.
-        """
+        """Make the folder and the ones above it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -148,11 +144,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes out of the folder; a process that dies gives the lock back.
-
-        Raises:
-            BusyError: if another process holds it.
-        """
+        """Keep other processes out; one that dies gives the lock back. Raises `BusyError`."""
         with disk(self._lock_file):
             file = os.open(self._lock_file, _LOCK | os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -179,9 +171,6 @@ class RunFolder:
         the lock is taken for an instant, in which a run that starts would find the folder in use.
         Not for the process that holds the lock: closing any handle of a file gives up its POSIX
         locks.
-
-        Raises:
-            DiskError: if the system cannot answer.
         """
         mode = os.O_RDONLY if sys.platform in _FLOCK else os.O_RDWR
         try:
@@ -244,19 +233,11 @@ class RunFolder:
             file.write(text.encode())
 
     def config(self) -> dict[str, Any]:
-        """The resolved config as plain dictionaries; empty if none was written.
-
-        Raises:
-            UserError: if the file is broken.
-        """
+        """The resolved config as plain dictionaries; empty if none was written."""
         return read_yaml(self.config_file, Anything) or {}
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary of a finished run, None for any other.
-
-        Raises:
-            UserError: if the file is broken, or has no status of a finished run.
-        """
+        """The summary of a finished run, None for any other; it must have a status."""
         summary = self._object(self.summary_file, Summary)
         if summary is not None and not has_ended(summary):
             raise UserError(
@@ -273,7 +254,6 @@ class RunFolder:
         return self._object(self.failure_file, Failure)
 
     def _object(self, path: Path, shape: type[BaseModel]) -> dict[str, Any] | None:
-        """The JSON object of a file, None without the file."""
         try:
             return read_json(path, shape)
         except BrokenFileError as error:
@@ -293,11 +273,7 @@ class RunFolder:
             return file.tell()
 
     def cut_metrics(self, length: int) -> None:
-        """Cut `metrics.jsonl` back to its first `length` bytes.
-
-        Raises:
-            UserError: if it has fewer.
-        """
+        """Cut `metrics.jsonl` back to its first `length` bytes; `UserError` if it has fewer."""
         with disk(self.metrics_file):
             # Do not create a missing file only to refuse it for its length.
             have = os.path.getsize(self.metrics_file) if os.path.lexists(self.metrics_file) else 0
@@ -315,10 +291,9 @@ class RunFolder:
         return open(self.metrics_file, "ab", opener=lambda path, _: os.open(path, flags, 0o666))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of `metrics.jsonl`; a last line that was only half written is left out.
+        """The rows of `metrics.jsonl`, but for a last line that was only half written.
 
-        Raises:
-            UserError: if another line is not a row.
+        Raises `UserError` if another line is not a row.
         """
         rows, broken = self._rows(Line)
         if broken:

@@ -28,10 +28,8 @@ def build_task(
 
     `cache` is the folder for what is computed once from the data; None: nothing is kept.
     torch's global random numbers are used for the model's initialisation only; the caller seeds
-    them. `bytes_as_text` gives GLUE's texts as Python shows their bytes.
-
-    Raises:
-        UserError: for a model that does not fit, and for data that are missing or broken.
+    them. `bytes_as_text` gives GLUE's texts as Python shows their bytes. Raises `UserError` for a
+    model that does not fit, and for data that are missing or broken.
     """
     if not isinstance(model, task.models):
         fitting = ", ".join(known.model_fields["kind"].default for known in task.models)
@@ -49,9 +47,6 @@ def hold_out(task: Task, share: float) -> None:
     So hyper-parameters can be tuned without the validation splits, which are not used any more.
     The held-out examples depend on the number of examples and on `share` alone, and are not
     augmented.
-
-    Raises:
-        UserError: if nothing would be held out, or nothing left to train on.
     """
     import torch
 

@@ -53,16 +53,9 @@ class GlueTask(TaskSettings):
     models: ClassVar = (BertModel, RobertaModel, DistilBertModel, GPT2ClassifierModel)
     keeps_tokens: ClassVar = True
     titles: ClassVar = {
-        "cola": "CoLA",
-        "mnli": "MNLI",
-        "mrpc": "MRPC",
-        "qnli": "QNLI",
-        "qqp": "QQP",
-        "rte": "RTE",
-        "sst2": "SST-2",
-        "stsb": "STS-B",
-        "wnli": "WNLI",
-    }
+        "cola": "CoLA", "mnli": "MNLI", "mrpc": "MRPC", "qnli": "QNLI", "qqp": "QQP",
+        "rte": "RTE", "sst2": "SST-2", "stsb": "STS-B", "wnli": "WNLI",
+    }  # fmt: skip
 
     def build(
         self,

@@ -110,17 +110,12 @@ class Corpus(TaskSettings):
         from experiments.data.text.corpus import HubText
 
         text = HubText(hub_name, self.hub_config, self.hub_revision, self.column)
-        key = {"source": text.identity(), "documents": self.documents}
+        source = {"source": text.identity(), "documents": self.documents}
 
         def split(name: str, limit: int | None) -> Tokens:
-            return _cached(
-                cache,
-                f"{Path(text.name).name}-{name}",
-                {**key, "split": name, "limit": limit},
-                vocabulary,
-                partial(text.texts, name, limit),
-                documents=self.documents,
-            )
+            file, key = f"{Path(text.name).name}-{name}", {**source, "split": name, "limit": limit}
+            texts = partial(text.texts, name, limit)
+            return _cached(cache, file, key, vocabulary, texts, documents=self.documents)
 
         train = split("train", self.max_rows)
         if self.validation_share is not None:
@@ -142,9 +137,8 @@ class Corpus(TaskSettings):
         if isinstance(vocabulary, ByteVocabulary):
             tokens = file_bytes(path)
         else:
-            key = {"source": file_identity(path)}
+            key, pieces = {"source": file_identity(path)}, partial(file_pieces, path)
             # The pieces are parts of one text.
-            pieces = partial(file_pieces, path)
             tokens = _cached(cache, path.stem, key, vocabulary, pieces, documents=False)
         return tokens.split(self.validation_share)
 

@@ -39,22 +39,18 @@ class _Supervised:
     also_validation: Mapping[str, Source] = field(default_factory=dict, kw_only=True)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean loss over the batch's labels."""
         return self._loss(self._outputs(batch), batch["labels"])
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
-        """The loss and the predictions."""
         outputs, labels = self._outputs(batch), batch["labels"]
         loss = self._loss(outputs, labels)
         return Prediction(loss, self.weight(batch), self._predicted(outputs), labels)
 
     def weight(self, batch: Batch) -> int:
-        """The number of labels in the batch."""
         return batch["labels"].numel()
 
     def loss_metrics(self, loss: float) -> dict[str, float]:
-        """Nothing besides the loss itself."""
         return {}
 
     def _outputs(self, batch: Batch) -> Tensor:

@@ -52,9 +52,9 @@ def _pretrained_folder(name: str, key: str, data_root: Path | None) -> str:
     """The folder of an installed package, a local one, or one below `data_root`; else `name`."""
     if name.startswith(PACKAGE):
         return str(_folder_of_package(name, key))
-    if Path(name).is_dir() or data_root is None or not (data_root / name).is_dir():
-        return name
-    return str(data_root / name)
+    if data_root is not None and not Path(name).is_dir() and (data_root / name).is_dir():
+        return str(data_root / name)
+    return name
 
 
 def _folder_of_package(name: str, key: str) -> Path:

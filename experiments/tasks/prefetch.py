@@ -23,9 +23,6 @@ def prefetch(config: RunConfig) -> str:
 
     The task is built once on the CPU, as a run builds it, and a batch of each split is made.
     Files that are there already are only checked, which needs no network.
-
-    Raises:
-        UserError: for what is missing and cannot be fetched, is broken, or does not fit.
     """
     data_root, cache = roots_of(config.data_root, config.cache_dir)
     settings = with_folders(config.task, "task", data_root)

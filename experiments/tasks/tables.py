@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TableTask(TaskSettings):
-    """A table with classes; every fifth example is validation."""
+    """A table with classes, in `data_root/scikit_learn_data`; every fifth row is validation."""
 
     models: ClassVar = (MLPModel,)
 
@@ -36,19 +36,15 @@ class TableTask(TaskSettings):
         """Both splits of the data."""
         raise NotImplementedError
 
-
-class CachedTable(TableTask):
-    """A table in scikit-learn's cache, `data_root/scikit_learn_data`."""
-
     def places(self, data_root: Path | None) -> Iterator[Path]:
         yield self.cache(data_root) / self.kind
 
     def cache(self, data_root: Path | None) -> Path:
-        """The folder of the cache."""
+        """The folder of scikit-learn's cache."""
         return root_of(data_root, f"task '{self.kind}'") / "scikit_learn_data"
 
 
-class CovertypeTask(CachedTable):
+class CovertypeTask(TableTask):
     """Forest covertype: 54 features, 7 classes."""
 
     kind: Literal["covertype"] = "covertype"
@@ -62,7 +58,7 @@ class CovertypeTask(CachedTable):
         return covertype(self.cache(data_root), download=self.download)
 
 
-class OpenMLTask(CachedTable):
+class OpenMLTask(TableTask):
     """A data set of OpenML with classes."""
 
     kind: Literal["openml"] = "openml"
