@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from experiments.config import messages, yaml_files
 from experiments.config.arguments import refuse_blocks_with_keys_inside, split_pairs, value_of
 from experiments.config.messages import COMMAND_LINE, SELECTABLE, Layer, fault, unknown
-from experiments.config.schema import PROFILES, RunConfig
+from experiments.config.schema import Quirks, RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError, did_you_mean
 from experiments.files.run_folder import NO_EXPERIMENT, run_place
@@ -62,10 +62,11 @@ def load(
     for layer in layers:
         values = _merged(values, layer.values, layer.source)
     values["choices"] = choices
-    # The profile's quirks below those that are set; wrong values are left to the schema.
-    profile, own = values.get("profile", "corrected"), values.get("quirks", {})
-    if isinstance(profile, str) and profile in PROFILES and isinstance(own, dict):
-        values["quirks"] = PROFILES[profile] | own
+    own = values.get("quirks", {})
+    if isinstance(own, dict):  # anything else is left to the schema
+        # The paper's profile has all quirks, the other none; one that is set by its name wins.
+        all_or_none = dict.fromkeys(Quirks.model_fields, values.get("profile") == "paper")
+        values["quirks"] = all_or_none | own
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:

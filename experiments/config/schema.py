@@ -67,13 +67,6 @@ class Quirks(Section):
     )
 
 
-PROFILES: dict[str, dict[str, bool]] = {
-    "corrected": dict.fromkeys(Quirks.model_fields, False),
-    "paper": dict.fromkeys(Quirks.model_fields, True),
-}
-"""The quirks of each profile; a quirk that is set by its own name wins."""
-
-
 class Choices(Section):
     """The names of the files that were composed; they name the run's folder."""
 
