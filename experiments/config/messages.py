@@ -90,10 +90,15 @@ def check_plain(layer: Layer) -> None:
     check(layer.values, "")
 
 
-def explain(error: ValidationError, layers: Sequence[Layer]) -> UserError:
-    """The first problem in one line; a misspelt key comes first, since it may cause the rest."""
+def first_problem(error: ValidationError) -> Any:
+    """The first of pydantic's problems; a misspelt key comes first, since it may cause the rest."""
     problems = error.errors(include_url=False)
-    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    return min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+
+
+def explain(error: ValidationError, layers: Sequence[Layer]) -> UserError:
+    """The first problem of a run's config in one line."""
+    problem = first_problem(error)
     location, kind = list(problem["loc"]), None
     if location[0] in SELECTABLE and len(location) > 1:
         kind = str(location.pop(1))  # pydantic puts the union's tag after the group

@@ -10,7 +10,14 @@ from pydantic import ValidationError
 
 from experiments.config import yaml_files
 from experiments.config.arguments import argument_of, flat, refuse_blocks_with_keys_inside, value_of
-from experiments.config.messages import COMMAND_LINE, complaint, fault, short, unknown
+from experiments.config.messages import (
+    COMMAND_LINE,
+    complaint,
+    fault,
+    first_problem,
+    short,
+    unknown,
+)
 from experiments.config.schema import RunConfig
 from experiments.errors import UserError, did_you_mean
 from experiments.settings import Section
@@ -205,9 +212,8 @@ def _check_names(config: SweepConfig, where: Callable[[str], str], root: Path) -
 
 
 def _explained(error: ValidationError, where: Callable[[str], str]) -> UserError:
-    """The first problem in one line; a misspelt key before others, since it may cause them."""
-    problems = error.errors(include_url=False)
-    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    """The first problem of a sweep's file in one line."""
+    problem = first_problem(error)
     location = list(problem["loc"])
     source = where(str(location[0]) if location else "")
     # `tuning.optimizers` has a section for each label.
