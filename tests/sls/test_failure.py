@@ -54,10 +54,10 @@ OF_A_FAILED_SEARCH = ("failed_at", "recover_to", "h", "s")
 
 
 def snapshot(optimizer: LineSearch, *without: str) -> dict[str, Any]:
-    """The whole state but for the two counters that a failed step moves, and what is named."""
+    """The whole state but for the counters that a failed step moves, and what is named."""
     state = copy.deepcopy(optimizer.state_dict())
     search_state = state["param_groups"][0]["search_state"]
-    for name in ("k", "last_searched", *without):
+    for name in ("k", "last_searched", "extra", *without):
         search_state.get("peak", search_state).pop(name, None)
         for group in state["param_groups"]:
             group.get("unit", {}).pop(name, None)
