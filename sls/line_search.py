@@ -92,10 +92,7 @@ class LineSearch(ClosureOptimizer[StepRecord]):
         self.choose_groups()
         if not self._search_is_due():
             return self.step_type(self, evaluation, loss).repeat()
-        record = self.step_type(self, evaluation, loss).search()
-        after = self.search_state
-        self.remember(replace(after, extra=after.extra + record.forwards - 1))
-        return record
+        return self.step_type(self, evaluation, loss).search()
 
     def _search_is_due(self) -> bool:
         settings, state = self.param_groups[0], self.search_state
@@ -264,15 +261,19 @@ class Step:
             taken = self._size_for(group, step_size) * self.factor
             group.decay(taken * group.settings["weight_decay"])
             self.direction.commit(group)
-        self.optimizer.remember(replace(after, k=self.before.k + 1, last_searched=self.before.k))
+        self._remember(after)
         self.optimizer.report_step_size(step_size)
 
     def _fail(self, loss: float, p: float, result: SearchResult, after: SearchState) -> StepRecord:
         """Parameters and moments stay as they were."""
         self._restore()
-        k = self.before.k
-        self.optimizer.remember(replace(after, k=k + 1, last_searched=k))
+        self._remember(after)
         return self._record(result.status, loss, p, result)
+
+    def _remember(self, after: SearchState) -> None:
+        """Write the state after a search, which took place in step k and cost forward passes."""
+        k, extra = self.before.k, self.before.extra + self.evaluation.forwards - 1
+        self.optimizer.remember(replace(after, k=k + 1, last_searched=k, extra=extra))
 
     def _taken(self, group: GroupTensors) -> Tensors:
         return checked(self.direction.taken(group), group)

@@ -172,8 +172,7 @@ class _UnitStep(Step):
         # This unit alone has no slope; its turn is over, and the others need not wait for it.
         self._restore()
         record = self.repeat()
-        ended = replace(self.optimizer.search_state, last_searched=self.before.k)
-        self.optimizer.remember(ended)
+        self._remember(self.optimizer.search_state)
         return record
 
     def repeat(self) -> StepRecord:
