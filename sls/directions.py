@@ -6,14 +6,14 @@ are written by `commit`, once the step is accepted, so that a failed step leaves
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sls import moments
 from sls.arithmetic import Tensors
 from sls.parameters import GroupTensors
 
@@ -95,6 +95,10 @@ class CommittedFirst(Direction, Protocol):
     def committed(self, group: GroupTensors) -> Tensors:
         """Commit, and return the direction of the step, as `taken` would have before."""
 
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Commit, and go to `w − η·d − decay·w` without a way back."""
+        group.step(self.committed(group), step_size, decay)
+
 
 class SGD(Direction):
     """The gradient, `d = g`."""
@@ -145,16 +149,19 @@ class Adam(CommittedFirst):
 
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
-        return _adam(group)
+        return moments.direction(group)
 
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
-        _commit_moments(group)
+        moments.commit(group)
 
     def committed(self, group: GroupTensors) -> Tensors:
         """Write m, v and t; Adam's direction with momentum."""
-        _commit_moments(group)
-        return _adam_of_kept_moments(group)
+        return moments.committed(group)
+
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Write m, v and t, and move, in one pass over the tensors where torch has a kernel."""
+        moments.step(group, step_size, decay)
 
 
 class MomentumFreeAdam(Direction):
@@ -169,76 +176,15 @@ class MomentumFreeAdam(Direction):
 
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction without momentum; its slope `Σ g²/(√v̂+ε)` is never negative."""
-        return group.arithmetic.div(group.grads, _denominators(group))
+        return group.arithmetic.div(group.grads, moments.denominators(group))
 
     def taken(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
-        return _adam(group)
+        return moments.direction(group)
 
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
-        _commit_moments(group)
-
-
-def _adam(group: GroupTensors) -> Tensors:
-    beta1, _ = group.settings["betas"]
-    direction = group.arithmetic.lerp(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    group.arithmetic.div_(direction, _denominators(group))
-    group.arithmetic.div_by_(direction, [1 - beta1**t for t in _steps_after(group)])
-    return direction
-
-
-def _adam_of_kept_moments(group: GroupTensors) -> Tensors:
-    """As `_adam` would have been before the moments were written, to the bit, for half the work."""
-    arithmetic = group.arithmetic
-    beta1, _ = group.settings["betas"]
-    steps = [state["step"] for state in group.states]
-    roots = arithmetic.sqrt(group.state_tensors("exp_avg_sq"))
-    _finish_denominators(group, roots, steps)
-    direction = arithmetic.div(group.state_tensors("exp_avg"), roots)
-    arithmetic.div_by_(direction, [1 - beta1**t for t in steps])
-    return direction
-
-
-def _denominators(group: GroupTensors) -> Tensors:
-    """`√v̂ + ε`, as after the step."""
-    arithmetic = group.arithmetic
-    _, beta2 = group.settings["betas"]
-    second = arithmetic.mul(group.state_tensors("exp_avg_sq"), beta2)
-    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
-    arithmetic.sqrt_(second)
-    _finish_denominators(group, second, _steps_after(group))
-    return second
-
-
-def _finish_denominators(group: GroupTensors, roots: Tensors, steps: Sequence[int]) -> None:
-    """From `√v` to `√v̂ + ε`, with ε no smaller than the root of the type's least normal number.
-
-    Where a gradient is 0, or its square rounds to 0, `0/0` would else be NaN: with ε = 0, or
-    with ε = 1e-8 in float16, which has no such number.
-    """
-    _, beta2 = group.settings["betas"]
-    group.arithmetic.div_by_(roots, [math.sqrt(1 - beta2**t) for t in steps])
-    dtypes = {root.dtype for root in roots}
-    least = max((math.sqrt(torch.finfo(dtype).tiny) for dtype in dtypes), default=0.0)
-    group.arithmetic.add_number_(roots, max(group.settings["eps"], least))
-
-
-def _commit_moments(group: GroupTensors) -> None:
-    arithmetic = group.arithmetic
-    beta1, beta2 = group.settings["betas"]
-    arithmetic.lerp_(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    second = group.state_tensors("exp_avg_sq")
-    arithmetic.mul_(second, beta2)
-    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
-    steps = _steps_after(group)
-    group.keep_state()
-    for state, t in zip(group.states, steps, strict=True):
-        state["step"] = t
-
-
-def _steps_after(group: GroupTensors) -> Sequence[int]:
-    return [state.get("step", 0) + 1 for state in group.states]
+        moments.commit(group)
 
 
 def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:

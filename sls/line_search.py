@@ -296,7 +296,7 @@ class Step:
             return self._record(refusal, loss, p, None)
         for group, direction in zip(self.groups, directions, strict=True):
             taken = self._size_for(group, step_size) * self.factor
-            group.step(taken, direction, taken * group.settings["weight_decay"])
+            group.step(direction, taken, taken * group.settings["weight_decay"])
             self.direction.commit(group)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)

@@ -84,7 +84,7 @@ class GroupTensors:
         if amount != 0:
             self.arithmetic.add_(self.params, self._origin, -amount)
 
-    def step(self, step_size: float, direction: Tensors, decay: float) -> None:
+    def step(self, direction: Tensors, step_size: float, decay: float) -> None:
         """Go to `w − η·d − decay·w` without a copy of w, and so without a way back."""
         if decay != 0:
             self.arithmetic.mul_(self.params, 1 - decay)

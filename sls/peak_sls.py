@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,7 @@ from sls import settings as checks
 from sls.anchor import Anchor
 from sls.arithmetic import Tensors, read
 from sls.averaging import Forwards, lent, statistics_of, update_average
-from sls.bounds import StepBounds
+from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
@@ -277,6 +278,9 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
                 yield
 
 
+Move = Callable[[float, float], None]
+
+
 class _Step:
     """The part that both kinds of step share."""
 
@@ -294,22 +298,35 @@ class _Step:
     def directions(self) -> list[Tensors]:
         return [self.direction.searched(group) for group in self.groups]
 
-    def take(
+    def take_along(
         self, peak: PeakState, directions: Sequence[Tensors], loss: float | None = None
     ) -> None:
-        """Move by the peak's step; keep and remember, the loss too where it was read."""
+        """Move by the peak's step along these directions, as far as their type allows."""
         assert peak.step_size is not None  # noqa: S101
         step_size = StepBounds(self.groups, directions).at_most(peak.step_size)
         if step_size < peak.step_size:
             peak = replace(peak, step_size=step_size)
+        moves = zip(self.groups, directions, strict=True)
+        self.take(peak, [partial(group.step, direction) for group, direction in moves], loss)
+
+    def take(self, peak: PeakState, moves: Sequence[Move], loss: float | None = None) -> None:
+        """Move by the peak's step; keep and remember, the loss too where it was read.
+
+        Args:
+            peak: the state, with its step.
+            moves: for each group how it moves by `−η·d − decay·w`, given η and decay.
+            loss: the mini-batch's loss, where it was read.
+        """
+        assert peak.step_size is not None  # noqa: S101
+        step_size = peak.step_size
         if peak.anchor_is_due:
             self.anchor.drop_here()
         elif not peak.held:
             self.anchor.complete()
         taken = step_size * self.factor
-        for group, direction in zip(self.groups, directions, strict=True):
+        for group, move in zip(self.groups, moves, strict=True):
             decay = taken * group.settings["weight_decay"]
-            group.step(taken, direction, decay)
+            move(taken, decay)
             self.anchor.decay(group.raw_params, decay)
         after = peak.after_step(self.settings["total_steps"])
         if after.held:
@@ -368,7 +385,7 @@ class _LookingStep(_Step):
         if looked and peak.phase is Phase.SETTLING and not self._proves_nothing(looked[0], loss):
             peak = peak.with_slope(looked[0])
         self._commit()
-        self.take(peak, directions, loss)
+        self.take_along(peak, directions, loss)
         return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
 
     @property
@@ -400,7 +417,7 @@ class _LookingStep(_Step):
         else:
             peak = replace(peak, place=0)
         self._commit()
-        self.take(peak, directions, loss)
+        self.take_along(peak, directions, loss)
         return self.record(
             Status.ACCEPTED,
             slope,
@@ -473,7 +490,11 @@ class _HeldStep(_Step):
             if net.caught:
                 peak, net, status = peak.lowered(), Net(), Status.LOWERED
             self.memory = replace(self.memory, net=net)
-        self.take(peak, [self.direction.committed(group) for group in self.groups])
+        assert peak.step_size is not None  # noqa: S101
+        if peak.step_size > LARGE:
+            self.take_along(peak, [self.direction.committed(group) for group in self.groups])
+        else:
+            self.take(peak, [partial(self.direction.step, group) for group in self.groups])
         return self.record(status, None, target=peak.target)
 
     def _skip(self) -> PeakRecord:
