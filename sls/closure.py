@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sls.distributed import Alone, Processes
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 
@@ -43,9 +44,13 @@ class ClosureForms:
     """What an optimizer knows about its closures.
 
     Closures are usually created anew each step, so they are recognized by their code.
+
+    Attributes:
+        processes: those that evaluate the loss together.
     """
 
     def __init__(self) -> None:
+        self.processes = Processes()
         self._need_gradients: set[CodeType | type] = set()
         self._warned = False
 
@@ -69,6 +74,7 @@ class Evaluation:
 
     Call `loss_and_gradients` once, then `loss` any number of times, then `finish`. All of them
     see the same random numbers and buffers; afterwards both are as the first call left them.
+    Where several processes train the model together, losses are the means of theirs.
 
     Args:
         closure: any of the three forms.
@@ -99,6 +105,7 @@ class Evaluation:
         self._takes_backward = _has_keyword(closure, "backward")
         self._takes_scale = self._takes_backward and _has_keyword(closure, "scale")
         self._replay = replay
+        self._processes = forms.processes
         self._scale = scale
         self.scaled = scale.used
         self.forwards = 0
@@ -108,19 +115,29 @@ class Evaluation:
 
         Raises:
             TypeError: the closure returns no scalar.
-            RuntimeError: the loss depends on no parameter of the optimizer, or the closure ran
-                backward on a loss that it should have scaled.
+            RuntimeError: the loss depends on no parameter of the optimizer, the closure ran
+                backward on a loss that it should have scaled, or the model is wrapped for many
+                processes in a way that is not supported.
         """
         for param in self._params:
             param.grad = None
-        with self._replay.first_evaluation(), torch.enable_grad():
+        again = not isinstance(self._replay, NoReplay)
+        watched = self._processes.watched(again=again)
+        with self._replay.first_evaluation(), watched, torch.enable_grad():
             loss = self._call(backward=True)
+            self._processes.settle(self._params)
             if all(param.grad is None for param in self._params):
                 self._backward(loss)
             elif self.scaled and not self._takes_scale:
                 raise RuntimeError(BACKWARD_WITHOUT_SCALE)
+        self._processes.check_gradients(self._params)
         self._scale.unscale()
-        return loss.detach()
+        return self.ranks.mean(loss.detach())
+
+    @property
+    def ranks(self) -> Alone:
+        """What combines the numbers of all processes, after the first evaluation."""
+        return self._processes.ranks
 
     def finish(self) -> None:
         """Leave random numbers and buffers as one evaluation leaves them; update the scale."""
@@ -134,8 +151,9 @@ class Evaluation:
         for param in self._params:
             param.grad = None
         try:
-            return self._trial().detach()
+            return self.ranks.mean(self._trial().detach())
         finally:
+            self._processes.finish()
             for param, gradient in zip(self._params, gradients, strict=True):
                 param.grad = gradient
 
@@ -144,7 +162,7 @@ class Evaluation:
             return self._trial_with_gradients()
         try:
             with torch.no_grad():
-                self._replay.rewind()
+                self._rewind()
                 loss = self._call(backward=False)
         except RuntimeError as error:
             # A standard closure's backward() cannot run without a graph, and torch reports it in
@@ -158,9 +176,13 @@ class Evaluation:
         return loss
 
     def _trial_with_gradients(self) -> Tensor:
-        with torch.enable_grad():
-            self._replay.rewind()
+        with self._processes.without_reduction(), torch.enable_grad():
+            self._rewind()
             return self._call(backward=False)
+
+    def _rewind(self) -> None:
+        self._replay.rewind()
+        self._processes.rewind()
 
     def _call(self, *, backward: bool) -> Tensor:
         self.forwards += 1
