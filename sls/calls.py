@@ -27,7 +27,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._compiled: bool | None = None  # None: not known
-        self._ran_uncompiled = False
+        self._ran_uncompiled = self._just_looked = False
         self._roots: WeakSet[nn.Module] = WeakSet()
         self._count = 0
         self._trained: set[int] = set()
@@ -41,7 +41,7 @@ class Calls:
                 itself included, that it sees for the first time.
         """
         known = [module for root in list(self._roots) for module in see(root)]
-        if self._is_out_of_date(known):
+        if not self._just_looked and self._is_out_of_date(known):
             self._compiled = None
         self._ran_uncompiled = self._compiled is None
         if self._compiled:
@@ -52,7 +52,7 @@ class Calls:
         else:
             with _hook(lambda module: self._note(module, see)):
                 yield
-        self._count = len(self._roots)
+        self._count = self._count_roots()
 
     def settled(self, params: Iterable[Tensor]) -> bool:
         """Whether the last evaluation is the closure's, its modules all known; else repeat it.
@@ -63,20 +63,24 @@ class Calls:
         Args:
             params: the optimizer's parameters, with the gradients of that evaluation.
         """
-        if not self._compiled:
-            return True
-        if self._ran_uncompiled:
+        just_looked, self._just_looked = self._just_looked, False
+        if self._compiled and self._ran_uncompiled:
             self._trained |= _with_gradient(params)
+            self._just_looked = True
             return False
-        if _with_gradient(params) <= self._trained:
+        if not self._compiled or just_looked or _with_gradient(params) <= self._trained:
             return True
         self._compiled = None
         return False
 
     def _is_out_of_date(self, known: list[nn.Module]) -> bool:
         if self._compiled:  # a module that is gone may have left its place to another
-            return len(self._roots) < self._count
+            return self._count_roots() < self._count
         return any(is_compiled(module) for module in known)
+
+    def _count_roots(self) -> int:
+        """The number of modules with parameters; others may live for one call, as losses do."""
+        return sum(any(True for _ in root.parameters()) for root in self._roots)
 
     @contextmanager
     def _watched_uncompiled(self, see: See) -> Iterator[None]:
