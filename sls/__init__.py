@@ -24,6 +24,7 @@ Which file answers which question:
 | How does `PeakSLS` choose its step? | `peak`: the rule; `judge`: the evidence; `net`: after it |
 | Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
+| How are modules found, also in compiled code? | `calls`, `compiled` |
 | How is it evaluated in parts? | `accumulation` |
 | How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |

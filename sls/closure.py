@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sls.calls import Calls
 from sls.distributed import Alone, Processes
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
@@ -52,6 +53,7 @@ class ClosureForms:
     def __init__(self) -> None:
         self.processes = Processes()
         self._need_gradients: set[CodeType | type] = set()
+        self._calls: dict[CodeType | type, Calls] = {}
         self._warned = False
 
     def need_gradients(self, closure: Closure) -> bool:
@@ -61,6 +63,10 @@ class ClosureForms:
     def learn_need(self, closure: Closure) -> None:
         """Remember that this closure fails where gradients are disabled."""
         self._need_gradients.add(_code(closure))
+
+    def calls(self, closure: Closure) -> Calls:
+        """The modules that closures with this code call."""
+        return self._calls.setdefault(_code(closure), Calls())
 
     def warn_of_cost(self) -> None:
         """Warn, once, that a closure runs backward in trials."""
@@ -102,6 +108,7 @@ class Evaluation:
         self._closure = closure
         self._params = params
         self._forms = forms
+        self._calls = forms.calls(closure)
         self._takes_backward = _has_keyword(closure, "backward")
         self._takes_scale = self._takes_backward and _has_keyword(closure, "scale")
         self._replay = replay
@@ -119,11 +126,19 @@ class Evaluation:
                 backward on a loss that it should have scaled, or the model is wrapped for many
                 processes in a way that is not supported.
         """
+        loss = self._first_evaluation()
+        while self._replay.must_repeat(self._calls, self._params):
+            loss = self._first_evaluation()
+        self._scale.unscale()
+        return self.ranks.mean(loss)
+
+    def _first_evaluation(self) -> Tensor:
+        self.forwards = 0
         for param in self._params:
             param.grad = None
         again = not isinstance(self._replay, NoReplay)
         watched = self._processes.watched(again=again)
-        with self._replay.first_evaluation(), watched, torch.enable_grad():
+        with self._replay.first_evaluation(self._calls), watched, torch.enable_grad():
             loss = self._call(backward=True)
             self._processes.settle(self._params)
             if all(param.grad is None for param in self._params):
@@ -131,8 +146,7 @@ class Evaluation:
             elif self.scaled and not self._takes_scale:
                 raise RuntimeError(BACKWARD_WITHOUT_SCALE)
         self._processes.check_gradients(self._params)
-        self._scale.unscale()
-        return self.ranks.mean(loss.detach())
+        return loss.detach()
 
     @property
     def ranks(self) -> Alone:
