@@ -47,10 +47,11 @@ def run(config: RunConfig) -> bool:
     not fit its data or this machine, or the folder is in use or broken.
     """
     with joined() as processes:
-        return _run(config, processes)
+        return run_among(processes, config)
 
 
-def _run(config: RunConfig, processes: Processes) -> bool:
+def run_among(processes: Processes, config: RunConfig) -> bool:
+    """Do one process's share of the run; all of `processes` call it and get the same answer."""
     folder = RunFolder(run_path(config))
 
     def tell(text: str) -> None:
