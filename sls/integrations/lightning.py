@@ -179,7 +179,7 @@ class LineSearchModule:
             self._in_trial = True
             output = trainer.strategy.training_step(*arguments)
         loss: Tensor = output["loss"] if isinstance(output, Mapping) else output
-        return loss / trainer.accumulate_grad_batches
+        return loss / int(trainer.accumulate_grad_batches)
 
 
 @dataclass
