@@ -30,6 +30,7 @@ Which file answers which question:
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |
 | What is unusual about the last steps? What did a whole run look like? | `diagnosis`, `plotting` |
+| Which learning rate is right for AdamW? | `suggestion`; `restoring`: the way back |
 | Which settings are there, and what do errors say? | `settings` |
 | What does the optimizer warn about? | `hints` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
@@ -49,6 +50,7 @@ from sls.plotting import plot
 from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sls import SLS
+from sls.suggestion import Suggestion, suggest_lr
 
 __all__ = [
     "ALSALS",
@@ -64,10 +66,12 @@ __all__ = [
     "SaLSA",
     "Status",
     "StepRecord",
+    "Suggestion",
     "accumulate",
     "conditions",
     "directions",
     "plot",
+    "suggest_lr",
     "units",
 ]
 __version__ = "0.1.0"
