@@ -28,6 +28,17 @@ class BusyError(UserError):
     exit_code = 3
 
 
+class SaidElsewhereError(Exception):
+    """The end of a process whose run has failed in another one, which says why.
+
+    The command line prints nothing and ends with the exit code of that process.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process of this run has failed")
+        self.exit_code = exit_code
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest known name, or all known names if none is near."""
     names = sorted(known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -31,7 +33,8 @@ from experiments.training.loggers.base import (
 from experiments.training.loggers.console import console_logger, say, summary_table
 from experiments.training.loggers.wandb import WandbLogger
 from experiments.training.loop import Training, TrainingPlan
-from experiments.training.machine import describe, pick_device
+from experiments.training.machine import describe
+from experiments.training.processes import ALONE, Processes, joined
 
 # The seed of everything under `quirks.one_seed`.
 THE_ONE_SEED = 42
@@ -43,27 +46,41 @@ def run(config: RunConfig) -> bool:
     False if it diverged, or no step of it moved anything. Raises `UserError` if the config does
     not fit its data or this machine, or the folder is in use or broken.
     """
+    with joined() as processes:
+        return run_among(processes, config)
+
+
+def run_among(processes: Processes, config: RunConfig) -> bool:
+    """Do one process's share of the run; all of `processes` call it and get the same answer."""
     folder = RunFolder(run_path(config))
 
     def tell(text: str) -> None:
-        if config.logger.console:
+        if config.logger.console and processes.is_first:
             attempt("the console", lambda: say(text))
 
-    summary = folder.summary()
+    summary = processes.from_first(folder.summary)
     if summary is not None:
-        return _already_run(config, folder, summary, tell)
-    folder.refuse_if_locked()
-    origin.keep_threads(origin.plan_to_resume(folder), tell)
+        return _already_run(config, folder, summary, tell, processes)
+    if processes.is_first:
+        folder.refuse_if_locked()
+    before = processes.from_first(lambda: origin.plan_to_resume(folder))
+    origin.refuse_other_processes(before, processes.part.count, folder)
+    origin.keep_threads(before, tell)
     # All that can be refused is refused before the folder is made, and leaves no trace.
-    training = assemble(config, folder)
+    training = assemble(config, folder, processes)
     data = origin.data_fingerprint(training.task)
-    folder.create()
-    with folder.lock():
+    origin.refuse_parted_data(processes.gather(data))
+    with _own_folder(folder) if processes.is_first else nullcontext():
         # Another process may have finished the run while this one was getting ready.
-        summary = folder.summary()
+        summary = processes.from_first(folder.summary)
         if summary is not None:
-            return _already_run(config, folder, summary, tell)
-        _begin_or_resume(config, training, data, tell)
+            return _already_run(config, folder, summary, tell, processes)
+        if processes.is_first:
+            _write_or_compare(config, training, data, tell)
+        training.resume()
+        if not processes.is_first:
+            training.run(Logger())
+            return training.status == "finished"
         summary = _train(config, training)
         attempt("curves.png", lambda: _draw_curves(folder))
         tell(summary_table(summary))
@@ -71,17 +88,26 @@ def run(config: RunConfig) -> bool:
     return bool(summary["status"] == "finished")
 
 
+@contextmanager
+def _own_folder(folder: RunFolder) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it."""
+    folder.create()
+    with folder.lock():
+        yield
+
+
 # ------------------------------------------------------------------------ config to training
 
 
-def assemble(config: RunConfig, folder: RunFolder) -> Training:
+def assemble(config: RunConfig, folder: RunFolder, processes: Processes = ALONE) -> Training:
     """Seed torch and build all parts; the same config gives the same parts, bit for bit.
 
     Nothing in the folder is read or written. Raises `UserError` if the data or the model are
     missing or broken, or the config does not fit them.
     """
-    device = pick_device(config.device)
-    task = build_task_of(config, device)
+    device = processes.device(config.device)
+    with processes.one_after_the_first():
+        task = build_task_of(config, device)
     examples = len(task.train)
     plan = make_plan(config, examples=examples)
     optimizer, scheduler = build_optimizer(
@@ -96,7 +122,15 @@ def assemble(config: RunConfig, folder: RunFolder) -> Training:
             f"examples; at most {examples} fit"
         )
     lengths_of(task.train, plan.group_by_length)
-    return Training(task, optimizer, scheduler, plan=plan, folder=folder, device=device)
+    return Training(
+        task,
+        optimizer,
+        scheduler,
+        plan=plan,
+        folder=folder,
+        device=device,
+        processes=processes,
+    )
 
 
 def make_plan(config: RunConfig, *, examples: int) -> TrainingPlan:
@@ -138,17 +172,18 @@ def _seed(config: RunConfig) -> int:
 # ------------------------------------------------------------------------ training to folder
 
 
-def _begin_or_resume(
+def _write_or_compare(
     config: RunConfig, training: Training, data: dict[str, Any], tell: origin.Say
 ) -> None:
-    """Write the files that a run writes once, or compare them, and load the checkpoint."""
+    """Write the files that a run writes once, or compare them with those of its beginning."""
     folder = training.folder
-    env = describe(training.device)
+    env = describe(training.device) | {"processes": training.processes.part.count}
     plan: dict[str, Any] = {
         "total_steps": training.plan.total_steps,
         "steps_per_epoch": training.plan.steps_per_epoch,
         "data": data,
         "machine": origin.machine_of(env),
+        "processes": env["processes"],
     }
     before = origin.plan_to_resume(folder)
     origin.refuse_other_data(before, plan, folder)
@@ -158,7 +193,6 @@ def _begin_or_resume(
             warn(warning)
     if before is None or "data" not in before:
         folder.write_plan(**plan)
-    training.resume()
 
 
 def _train(config: RunConfig, training: Training) -> Row:
@@ -224,9 +258,15 @@ def _draw_curves(folder: RunFolder) -> None:
 
 
 def _already_run(
-    config: RunConfig, folder: RunFolder, summary: dict[str, Any], tell: origin.Say
+    config: RunConfig,
+    folder: RunFolder,
+    summary: dict[str, Any],
+    tell: origin.Say,
+    processes: Processes,
 ) -> bool:
     """Compare the data of a finished run, as far as they can be read, and show its summary."""
+    if not processes.is_first:
+        return bool(summary["status"] == "finished")
     plan, data = {}, {}
     try:
         plan = folder.plan() or {}

@@ -24,11 +24,13 @@ Which file answers which question:
 | How does `PeakSLS` choose its step? | `peak`: the rule; `judge`: the evidence; `net`: after it |
 | Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
+| How are modules found, also in compiled code? | `calls`, `compiled` |
 | How is it evaluated in parts? | `accumulation` |
 | How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |
 | What is unusual about the last steps? What did a whole run look like? | `diagnosis`, `plotting` |
+| Which learning rate is right for AdamW? | `suggestion`; `restoring`: the way back |
 | Which settings are there, and what do errors say? | `settings` |
 | What does the optimizer warn about? | `hints` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
@@ -48,6 +50,7 @@ from sls.plotting import plot
 from sls.record import PeakRecord, Status, StepRecord
 from sls.salsa import SaLSA
 from sls.sls import SLS
+from sls.suggestion import Suggestion, suggest_lr
 
 __all__ = [
     "ALSALS",
@@ -63,10 +66,12 @@ __all__ = [
     "SaLSA",
     "Status",
     "StepRecord",
+    "Suggestion",
     "accumulate",
     "conditions",
     "directions",
     "plot",
+    "suggest_lr",
     "units",
 ]
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from sls.arithmetic import real, swap
+from sls.arithmetic import local, real, swap
 from sls.directions import exact_slope
 from sls.parameters import States
 
@@ -38,9 +38,12 @@ class Anchor:
         return any(NAME in self._states.get(param, {}) for param in self._params)
 
     def slope(self, device: torch.device) -> Tensor:
-        """`⟨∇f_k(w_k), a − w_k⟩`, a scalar on `device`: > 0 where going on still descends."""
+        """`⟨∇f_k(w_k), a − w_k⟩`, a scalar on `device`: > 0 where going on still descends.
+
+        Of sharded parameters the part of this process.
+        """
         pairs = (
-            ([real(param.grad)], [real(anchor) - real(param.detach())])
+            ([real(local(param.grad))], [real(local(anchor)) - real(local(param).detach())])
             for param, anchor in self._anchored()
             if param.grad is not None
         )
@@ -58,12 +61,12 @@ class Anchor:
     def go_back(self) -> None:
         """Put the parameters at the anchor, to stay."""
         for param, anchor in self._anchored():
-            param.detach().copy_(anchor)
+            local(param).detach().copy_(local(anchor))
 
     def drop_here(self) -> None:
         """Put the anchor where the parameters are."""
         for param, anchor in self._anchored():
-            anchor.copy_(param.detach())
+            local(anchor).copy_(local(param).detach())
         self.complete()
 
     def complete(self) -> None:
@@ -76,7 +79,7 @@ class Anchor:
         """`a ← a − amount·a` for these parameters: what weight decay does to them."""
         for param in params:
             if amount != 0 and NAME in self._states.get(param, {}):
-                self._states[param][NAME].mul_(1 - amount)
+                local(self._states[param][NAME]).mul_(1 - amount)
 
     def forget(self) -> None:
         """Drop the copies."""
@@ -89,4 +92,4 @@ class Anchor:
 
     def _exchange(self) -> None:
         for param, anchor in self._anchored():
-            swap(param.detach(), anchor)
+            swap(local(param).detach(), local(anchor))

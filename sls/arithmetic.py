@@ -84,8 +84,8 @@ class Arithmetic:
             x.add_(number)
 
     def largest(self, xs: Tensors) -> Tensors:
-        """`max |x|`, a scalar for each tensor; NaN where one of its values is."""
-        return [torch.linalg.vector_norm(x, math.inf) for x in xs]
+        """`max |x|`, a scalar for each tensor that is not empty; NaN where one of its values is."""
+        return [torch.linalg.vector_norm(x, math.inf) for x in xs if x.numel()]
 
     def norms(self, xs: Tensors) -> Tensors:
         """`‖x‖₂` in float32 or better, a scalar for each tensor."""
@@ -144,7 +144,8 @@ class Foreach(Arithmetic):
         torch._foreach_add_(xs, number)
 
     def largest(self, xs: Tensors) -> Tensors:
-        return list(torch._foreach_norm(xs, math.inf))
+        some = [x for x in xs if x.numel()]
+        return list(torch._foreach_norm(some, math.inf)) if some else []
 
     def norms(self, xs: Tensors) -> Tensors:
         return list(torch._foreach_norm(xs, 2, dtype=precise(xs)))
@@ -157,14 +158,35 @@ class Foreach(Arithmetic):
 
 FOREACH, LOOP = Foreach(), Arithmetic()
 
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether this process has only a part of the tensor: whether it is a DTensor."""
+    if type(tensor) in _PLAIN or not torch.distributed.is_available():
+        return False
+    from torch.distributed.tensor import DTensor  # late: importing it takes half a second
+
+    return isinstance(tensor, DTensor)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of the tensor in this process, with the same memory: a plain tensor as it is."""
+    if not is_sharded(tensor):
+        return tensor
+    with torch.no_grad():
+        part: Tensor = tensor.to_local()  # type: ignore[attr-defined]
+    return part
+
 
 def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
     """The foreach kernels if `foreach`, or, with None, where all parameters are plain tensors.
 
-    The kernels refuse empty lists, so no parameters means the loop.
+    DTensors are plain, since their local parts are computed with. The kernels refuse empty lists,
+    so no parameters means the loop.
     """
     if foreach is None:
-        foreach = all(type(param) in (Tensor, torch.nn.Parameter) for param in params)
+        foreach = all(type(param) in _PLAIN or is_sharded(param) for param in params)
     return FOREACH if foreach and params else LOOP
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from sls.arithmetic import Tensors, choose, real
+from sls.arithmetic import Tensors, choose, local, real
 from sls.directions import CommittedFirst
 from sls.parameters import GroupTensors
 from sls.snapshot import Snapshot
@@ -241,7 +241,7 @@ class Reading(CommittedFirst):
         params = [p for p in chain(*(group["params"] for group in groups)) if p.requires_grad]
         if not self._kept:
             self._before = Snapshot(self._base.optimizers)
-        here = [real(param.detach()) for param in params]
+        here = [real(local(param).detach()) for param in params]
         arithmetic = choose(None, params)
         origin = [param.clone() for param in here]
         try:

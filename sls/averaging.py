@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from sls.arithmetic import choose, real, swap
+from sls.arithmetic import choose, local, real, swap
 from sls.parameters import States
 from sls.replay import Replay
 
@@ -38,8 +38,8 @@ def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bo
         if param in states and NAME not in states[param]:
             states[param][NAME] = param.detach().clone()
     averaged = _averaged(params, states)
-    averages = [real(states[param][NAME]) for param in averaged]
-    current = [real(param.detach()) for param in averaged]
+    averages = [real(local(states[param][NAME])) for param in averaged]
+    current = [real(local(param).detach()) for param in averaged]
     choose(foreach, averaged).lerp_(averages, current, weight_of_step(t))
 
 
@@ -48,12 +48,12 @@ def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
     """A context in which parameters and averages are swapped, exact to the bit."""
     averaged = _averaged(params, states)
     for param in averaged:
-        swap(param.detach(), states[param][NAME])
+        swap(local(param).detach(), local(states[param][NAME]))
     try:
         yield
     finally:
         for param in averaged:
-            swap(param.detach(), states[param][NAME])
+            swap(local(param).detach(), local(states[param][NAME]))
 
 
 @contextmanager

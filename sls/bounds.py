@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sls.arithmetic import Tensors, read
+from sls.distributed import ALONE, Alone
 from sls.parameters import GroupTensors
 
 SMALL, LARGE = 1e-6, 1e4
@@ -51,10 +52,17 @@ class StepBounds:
     Args:
         groups: the parameters, where the step starts.
         directions: d, a list of tensors for each group.
+        ranks: the processes that hold the parameters together.
     """
 
-    def __init__(self, groups: Sequence[GroupTensors], directions: Sequence[Tensors]):
+    def __init__(
+        self,
+        groups: Sequence[GroupTensors],
+        directions: Sequence[Tensors],
+        ranks: Alone = ALONE,
+    ):
         self._groups = groups
+        self._ranks = ranks
         self._directions = [tensor for direction in directions for tensor in direction]
 
     def within(self, step_size: float) -> float:
@@ -73,32 +81,39 @@ class StepBounds:
     def largest(self) -> float:
         """The largest η with `η` and `η·‖d‖_∞` within a quarter of the greatest finite number."""
         largest = min((torch.finfo(param.dtype).max for param in self._params), default=LARGE)
-        return largest / 4 / max(1.0, _norm(self._directions, math.inf))
+        return largest / 4 / max(1.0, self._norm(self._directions, math.inf))
 
     @cached_property
     def least(self) -> float:
         """The least η that moves the parameters beyond rounding: `ε·‖w‖/‖d‖`; 0 where d is 0."""
-        length = _norm(self._directions, 2)
+        length = self._norm(self._directions, 2)
         if length == 0:
             return 0.0
         params = self._params
         infos = [torch.finfo(param.dtype) for param in params]
         eps, tiny = max(info.eps for info in infos), max(info.tiny for info in infos)
-        return max(eps * _norm(params, 2), tiny) / length
+        return max(eps * self._norm(params, 2), tiny) / length
 
     @property
     def _params(self) -> Tensors:
         return [param for group in self._groups for param in group.params]
 
+    def _norm(self, tensors: Tensors, order: float) -> float:
+        """The 2-norm or the largest absolute value of all entries."""
+        here = torch.tensor(_norm(tensors, order), dtype=torch.float64)
+        combine = self._ranks.largest if order == math.inf else self._ranks.norm
+        return float(combine(here))
+
 
 def _norm(tensors: Tensors, order: float) -> float:
-    """The 2-norm or the largest absolute value of all entries."""
-    if not tensors:
+    """The 2-norm or the largest absolute value of all entries in this process."""
+    some = [x for x in tensors if x.numel()]
+    if not some:
         return 0.0
     norms = read(
         *(
             torch.linalg.vector_norm(x, order, dtype=torch.promote_types(x.dtype, torch.float32))
-            for x in tensors
+            for x in some
         )
     )
     return max(norms) if order == math.inf else math.hypot(*norms)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sls.arithmetic import precise
+from sls.distributed import ALONE, Alone
 from sls.parameters import GroupTensors
 
 EPS = 1e-6
@@ -15,7 +16,10 @@ EPS = 1e-6
 
 
 def clip_(
-    groups: Sequence[GroupTensors], max_norm: float | None, device: torch.device
+    groups: Sequence[GroupTensors],
+    max_norm: float | None,
+    device: torch.device,
+    ranks: Alone = ALONE,
 ) -> Tensor | None:
     """Scale the gradients in place by `min(1, max_norm/(‖g‖ + 1e-6))`; nothing is read.
 
@@ -25,6 +29,7 @@ def clip_(
         groups: the parameters with their gradients.
         max_norm: the greatest norm, or None: gradients stay as they are.
         device: where the factor is wanted.
+        ranks: the processes that hold the parameters together.
 
     Returns:
         The factor, a scalar on `device`, for `unclipped`; None where `max_norm` is None. Where the
@@ -35,6 +40,7 @@ def clip_(
     norms = [norm for group in groups for norm in group.arithmetic.norms(group.grads)]
     dtype = precise(norms)
     norm = torch.linalg.vector_norm(torch.stack([x.to(device, dtype) for x in norms]))
+    norm = ranks.norm(norm)
     factor: Tensor = (max_norm / (norm + EPS)).clamp(max=1.0)
     for group in groups:
         group.arithmetic.scale_(group.grads, factor)

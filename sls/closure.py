@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sls.calls import Calls
+from sls.distributed import Alone, Processes
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 
@@ -43,10 +45,15 @@ class ClosureForms:
     """What an optimizer knows about its closures.
 
     Closures are usually created anew each step, so they are recognized by their code.
+
+    Attributes:
+        processes: those that evaluate the loss together.
     """
 
     def __init__(self) -> None:
+        self.processes = Processes()
         self._need_gradients: set[CodeType | type] = set()
+        self._calls: dict[CodeType | type, Calls] = {}
         self._warned = False
 
     def need_gradients(self, closure: Closure) -> bool:
@@ -56,6 +63,10 @@ class ClosureForms:
     def learn_need(self, closure: Closure) -> None:
         """Remember that this closure fails where gradients are disabled."""
         self._need_gradients.add(_code(closure))
+
+    def calls(self, closure: Closure) -> Calls:
+        """The modules that closures with this code call."""
+        return self._calls.setdefault(_code(closure), Calls())
 
     def warn_of_cost(self) -> None:
         """Warn, once, that a closure runs backward in trials."""
@@ -69,6 +80,7 @@ class Evaluation:
 
     Call `loss_and_gradients` once, then `loss` any number of times, then `finish`. All of them
     see the same random numbers and buffers; afterwards both are as the first call left them.
+    Where several processes train the model together, losses are the means of theirs.
 
     Args:
         closure: any of the three forms.
@@ -96,9 +108,11 @@ class Evaluation:
         self._closure = closure
         self._params = params
         self._forms = forms
+        self._calls = forms.calls(closure)
         self._takes_backward = _has_keyword(closure, "backward")
         self._takes_scale = self._takes_backward and _has_keyword(closure, "scale")
         self._replay = replay
+        self._processes = forms.processes
         self._scale = scale
         self.scaled = scale.used
         self.forwards = 0
@@ -108,19 +122,36 @@ class Evaluation:
 
         Raises:
             TypeError: the closure returns no scalar.
-            RuntimeError: the loss depends on no parameter of the optimizer, or the closure ran
-                backward on a loss that it should have scaled.
+            RuntimeError: the loss depends on no parameter of the optimizer, the closure ran
+                backward on a loss that it should have scaled, or the model is wrapped for many
+                processes in a way that is not supported.
         """
+        loss = self._first_evaluation()
+        while self._replay.must_repeat(self._calls, self._params):
+            loss = self._first_evaluation()
+        self._scale.unscale()
+        return self.ranks.mean(loss)
+
+    def _first_evaluation(self) -> Tensor:
+        self.forwards = 0
         for param in self._params:
             param.grad = None
-        with self._replay.first_evaluation(), torch.enable_grad():
+        again = not isinstance(self._replay, NoReplay)
+        watched = self._processes.watched(again=again)
+        with self._replay.first_evaluation(self._calls), watched, torch.enable_grad():
             loss = self._call(backward=True)
+            self._processes.settle(self._params)
             if all(param.grad is None for param in self._params):
                 self._backward(loss)
             elif self.scaled and not self._takes_scale:
                 raise RuntimeError(BACKWARD_WITHOUT_SCALE)
-        self._scale.unscale()
+        self._processes.check_gradients(self._params)
         return loss.detach()
+
+    @property
+    def ranks(self) -> Alone:
+        """What combines the numbers of all processes, after the first evaluation."""
+        return self._processes.ranks
 
     def finish(self) -> None:
         """Leave random numbers and buffers as one evaluation leaves them; update the scale."""
@@ -134,8 +165,9 @@ class Evaluation:
         for param in self._params:
             param.grad = None
         try:
-            return self._trial().detach()
+            return self.ranks.mean(self._trial().detach())
         finally:
+            self._processes.finish()
             for param, gradient in zip(self._params, gradients, strict=True):
                 param.grad = gradient
 
@@ -144,7 +176,7 @@ class Evaluation:
             return self._trial_with_gradients()
         try:
             with torch.no_grad():
-                self._replay.rewind()
+                self._rewind()
                 loss = self._call(backward=False)
         except RuntimeError as error:
             # A standard closure's backward() cannot run without a graph, and torch reports it in
@@ -158,9 +190,13 @@ class Evaluation:
         return loss
 
     def _trial_with_gradients(self) -> Tensor:
-        with torch.enable_grad():
-            self._replay.rewind()
+        with self._processes.without_reduction(), torch.enable_grad():
+            self._rewind()
             return self._call(backward=False)
+
+    def _rewind(self) -> None:
+        self._replay.rewind()
+        self._processes.rewind()
 
     def _call(self, *, backward: bool) -> Tensor:
         self.forwards += 1

@@ -23,6 +23,7 @@ from sls import settings as checks
 from sls.around import INITIAL, Base, Reading, initial_rate, params_of
 from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
+from sls.compiled import never_compiled
 from sls.diagnosis import Diagnosis, flat
 from sls.directions import Direction
 from sls.hints import Hints
@@ -239,6 +240,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             self._diagnosis = Diagnosis(type(self).__name__)
             self.last_step = None
 
+    @never_compiled
     def step(  # type: ignore[override]
         self, closure: Closure | None = None, *, scaler: GradScaler | None = None
     ) -> Tensor:
@@ -343,7 +345,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
                 f"step() was called more often than total_steps={total_steps}: "
                 "the annealed step is 0 from here on",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=8,
             )
         scheduled = 1.0 if self.reading is None else self.reading.factor
         return scheduled * anneal_factor(k, total_steps, settings["anneal"])

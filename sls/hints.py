@@ -16,8 +16,8 @@ from sls.record import Ended
 REFUSED_IN_A_ROW = 10
 """So many steps in a row without a move give a warning."""
 
-_USER = 4
-"""From the functions here to the user's line: `Hints`, `step`, torch's hook around it."""
+_USER = 6
+"""From the functions here to the user's line: `Hints`, `step`, `never_compiled`, torch's hook."""
 
 
 class Hints:

@@ -138,13 +138,16 @@ class Step:
         self.optimizer = optimizer
         self.evaluation = evaluation
         self.loss = loss
+        self.ranks = evaluation.ranks
         self.direction: Direction = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[optimizer.searched_groups[0]]
         self.before = optimizer.search_state
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.tried = [self.groups[number] for number in optimizer.searched_groups]
         self.factor = optimizer.anneal_factor(self.before.k)
-        self.clipped_by = clip_(self.groups, self.settings["max_grad_norm"], loss.device)
+        self.clipped_by = clip_(
+            self.groups, self.settings["max_grad_norm"], loss.device, self.ranks
+        )
 
     # ------------------------------------------------------------------------------ searching
 
@@ -165,7 +168,7 @@ class Step:
                 group.move(step_size, direction)
             return self.evaluation.loss()
 
-        bounds = StepBounds(self.tried, searched)
+        bounds = StepBounds(self.tried, searched, self.ranks)
         start = self._start(bounds)
         slope_tensor = self._slope(searched, trial)
         # One synchronisation brings three numbers; each later trial costs one more.
@@ -340,7 +343,8 @@ class Step:
 
     def _exact_slope(self, groups: list[GroupTensors], directions: list[Tensors]) -> Tensor:
         pairs = ((g.grads, d) for g, d in zip(groups, directions, strict=True))
-        return unclipped(exact_slope(pairs, self.loss.device), self.clipped_by)
+        (slope,) = self.ranks.slopes(exact_slope(pairs, self.loss.device))
+        return unclipped(slope, self.clipped_by)
 
     def _record(
         self, status: Status, loss: float, p: float, result: SearchResult | None

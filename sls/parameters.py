@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sls.arithmetic import Arithmetic, Tensors, choose, real
+from sls.arithmetic import Arithmetic, Tensors, choose, local, real
 
 States = dict[Tensor, dict[str, Any]]
 
@@ -16,7 +16,7 @@ class GroupTensors:
     """The parameters of one group that have a gradient, with their gradients and state.
 
     Complex tensors appear as their real views, so that all arithmetic is real and `⟨g, d⟩` is
-    the real inner product.
+    the real inner product. Of sharded ones (DTensors) the local parts appear.
 
     Attributes:
         params: the parameters, moved in place.
@@ -41,8 +41,8 @@ class GroupTensors:
         self.states = [states.get(param, {}) for param in with_gradient]
         self._all_states = states
         self.raw_params = with_gradient
-        self.params = [real(param.detach()) for param in with_gradient]
-        self.grads = [real(param.grad) for param in with_gradient]
+        self.params = [real(local(param).detach()) for param in with_gradient]
+        self.grads = [real(local(param.grad)) for param in with_gradient]
         self._origin: Tensors = []
         self._state_tensors: dict[str, Tensors] = {}
 
@@ -56,7 +56,7 @@ class GroupTensors:
                 state[name] if name in state else torch.zeros_like(param)
                 for param, state in zip(self.raw_params, self.states, strict=True)
             ]
-        return [real(tensor) for tensor in self._state_tensors[name]]
+        return [real(local(tensor)) for tensor in self._state_tensors[name]]
 
     def keep_state(self) -> None:
         """Put the tensors that `state_tensors` made, and `states`, into the optimizer's state."""

@@ -270,7 +270,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         if not self.averages:
             raise RuntimeError("no average is kept; build PeakSLS(..., averaging=True)")
         params = self.all_params
-        with lent(params, self.state):
+        with self._forms.processes.other_values(), lent(params, self.state):
             if recompute is None:
                 yield
                 return
@@ -288,6 +288,7 @@ class _Step:
         self.optimizer = optimizer
         self.evaluation = evaluation
         self.loss = loss
+        self.ranks = evaluation.ranks
         self.direction: CommittedFirst = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[0]
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
@@ -303,7 +304,7 @@ class _Step:
     ) -> None:
         """Move by the peak's step along these directions, as far as their type allows."""
         assert peak.step_size is not None  # noqa: S101
-        step_size = StepBounds(self.groups, directions).at_most(peak.step_size)
+        step_size = StepBounds(self.groups, directions, self.ranks).at_most(peak.step_size)
         if step_size < peak.step_size:
             peak = replace(peak, step_size=step_size)
         moves = zip(self.groups, directions, strict=True)
@@ -364,17 +365,15 @@ class _LookingStep(_Step):
     """A step while the peak is looked for: one synchronisation."""
 
     def run(self) -> PeakRecord:
-        wanted = [self.loss]
-        judges = self._can_judge()
-        if self.anchor.known:
-            wanted.append(self.anchor.slope(self.loss.device))
-        if judges:
-            wanted.append(self._loss_at_anchor())
-        clipped_by = clip_(self.groups, self.settings["max_grad_norm"], self.loss.device)
+        judges, device = self._can_judge(), self.loss.device
+        to_anchor = [self.anchor.slope(device)] if self.anchor.known else []
+        at_anchor = [self._loss_at_anchor()] if judges else []
+        clipped_by = clip_(self.groups, self.settings["max_grad_norm"], device, self.ranks)
         directions = self.directions()
         pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
-        along = unclipped(exact_slope(pairs, self.loss.device), clipped_by)
-        slope, loss, *looked = read(along, *wanted)
+        along, *to_anchor = self.ranks.slopes(exact_slope(pairs, device), *to_anchor)
+        along = unclipped(along, clipped_by)
+        slope, loss, *looked = read(along, self.loss, *to_anchor, *at_anchor)
         if not (math.isfinite(loss) and math.isfinite(slope)):
             return self._fail(loss, slope, looked[1] if judges else None)
         if judges and self.memory.peak.untried and self._more_than_doubled(loss, looked[1]):
@@ -473,15 +472,14 @@ class _HeldStep(_Step):
     """
 
     def run(self) -> PeakRecord:
-        largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
         device = self.loss.device
-        sizes = torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest])
-        if self.evaluation.scaled and not math.isfinite(float(sizes.sum())):
+        size = self.ranks.largest(self._size_of_gradients(device))
+        if self.evaluation.scaled and not math.isfinite(float(size)):
             return self._skip()
-        bad = ~torch.isfinite(self.loss + sizes.sum())
+        bad = ~torch.isfinite(self.loss + size)
         for group in self.groups:
             group.silence(bad)
-        clip_(self.groups, self.settings["max_grad_norm"], device)
+        clip_(self.groups, self.settings["max_grad_norm"], device, self.ranks)
         losses = self.optimizer.unread_losses(self.loss)
         self.memory = self.optimizer.search_state
         peak, status = self.started(), Status.ACCEPTED
@@ -496,6 +494,13 @@ class _HeldStep(_Step):
         else:
             self.take(peak, [partial(self.direction.step, group) for group in self.groups])
         return self.record(status, None, target=peak.target)
+
+    def _size_of_gradients(self, device: torch.device) -> Tensor:
+        """A number that is finite where all gradients in this process are."""
+        largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
+        if not largest:
+            return torch.zeros((), device=device)
+        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest]).sum()
 
     def _skip(self) -> PeakRecord:
         """The record of a step whose scaled gradients overflowed: nothing but k changes."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+
+from sls.calls import Calls
 
 RandomState = dict[torch.device, Tensor]
 
@@ -23,9 +24,9 @@ class Replay:
     """The state of random generators and buffers around the evaluations of one step.
 
     Generators: the CPU's and that of every device given. Buffers: those of every `nn.Module`
-    called in the first evaluation, and of their submodules, found as they are called, so that
-    the user need not name them. Python's and NumPy's generators, buffers of modules that are never
-    called as modules, and plain attributes are left alone.
+    called in the first evaluation, and of their submodules, found by `sls.calls`, so that the user
+    need not name them. Python's and NumPy's generators, buffers of modules that are never called as
+    modules, and plain attributes are left alone.
 
     Args:
         devices: where the parameters are.
@@ -38,12 +39,31 @@ class Replay:
         self._buffers = _Buffers()
 
     @contextmanager
-    def first_evaluation(self) -> Iterator[None]:
-        """Run the first evaluation in this context: remembers the states before and after."""
+    def first_evaluation(self, calls: Calls | None = None) -> Iterator[None]:
+        """Run the first evaluation in this context: remembers the states before and after.
+
+        Args:
+            calls: the modules that the closure calls. None: nothing is known of them, and compiled
+                code runs uncompiled in this context.
+        """
         self._random_before = _random_state(self._devices)
-        with self._buffers.watched():
+        with self._buffers.watched(Calls() if calls is None else calls):
             yield
         self._random_after = _random_state(self._devices)
+
+    def must_repeat(self, calls: Calls, params: Iterable[Tensor]) -> bool:
+        """Whether the first evaluation has to be repeated; if so, goes back to the state before it.
+
+        It was then made to find the modules in compiled code.
+
+        Args:
+            calls: those given to `first_evaluation`.
+            params: the optimizer's parameters, with their gradients.
+        """
+        if calls.settled(params):
+            return False
+        self.rewind()
+        return True
 
     def rewind(self) -> None:
         """Go back to the state before the first evaluation; call before each later one."""
@@ -60,9 +80,13 @@ class NoReplay:
     """The replay of a step that evaluates once: it does nothing."""
 
     @contextmanager
-    def first_evaluation(self) -> Iterator[None]:
-        """Run the only evaluation in this context."""
+    def first_evaluation(self, calls: Calls | None = None) -> Iterator[None]:
+        """Run the only evaluation in this context; modules are not watched."""
         yield
+
+    def must_repeat(self, calls: Calls, params: Iterable[Tensor]) -> bool:
+        """Whether the evaluation has to be repeated: never."""
+        return False
 
     def rewind(self) -> None:
         """Refuse a second evaluation.
@@ -125,22 +149,22 @@ class _Buffers:
         self._buffers: list[_Buffer] = []
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        handle = register_module_forward_pre_hook(self._before_forward)
-        try:
+    def watched(self, calls: Calls) -> Iterator[None]:
+        self._buffers = []
+        with calls.watched(self._see):
             yield
-        finally:
-            handle.remove()
         self._seen.clear()
         self._buffers = [buffer for buffer in self._buffers if buffer.record_change()]
 
-    def _before_forward(self, module: nn.Module, inputs: Any) -> None:
-        if module in self._seen or torch.compiler.is_compiling():
-            return
-        for submodule in module.modules():
-            if submodule not in self._seen:
-                self._seen.add(submodule)
-                self._remember(submodule)
+    def _see(self, module: nn.Module) -> list[nn.Module]:
+        """Remember the buffers of a module and its submodules; those that were not seen before."""
+        if module in self._seen:
+            return []
+        new = [submodule for submodule in module.modules() if submodule not in self._seen]
+        for submodule in new:
+            self._seen.add(submodule)
+            self._remember(submodule)
+        return new
 
     def _remember(self, module: nn.Module) -> None:
         for name, tensor in module._buffers.items():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from sls.arithmetic import Tensors, choose
+from sls.arithmetic import Tensors, choose, local
 
 
 class Snapshot:
@@ -46,7 +46,7 @@ class Snapshot:
 
     def _visit(self, value: Any) -> None:
         if isinstance(value, Tensor):
-            self._tensors.append(value)
+            self._tensors.append(local(value))
         elif isinstance(value, dict):
             self._visit_dict(value, value)
         elif isinstance(value, list):

@@ -155,7 +155,8 @@ class _UnitStep(Step):
     def _slope(self, searched: list[Tensors], trial: Any) -> Tensor:
         """The slope of the units searched; NaN where a gradient of another is not finite."""
         squares = ((group.grads, group.grads) for group in self._others())
-        return super()._slope(searched, trial) + 0 * exact_slope(squares, self.loss.device)
+        others = self.ranks.largest(exact_slope(squares, self.loss.device))
+        return super()._slope(searched, trial) + 0 * others
 
     def _keep(self, step_size: float, searched: list[Tensors]) -> None:
         super()._keep(step_size, searched)

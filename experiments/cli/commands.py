@@ -15,6 +15,7 @@ from typing import Any
 from experiments.cli.parser import Once, Parser, folder_path, guarded
 from experiments.errors import OK, UserError, did_you_mean
 from experiments.stopping import unwinding
+from experiments.torchrun import refuse_several
 
 # Between two displays of `status --watch`.
 _SECONDS = 2.0
@@ -97,6 +98,7 @@ def _command(words: list[str]) -> int:
         near = did_you_mean(name, commands.choices)
         raise UserError(f"{name!r} (command line): unknown command{near}")
     options = parser.parse_args(words)
+    refuse_several("python -m experiments")
     return int(options.answer(options))
 
 

@@ -13,6 +13,7 @@ from experiments.cli.keys import files, run_keys
 from experiments.cli.parser import Parser, guarded
 from experiments.errors import FAILED, OK, MissingError
 from experiments.stopping import unwinding
+from experiments.torchrun import first_speaks
 
 _RUN_NOTES = """\
 files below config/:
@@ -48,11 +49,12 @@ def _run(words: list[str]) -> int:
     parser.add_argument(
         "--print-config", action="store_true", help="print all keys as YAML and start nothing"
     )
-    options = parser.parse_args(words)
 
     from experiments.config.compose import load, to_yaml
 
-    config = load(options.pairs)
+    with first_speaks():
+        options = parser.parse_args(words)
+        config = load(options.pairs)
     if options.print_config:
         sys.stdout.write(to_yaml(config))
         return OK

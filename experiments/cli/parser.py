@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.errors import OK, UserError, did_you_mean
+from experiments.errors import OK, SaidElsewhereError, UserError, did_you_mean
 from experiments.stopping import exit_code_of, line_of, signal_of
 from experiments.streams import forgiving_streams
 
@@ -30,6 +30,8 @@ def guarded(answer: Callable[[list[str]], int], argv: Sequence[str] | None) -> i
         except BaseException as error:
             if isinstance(error, SystemExit) and error.code == OK:
                 return OK  # argparse has printed the help
+            if isinstance(error, SaidElsewhereError):
+                return error.exit_code
             number = signal_of(error)
             if number is not None:
                 sys.stderr.write(f"{line_of(number)}\n")

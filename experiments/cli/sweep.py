@@ -13,6 +13,7 @@ from experiments.cli.keys import launcher_keys
 from experiments.cli.parser import Once, Parser, guarded
 from experiments.config.yaml_files import CONFIG_ROOT, available
 from experiments.errors import OK
+from experiments.torchrun import refuse_several
 
 _SWEEP_NOTES = """\
 files below config/sweep/: {sweeps}
@@ -71,6 +72,7 @@ def _sweep(family: Literal["text", "images"], words: list[str]) -> int:
     )
     parser.add_argument("--retry-failed", action="store_true", help="start failed runs again")
     options = parser.parse_args(words)
+    refuse_several(program)
 
     from experiments.sweep.plan import load_sweep
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError, atomic_file, disk
@@ -75,6 +75,8 @@ class SweepPlan(Stored):
     sweep: Name
     cells: list[PlanCell]
     tuning: list[PlanTuningRun] = Field(default_factory=list)
+    targets: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """By row: the validation score that was fixed before the comparison."""
     tuned_by: PlanTunedBy | None = None
     winners: Any = None
 

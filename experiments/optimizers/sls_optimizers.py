@@ -33,7 +33,9 @@ class LineSearch(OptimizerSettings):
     shrink: OpenUnit | None = None
     growth: Annotated[float, Field(ge=1)] | None = None
     max_trials: PositiveInt | None = None
-    search: Literal["every", "adaptive"] | None = None
+    search: Literal["every", "adaptive", "budget"] | None = None
+    max_extra_forwards: PositiveFloat | None = Field(None, description="for search: budget")
+    max_grad_norm: PositiveFloat | None = None
     weight_decay: float = Field(0.0, ge=0)
     anneal: Share | None = None
 
@@ -47,6 +49,8 @@ class LineSearch(OptimizerSettings):
         name = type(self).__name__
         make = getattr(sls, name)
         settings = self.model_dump(exclude=set(self.no_arguments), exclude_none=True)
+        if self.max_extra_forwards is not None and self.search != "budget":
+            raise UserError("optimizer.max_extra_forwards: needs search: budget; leave it null")
         if self.preset == "paper":
             make = make.paper
             for key in settings:
@@ -129,6 +133,7 @@ class PeakSLS(OptimizerSettings):
     betas: Betas | None = None
     eps: Annotated[float, Field(ge=0)] | None = None
     init_step: PositiveFloat | None = None
+    max_grad_norm: PositiveFloat | None = None
     weight_decay: float = Field(0.0, ge=0)
 
     titles: ClassVar = {"peak_sls": "PeakSLS", "peak_sls_averaged": "PeakSLS (averaged)"}

@@ -16,6 +16,7 @@ from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
 from experiments.files.run_folder import LAYOUT, NO_EXPERIMENT, RunFolder, find_runs
 from experiments.report.figures.profiles import profile_figures
+from experiments.report.figures.targets import target_figures
 from experiments.report.figures.training import (
     step_size_figures,
     training_figures,
@@ -30,6 +31,7 @@ from experiments.report.numbers import (
     scores,
     significance,
     summary,
+    targets,
     tuning_grid,
 )
 from experiments.report.numbers.cells import Comparison
@@ -57,6 +59,7 @@ DRAWING: Mapping[str, Callable[[Comparison], tuple[Figure, ...]]] = {
     "validation": validation_figures,
     "step_size": step_size_figures,
     "tuning": lambda compared: tuning_figures(compared, tuning_grid.tuning_points(compared)),
+    "targets": lambda compared: target_figures(compared, targets.progress(compared)),
     "profiles": lambda compared: profile_figures(compared, cost.performance_profiles(compared)),
 }
 
@@ -168,13 +171,27 @@ def compose(results: Results) -> Document:
             filled_tables = tuple(table for table in tables if table.rows)
             sections.append(Section(key, title, tuple(sentences), shown, filled_tables))
     title = f"Report on {results.folder.resolve().name}"
-    first = made("the summary", summary.summary) or ()
+    decided = made("the decision", targets.decision) or ()
+    first = (*decided, *(made("the summary", summary.summary) or ()))
     return Document(title, first, tuple(warnings), tuple(sections))
 
 
 # --------------------------------------------------------- its sections: sentences, and tables
 
 Content = tuple[Iterable[str], Iterable[Table]]
+
+
+def _decision(comparison: Comparison) -> Content | None:
+    if not targets.targets(comparison):
+        return None
+    if not targets.common_rows(comparison):
+        sentence = "No row has a result of every optimizer yet, so there is nothing to decide."
+        return (sentence,), ()
+    rules = (
+        "Two rules, as in AlgoPerf: a self-tuning optimizer has the same settings in every row; a "
+        "tuned one takes, in each row, the best of a grid of rates."
+    )
+    return (*targets.decision(comparison), rules), (targets.decision_table(comparison),)
 
 
 def _glance(comparison: Comparison) -> Content:
@@ -212,7 +229,9 @@ def _significance(comparison: Comparison) -> Content:
 def _cost(comparison: Comparison) -> Content:
     has_target = any(math.isfinite(cost.target(comparison, row)) for row in comparison.rows)
     no_target = "There is no time to Adam's result: Adam has no finished run."
-    tables = (cost.step_cost_table(comparison), cost.time_to_target_table(comparison))
+    tables = [cost.step_cost_table(comparison), cost.time_to_target_table(comparison)]
+    if targets.targets(comparison):
+        tables.insert(1, targets.targets_table(comparison))
     return (() if has_target else (no_target,)), tables
 
 
@@ -284,7 +303,8 @@ def _names_table(comparison: Comparison) -> Table:
     )
 
 
-_SECTIONS: Mapping[str, tuple[str, Callable[[Comparison], Content], tuple[str, ...]]] = {
+_SECTIONS: Mapping[str, tuple[str, Callable[[Comparison], Content | None], tuple[str, ...]]] = {
+    "decision": ("Which optimizer?", _decision, ("targets",)),
     "curves": ("Training at a glance", _glance, ("training", "validation", "step_size")),
     "results": ("Results", _results, ()),
     "statistics": ("Statistical significance", _significance, ()),
@@ -294,4 +314,4 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[Comparison], Content], tuple[str, .
     "runs": ("Runs and versions", _runs, ()),
     "reproduce": ("Reproducing", _reproducing, ()),
 }
-"""By key: the title, what fills the section, and its figures in `DRAWING`."""
+"""By key: the title, what fills the section (None leaves it out), and its figures in `DRAWING`."""

@@ -19,7 +19,9 @@ for _group, _kinds in (("tasks", TASKS), ("models", MODELS), ("optimizers", OPTI
 
 
 def row_title(row: str) -> str:
-    """`[cpu_]<task>[_small]_<model>` or `quick_<name>` in words; any other name as it is.
+    """`[cpu_]<task>[_small]_<model>`, `quick_<name>` or `replication_<name>` in words.
+
+    Any other name stays as it is.
 
     A row without an experiment, `<task>-<model>`, has another sign between the two, so that it is
     never taken for the experiment.
@@ -28,6 +30,8 @@ def row_title(row: str) -> str:
     prefix, _, name = row.partition("_")
     if prefix == "quick" and name in quick:
         return f"{quick[name]} (quick)"
+    if prefix == "replication" and name in _TITLES[prefix]:
+        return _TITLES[prefix][name]
     between = "+" if "-" in row else "·"
     words = row.replace("-", "_").split("_")
     place = " (cpu)" if words[0] == "cpu" else ""

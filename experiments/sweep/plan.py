@@ -128,6 +128,7 @@ class Sweep:
                 )
                 for run in self._tuning_runs
             ],
+            targets=self.config.targets,
             tuned_by=PlanTunedBy(score=tuning.score, hold_out=tuning.hold_out) if tuning else None,
             winners=[
                 {"row": cell.row, "label": cell.label, **asdict(best)}

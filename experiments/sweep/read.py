@@ -90,6 +90,9 @@ def _checked(raw: dict[str, Any], source: str, said: Collection[str], root: Path
         raise _explained(error, where) from None
     if said and "tuning" not in said:
         config = _without_unneeded_tuning(config)
+    if said and "targets" not in said:
+        kept = {row: target for row, target in config.targets.items() if row in config.rows}
+        config = config.model_copy(update={"targets": kept})
     _check_names(config, where, root)
     return config
 
@@ -200,6 +203,7 @@ def _check_names(config: SweepConfig, where: Callable[[str], str], root: Path) -
     check("tasks", (entry.task for entry in config.tasks), files("task"))
     check("tasks", (entry.model for entry in config.tasks), files("model"))
     check("optimizers", (entry.name for entry in config.optimizers), files("optimizer"))
+    check("targets", config.targets, config.rows)
     if config.tuning is not None:
         check("tuning", (*config.tuning.optimizers, *config.tuning.reference), config.columns)
         check("tuning", config.tuning.rows or (), config.rows)

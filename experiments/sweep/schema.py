@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    FiniteFloat,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -176,6 +177,9 @@ class SweepConfig(Section):
     tasks: Annotated[tuple[TaskEntry, ...], _Listed] = ()
     optimizers: Annotated[tuple[Column, ...], _Listed] = Field(min_length=1)
     seeds: Seeds
+    targets: dict[str, FiniteFloat] = Field(
+        default_factory=dict, description="by row: the validation score that a run should reach"
+    )
     settings: Settings = Field(default_factory=dict, description="of every run")
     tuning: Tuning | None = None
     launcher: LauncherSettings = LocalSettings()

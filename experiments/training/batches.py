@@ -23,6 +23,29 @@ from experiments.errors import UserError
 _PATIENCE = 10
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of every training batch that one of several processes takes.
+
+    The parts are contiguous, in the order of the processes, and of nearly equal size.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def of(self, indices: Tensor) -> Tensor:
+        """The indices that the process takes; the first one where there are too few."""
+        own = indices.tensor_split(self.count)[self.rank]
+        return own if len(own) > 0 else indices[:1]
+
+    def is_empty(self, examples: int) -> bool:
+        """Whether a batch of so many examples is too small for the process to have any."""
+        return examples <= self.rank
+
+
+WHOLE = Part()
+
+
 def number_of_batches(examples: int, batch_size: int) -> int:
     """Batches of an epoch; the last one may be smaller."""
     return -(-examples // batch_size)
@@ -94,7 +117,8 @@ def one_thread() -> Iterator[None]:
 class Batches(Dataset[Batch | UserError]):
     """The batches of a source in a given order, from batch `first` on, as a dataset.
 
-    `augmentation` is the (seed, epoch) to augment with; None: no augmentation.
+    `augmentation` is the (seed, epoch) to augment with; None: no augmentation. The batches are
+    `first`, `first` + `every`, …, and of each of them the `part`.
     A `UserError` is returned, not raised: a worker would bury it in a traceback.
     """
 
@@ -103,19 +127,24 @@ class Batches(Dataset[Batch | UserError]):
     batch_size: int
     first: int = 0
     augmentation: tuple[int, int] | None = None
+    every: int = 1
+    part: Part = WHOLE
 
     def __len__(self) -> int:
-        return number_of_batches(len(self.order), self.batch_size) - self.first
+        left = number_of_batches(len(self.order), self.batch_size) - self.first
+        return max(0, number_of_batches(left, self.every))
 
     def __getitem__(self, item: int) -> Batch | UserError:
-        number = self.first + item
+        number = self.first + item * self.every
         indices = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         generator = None
         if self.augmentation is not None:
-            generator = torch.Generator().manual_seed(mixed_seed(*self.augmentation, number))
+            # Each process draws numbers of its own; the first one's begin as a single one's do.
+            place = (number, self.part.rank) if self.part.rank > 0 else (number,)
+            generator = torch.Generator().manual_seed(mixed_seed(*self.augmentation, *place))
         try:
             with one_thread():
-                return self.source.batch(indices, generator)
+                return self.source.batch(self.part.of(indices), generator)
         except UserError as error:
             return error
 
@@ -129,8 +158,11 @@ def training_batches(
     workers: int = 0,
     group_by_length: int | None = None,
     fixed_order: bool = False,
+    part: Part = WHOLE,
 ) -> Generator[Batch]:
     """Shuffled batches epoch after epoch without end, from batch `first_step` of the run on.
+
+    With several processes each gets its `part` of every batch.
 
     With `fixed_order` every epoch has the order of the first; augmentation stays random.
     """
@@ -145,14 +177,26 @@ def training_batches(
             batch_size=batch_size,
             window=group_by_length or 1,
         )
-        batches = Batches(source, order, batch_size, first=first, augmentation=(seed, epoch))
+        batches = Batches(
+            source, order, batch_size, first=first, augmentation=(seed, epoch), part=part
+        )
         yield from _loaded(batches, workers)
         epoch, first = epoch + 1, 0
 
 
-def evaluation_batches(source: Source, *, batch_size: int, workers: int = 0) -> Iterator[Batch]:
-    """Every example once, in order and without augmentation."""
-    return _loaded(Batches(source, torch.arange(len(source)), batch_size), workers)
+def evaluation_batches(
+    source: Source, *, batch_size: int, workers: int = 0, part: Part = WHOLE
+) -> Iterator[Batch | None]:
+    """Every example once, in order and without augmentation.
+
+    Several processes take the batches in turn, whole ones: process r has r, r + count, … All of
+    them get as many; those for which there is none in the last round get None.
+    """
+    order = torch.arange(len(source))
+    own = Batches(source, order, batch_size, first=part.rank, every=part.count)
+    rounds = number_of_batches(number_of_batches(len(source), batch_size), part.count)
+    yield from _loaded(own, workers)
+    yield from [None] * (rounds - len(own))
 
 
 def _loaded(batches: Batches, workers: int) -> Generator[Batch]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from experiments.training.checkpoint_schema import (
     require_fitting,
     require_same_tensors,
 )
+from experiments.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,27 @@ class Parts:
     device: torch.device
 
 
-def save_checkpoint(folder: RunFolder, parts: Parts, progress: Progress) -> None:
-    """Write `checkpoint.pt` atomically, after the rows of `metrics.jsonl` that belong to it."""
-    state = {
+def save_checkpoint(
+    folder: RunFolder, parts: Parts, progress: Progress, processes: Processes = ALONE
+) -> None:
+    """Write `checkpoint.pt` atomically, after the rows of `metrics.jsonl` that belong to it.
+
+    The first of several processes writes it, with the states of all random generators.
+    """
+    random = processes.gather(_random_state(parts.device))
+    if not processes.is_first:
+        return
+    state: dict[str, Any] = {
         "format": 1,
         "metrics_length": folder.sync_metrics(),
         "progress": asdict(progress),
         "model": parts.model.state_dict(),
         "optimizer": parts.optimizer.state_dict(),
         "scheduler": None if parts.scheduler is None else parts.scheduler.state_dict(),
-        "random": _random_state(parts.device),
+        "random": random[0],
     }
+    if len(random) > 1:
+        state["random_of_others"] = random[1:]
     save_with_checksum(folder.checkpoint_file, state)
 
 
@@ -58,18 +70,28 @@ def save_best(folder: RunFolder, model: nn.Module) -> None:
     save_with_checksum(folder.best_file, model.state_dict())
 
 
-def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None = None) -> Progress:
+def load_checkpoint(
+    folder: RunFolder,
+    parts: Parts,
+    *,
+    total_steps: int | None = None,
+    processes: Processes = ALONE,
+) -> Progress:
     """Load `checkpoint.pt` into the parts and cut `metrics.jsonl` back to its length then.
 
-    Without a checkpoint the parts stay as they are and the metrics start empty. Raises `UserError`
-    if it, or its `best.pt`, is unreadable, damaged, impossible (for example more than `total_steps`
-    steps), or of another model or optimizer.
+    Without a checkpoint the parts stay as they are and the metrics start empty. The first of
+    several processes reads it for all. Raises `UserError` if it, or its `best.pt`, is unreadable,
+    damaged, impossible (for example more than `total_steps` steps), or of another model, optimizer
+    or number of processes.
     """
-    if not folder.checkpoint_file.exists():
-        folder.cut_metrics(0)
+    if not processes.from_first(folder.checkpoint_file.exists):
+        if processes.is_first:
+            folder.cut_metrics(0)
         return Progress()
     try:
-        saved = parse_checkpoint(load_with_checksum(folder.checkpoint_file))
+        saved = parse_checkpoint(
+            processes.from_first(lambda: load_with_checksum(folder.checkpoint_file))
+        )
         progress = saved.progress
         if total_steps is not None and progress.step > total_steps:
             raise ValueError(f"it is at step {progress.step} of {total_steps}")
@@ -80,12 +102,17 @@ def load_checkpoint(folder: RunFolder, parts: Parts, *, total_steps: int | None 
         getattr(parts.optimizer, "search_state", None)
         if parts.scheduler is not None and saved.scheduler is not None:
             parts.scheduler.load_state_dict(saved.scheduler)
-        _restore_random_state(saved.random, parts.device)
+        states = [saved.random, *saved.random_of_others]
+        if len(states) != processes.part.count:
+            raise ValueError(f"it is of {len(states)} processes, now {processes.part.count}")
+        _restore_random_state(states[processes.part.rank], parts.device)
     except Exception as error:  # a broken file can fail in any way
         raise UserError(
             f"{folder.checkpoint_file} does not load ({reason_of(error)}); "
             f"delete {folder.path} to start this run anew"
         ) from error
+    if not processes.is_first:
+        return progress
     if progress.best is not None and folder.best_file.exists():  # it may have been deleted
         try:
             require_same_tensors(load_with_checksum(folder.best_file), parts.model)
@@ -125,25 +152,30 @@ class InterruptedBetweenSteps(Stopped):
 class Interrupt:
     """Remembers a signal until `check` is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
         # An earlier signal may have been swallowed by the code that it interrupted.
         self.number = raised_signal()
+        self._processes = processes
 
     def check(self) -> None:
-        """Raise `InterruptedBetweenSteps` if a signal has come."""
-        if self.number is not None:
-            raise InterruptedBetweenSteps(self.number)
+        """Raise `InterruptedBetweenSteps` if a signal has come, to any of the processes.
+
+        All of them call this equally often, and so stop in the same place.
+        """
+        number = self._processes.signal(self.number)
+        if number is not None:
+            raise InterruptedBetweenSteps(number)
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Interrupt]:
+def deferred_interrupt(processes: Processes = ALONE) -> Iterator[Interrupt]:
     """Within, a first Ctrl-C or SIGTERM is remembered; a second one interrupts at once.
 
     An error after it is taken to come from it, for example because SIGTERM has ended the data
     workers; the last checkpoint stands then. Only the main thread can set signal handlers, so in
     other threads nothing changes.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(processes)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

@@ -79,6 +79,8 @@ class SavedCheckpoint(BaseModel):
     optimizer: dict[str, Any]
     scheduler: dict[str, Any] | None
     random: dict[str, Tensor]
+    random_of_others: list[dict[str, Tensor]] = []
+    """Of the second process and those after it."""
 
 
 def parse_checkpoint(state: Any) -> SavedCheckpoint:

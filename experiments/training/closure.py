@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from experiments.data.base import Batch
 from experiments.tasks.base import Task
+from experiments.training.processes import SharedLoss
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -88,10 +89,49 @@ class BatchClosure:
     def _part(self, part: Batch, share: float) -> Tensor:
         """A part's share of the loss; with gradients enabled, adds its gradients too."""
         with autocast(self.device, self.precision):
-            loss = self.task.loss(part) * share
+            loss = self._mean_loss(part) * share
         if torch.is_grad_enabled():
             torch.autograd.backward(loss)
         return loss.detach()
+
+    def _mean_loss(self, part: Batch) -> Tensor:
+        return self.task.loss(part)
+
+
+class SharedBatchClosure(BatchClosure):
+    """`BatchClosure` for one of several processes: `batch` is its part of a batch they share.
+
+    `closure()` is the same number in all of them, the mean loss of the whole batch, and so are the
+    gradients: (1/P)·Σᵣ sᵣ·(those of process r) over the P processes. With `share` sᵣ = P·wᵣ/w,
+    where wᵣ is `task.weight` of part r and w = Σᵣ wᵣ, they are those of one process, to rounding.
+    All processes must evaluate it equally often.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        batch: Batch,
+        passes: Passes,
+        *,
+        loss: SharedLoss,
+        share: float,
+        **how: Any,
+    ) -> None:
+        super().__init__(task, batch, passes, **how)
+        self.parts = [(part, share * own) for part, own in self.parts]
+        self._shared = loss
+
+    def __call__(self) -> Tensor:
+        return self._shared.mean(super().__call__())
+
+    def _part(self, part: Batch, share: float) -> Tensor:
+        if part is self.parts[-1][0]:
+            return super()._part(part, share)
+        with self._shared.gradients_stay_here():
+            return super()._part(part, share)
+
+    def _mean_loss(self, part: Batch) -> Tensor:
+        return self._shared(part)
 
 
 def _weighed(task: Task, parts: list[Batch]) -> list[tuple[Batch, float]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
@@ -21,9 +22,10 @@ from experiments.training import checkpoint
 from experiments.training.batches import evaluation_batches, number_of_batches, training_batches
 from experiments.training.checkpoint import Interrupt
 from experiments.training.checkpoint_schema import Progress
-from experiments.training.closure import BatchClosure, Passes
+from experiments.training.closure import BatchClosure, Passes, SharedBatchClosure
 from experiments.training.evaluation import BATCHES, evaluate, statistics_of, to_device
 from experiments.training.loggers.base import Logger, Row
+from experiments.training.processes import ALONE, Processes, SharedLoss
 
 # A run whose loss was not finite for this many steps in a row has diverged and ends.
 DIVERGED_AFTER = 20
@@ -47,6 +49,13 @@ def step_size_of(optimizer: torch.optim.Optimizer) -> float:
     return float(getattr(optimizer, "rate", optimizer.param_groups[0]["lr"]))
 
 
+class _Weight(NamedTuple):
+    """The weight of a process's part of a batch, and of the whole batch."""
+
+    own: float
+    whole: float
+
+
 class TrainingPlan(Trainer):
     """The trainer's settings for a data set. An epoch's last batch may be smaller, and is kept."""
 
@@ -67,12 +76,19 @@ class TrainingPlan(Trainer):
         steps = self.epochs * self.steps_per_epoch
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    def examples_of(self, step: int) -> int:
+        """The number of examples in the batch of a step, from 0 on."""
+        before = step % self.steps_per_epoch * self.batch_size
+        return min(self.batch_size, self.examples - before)
+
 
 @dataclass(eq=False)
 class Training:
     """One run of a task: `resume()` loads the folder's checkpoint, `run()` trains to the end.
 
-    `progress` counts steps, passes and seconds. `take_step` may be replaced by a function that
+    `progress` counts steps, passes and seconds. Several `processes` do each in step with the
+    others, and have the same `progress`, but for the seconds; the first one writes the files.
+    `take_step` may be replaced by a function that
     watches the step, as long as it leaves everything as the plain one would.
     """
 
@@ -84,7 +100,9 @@ class Training:
     folder: RunFolder
     device: torch.device
     take_step: TakeStep = take_step
+    processes: Processes = ALONE
     progress: Progress = field(default_factory=Progress)
+    _shared_loss: SharedLoss | None = field(default=None, init=False)
 
     @property
     def diverged(self) -> bool:
@@ -102,15 +120,21 @@ class Training:
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, if there is one; raises `UserError` if broken."""
-        steps = self.plan.total_steps
-        self.progress = checkpoint.load_checkpoint(self.folder, self._parts(), total_steps=steps)
+        self.processes.draw_apart(self.plan.seed)
+        self.progress = checkpoint.load_checkpoint(
+            self.folder,
+            self._parts(),
+            total_steps=self.plan.total_steps,
+            processes=self.processes,
+        )
 
     def run(self, log: Logger) -> None:
         """Train to the end, or raise KeyboardInterrupt after a checkpoint."""
         progress = self.progress
         self.task.model.train(not self.plan.evaluation_mode)
+        self._shared_loss = self.processes.shared_loss(self.task)
         batches = self._batches(first_step=progress.step)
-        with checkpoint.deferred_interrupt() as interrupt, closing(batches):
+        with checkpoint.deferred_interrupt(self.processes) as interrupt, closing(batches):
             try:
                 while True:
                     # Evaluating comes first: a run may resume between a step and its evaluation.
@@ -145,16 +169,17 @@ class Training:
         progress = self.progress
         start = time.perf_counter()
         batch = to_device(next(batches), self.device)
-        loss = self.take_step(self.optimizer, self._closure(batch, progress.passes))
+        weight = self._weight(batch, progress.step)
+        self.processes.share_buffers(self.task.model)
+        loss = self.take_step(self.optimizer, self._closure(batch, progress.passes, weight))
         step_size = step_size_of(self.optimizer)
         if self.scheduler is not None:
             self.scheduler.step()
         progress.seconds += time.perf_counter() - start
 
-        weight = float(self.task.weight(batch))
         progress.step += 1
-        progress.loss_sum += weight * loss
-        progress.weight_sum += weight
+        progress.loss_sum += weight.whole * loss
+        progress.weight_sum += weight.whole
         progress.non_finite_steps = 0 if math.isfinite(loss) else progress.non_finite_steps + 1
         row: Row = {"loss": loss, "step_size": step_size}
         record = getattr(self.optimizer, "last_step", None)
@@ -173,13 +198,16 @@ class Training:
                 # The average of the weights is evaluated and kept; training goes on without it.
                 stack.enter_context(self.optimizer.averaged())  # type: ignore[attr-defined]
                 stack.enter_context(statistics_of(model, self._first_passes(interrupt)))
+            self.processes.share_buffers(model)
+            self.processes.require_equal(model)
             results = self._results(interrupt)
             progress.seconds_evaluation += time.perf_counter() - start
             log.evaluation({**self._place("evaluation"), **results})
             progress.final = {"step": progress.step, **results}
             if self._is_best(results):
                 progress.best = progress.final
-                checkpoint.save_best(self.folder, model)
+                if self.processes.is_first:
+                    checkpoint.save_best(self.folder, model)
         progress.evaluated_step = progress.step
         progress.loss_sum, progress.weight_sum = 0.0, 0.0
 
@@ -189,11 +217,17 @@ class Training:
         for suffix, source in {"": self.task.validation, **self.task.also_validation}.items():
             numbers = evaluate(
                 self.task,
-                evaluation_batches(source, batch_size=plan.eval_batch_size, workers=plan.workers),
+                evaluation_batches(
+                    source,
+                    batch_size=plan.eval_batch_size,
+                    workers=plan.workers,
+                    part=self.processes.part,
+                ),
                 device=self.device,
                 precision=plan.precision,
                 between_batches=interrupt.check,
                 metrics_of_one_batch=plan.metrics_of_one_batch,
+                processes=self.processes,
             )
             end = f"_{suffix}" if suffix else ""
             results |= {f"{name}{end}": number for name, number in numbers.items()}
@@ -202,9 +236,11 @@ class Training:
     def _first_passes(self, interrupt: Interrupt) -> Iterator[BatchClosure]:
         """The run's first batches, as steps see them, not counted in the run's passes."""
         with closing(self._batches(first_step=0)) as batches:
-            for batch in islice(batches, min(BATCHES, self.plan.steps_per_epoch)):
+            first = islice(batches, min(BATCHES, self.plan.steps_per_epoch))
+            for step, batch in enumerate(first):
                 interrupt.check()
-                yield self._closure(to_device(batch, self.device), Passes())
+                batch = to_device(batch, self.device)
+                yield self._closure(batch, Passes(), self._weight(batch, step))
 
     def _is_best(self, results: Row) -> bool:
         """True for the first evaluation, and for one strictly better than the best so far."""
@@ -223,16 +259,26 @@ class Training:
             workers=self.plan.workers,
             group_by_length=self.plan.group_by_length,
             fixed_order=self.plan.fixed_order,
+            part=self.processes.part,
         )
 
-    def _closure(self, batch: Batch, passes: Passes) -> BatchClosure:
-        return BatchClosure(
-            self.task,
-            batch,
-            passes,
-            device=self.device,
-            precision=self.plan.precision,
-            micro_batches=self.plan.micro_batches,
+    def _weight(self, batch: Batch, step: int) -> _Weight:
+        """The weight of this process's part of a step's batch, and that of the whole batch."""
+        empty = self.processes.part.is_empty(self.plan.examples_of(step))
+        own = 0.0 if empty else float(self.task.weight(batch))
+        return _Weight(own, self.processes.total(own))
+
+    def _closure(self, batch: Batch, passes: Passes, weight: _Weight) -> BatchClosure:
+        how: dict[str, Any] = {
+            "device": self.device,
+            "precision": self.plan.precision,
+            "micro_batches": self.plan.micro_batches,
+        }
+        if self._shared_loss is None:
+            return BatchClosure(self.task, batch, passes, **how)
+        share = self._shared_loss.count * weight.own / weight.whole
+        return SharedBatchClosure(
+            self.task, batch, passes, loss=self._shared_loss, share=share, **how
         )
 
     def _place(self, event: str) -> Row:
@@ -250,4 +296,4 @@ class Training:
         return checkpoint.Parts(self.task.model, self.optimizer, self.scheduler, self.device)
 
     def _save(self) -> None:
-        checkpoint.save_checkpoint(self.folder, self._parts(), self.progress)
+        checkpoint.save_checkpoint(self.folder, self._parts(), self.progress, self.processes)

@@ -86,16 +86,40 @@ def refuse_other_data(before: Plan | None, now: Plan, folder: RunFolder) -> None
         )
 
 
+def refuse_other_processes(before: Plan | None, count: int, folder: RunFolder) -> None:
+    """Raise UserError if the run that resumes has begun with another number of processes.
+
+    What BatchNorm and dropout do depends on it.
+    """
+    then = 1 if before is None else before.get("processes", 1)
+    if before is not None and then != count:
+        how = "without torchrun" if then == 1 else f"by torchrun with {then} processes in all"
+        raise UserError(
+            f"{folder.path} was begun by {then} process{'' if then == 1 else 'es'}, now {count}; "
+            f"start it {how}, or delete the folder to start anew"
+        )
+
+
+def refuse_parted_data(data: list[dict[str, Any]]) -> None:
+    """Raise UserError if the data that the processes of a run see, in their order, differ."""
+    for number, its in enumerate(data[1:], start=1):
+        differences = "; ".join(_changes(data[0], its, other=f"in process {number}"))
+        if differences:
+            raise UserError(
+                f"data_root: the processes see different data ({differences}); give them the same"
+            )
+
+
 def _part(plan: Plan | None, name: str) -> Mapping[str, Any]:
     part = (plan or {}).get(name)
     return part if isinstance(part, Mapping) else {}
 
 
-def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
+def _changes(before: Any, now: Any, name: str = "", other: str = "now") -> Iterator[str]:
     """Values that differ, each as `train examples: 64, now 128`; keys of only one are skipped."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in before:
             if key in now:
-                yield from _changes(before[key], now[key], f"{name} {key}".strip())
+                yield from _changes(before[key], now[key], f"{name} {key}".strip(), other)
     elif before != now:
-        yield f"{name}: {before}, now {now}"
+        yield f"{name}: {before}, {other} {now}"

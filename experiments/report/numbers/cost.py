@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from experiments.report.numbers.cells import DASH, FINAL_SCORE, Comparison, loss
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.document import Cell, Table, without_repeats
 
-_NOISY = (
+NOISY = (
     "Seconds are of training without evaluation, on a machine that may have done other things at "
     "the same time: where runs share it they are noisy."
 )
@@ -43,7 +44,7 @@ def step_cost_table(comparison: Comparison) -> Table:
     return Table(
         key="step-cost",
         title="The cost of a step",
-        caption=f"Medians over seeds; × is relative to Adam of the same row. {_NOISY}",
+        caption=f"Medians over seeds; × is relative to Adam of the same row. {NOISY}",
         columns=(
             *("row", "optimizer", "seconds per step", "× Adam", "forward passes per step"),
             *("× Adam", "backward passes per step"),
@@ -61,14 +62,12 @@ def target(comparison: Comparison, row: str) -> float:
     return math.nan if adam is None else float(comparison.means(FINAL_SCORE).at[row, adam])
 
 
-def times_to_target(comparison: Comparison) -> pd.DataFrame:
-    """How long the finished and diverged runs of each cell took to the target of its row.
+def arrivals(comparison: Comparison, targets: Mapping[str, float]) -> pd.DataFrame:
+    """How long each finished, diverged or stuck run took to the target of its row.
 
-    Indexed by row and label: medians over seeds of `UNITS`, inf for never, and how many of the
-    `runs` have `reached` it. A run reaches the target at its first evaluation that is at least as
-    good. Rows without a target are left out.
+    Indexed as `comparison.runs`, with `UNITS`, inf for never. A run reaches the target at its first
+    evaluation that is at least as good. Rows without a target are left out.
     """
-    targets = {row: target(comparison, row) for row in comparison.rows}
     runs = comparison.runs[comparison.runs["status"] != "unfinished"]
     runs = runs[runs["row"].map(targets).notna()]
     times = pd.DataFrame(math.inf, runs.index, UNITS)
@@ -77,9 +76,20 @@ def times_to_target(comparison: Comparison) -> pd.DataFrame:
             scores, goal = run.evaluations[run.score], targets[run.row]
             reached = run.evaluations[scores <= goal if run.score_is_loss else scores >= goal]
             times.loc[i] = reached[list(UNITS)].iloc[0] if len(reached) else math.inf
-    times = times.assign(runs=1, reached=np.isfinite(times["step"]))
-    how = dict.fromkeys(UNITS, "median") | {"runs": "sum", "reached": "sum"}
-    return times.groupby([runs["row"], runs["label"]]).agg(how)
+    return times
+
+
+def medians(times: pd.DataFrame, units: Sequence[str]) -> pd.DataFrame:
+    """The medians of the units by row and label, and how many of the `runs` have `reached` it."""
+    counted = times.assign(runs=1, reached=np.isfinite(times["step"]))
+    how = dict.fromkeys(units, "median") | {"runs": "sum", "reached": "sum"}
+    return counted.groupby(["row", "label"]).agg(how)
+
+
+def times_to_target(comparison: Comparison) -> pd.DataFrame:
+    """The medians over seeds of the `arrivals` at the final score of the row's Adam."""
+    times = arrivals(comparison, {row: target(comparison, row) for row in comparison.rows})
+    return medians(times.join(comparison.runs[["row", "label"]]), UNITS)
 
 
 def time_to_target_table(comparison: Comparison) -> Table:
@@ -102,7 +112,7 @@ def time_to_target_table(comparison: Comparison) -> Table:
         title="Time to Adam's result",
         caption="The target of a row is the mean final validation score of its Adam. Counted up to "
         "the first evaluation that is at least as good, medians over seeds; a run that never gets "
-        f"there counts as infinitely long. Adam itself may miss its own mean. {_NOISY}",
+        f"there counts as infinitely long. Adam itself may miss its own mean. {NOISY}",
         columns=("row", "optimizer", "reached by", "steps", "epochs", "forward passes", "seconds"),
         rows=without_repeats(rows),
     )

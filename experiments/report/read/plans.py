@@ -69,9 +69,12 @@ def read_plans(folder: Path) -> Plans:
                     f"as “{label_title(place.label)}”."
                 )
             before = cells.get(place, PlannedCell(place.row, place.label, cell.optimizer, ()))
-            seeds, tuned = sorted({*before.seeds, *cell.seeds}), before.tuned or cell.tuned
             cells[place] = replace(
-                before, optimizer=cell.optimizer, seeds=tuple(seeds), tuned=tuned
+                before,
+                optimizer=cell.optimizer,
+                seeds=tuple(sorted({*before.seeds, *cell.seeds})),
+                tuned=before.tuned or cell.tuned,
+                target=plan.targets.get(cell.row, before.target),
             )
             for seed, run in runs:
                 taken[place, seed] = run

@@ -85,6 +85,8 @@ class PlannedCell:
     optimizer: str
     seeds: tuple[int, ...]
     tuned: bool = False
+    target: float | None = None
+    """The validation score that a run of the row should reach, where the sweep fixed one."""
 
 
 @dataclass(frozen=True)

@@ -756,8 +756,9 @@ def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) ->
 def test_runs_made_before_an_optimizer_got_a_key_keep_their_hash() -> None:
     # The hash that the default run had before `smoothing` was there.
     assert config_hash(resolve("optimizer=alsals")) == "a1c3356c"
-    ratio = resolve("optimizer=alsals", "optimizer.smoothing=ratio")
-    assert config_hash(ratio) != config_hash(resolve("optimizer=alsals"))
+    for setting in ("smoothing=ratio", "max_grad_norm=1", "max_extra_forwards=0.1"):
+        later = resolve("optimizer=alsals", f"optimizer.{setting}")
+        assert config_hash(later) != config_hash(resolve("optimizer=alsals"))
 
 
 def test_fetching_data_does_not_change_the_hash() -> None:

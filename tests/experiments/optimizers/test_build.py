@@ -125,6 +125,21 @@ def test_settings_of_a_line_search_arrive_and_null_is_its_default():
     assert (group["shrink"], group["beta3"]) == (default["shrink"], default["beta3"])
 
 
+@pytest.mark.parametrize("kind", [SLS, AdamSLS, PLASLS, ALSALS, SaLSA, PeakSLS])
+def test_every_optimizer_of_sls_clips_by_a_norm(kind):
+    assert build(kind(max_grad_norm=0.5))[0].param_groups[0]["max_grad_norm"] == 0.5
+
+
+def test_a_budget_of_forward_passes_arrives():
+    group = build(ALSALS(search="budget", max_extra_forwards=0.2))[0].param_groups[0]
+    assert (group["search"], group["max_extra_forwards"]) == ("budget", 0.2)
+
+
+def test_a_budget_without_its_search_is_refused():
+    with pytest.raises(UserError, match=r"^optimizer\.max_extra_forwards: needs search: budget"):
+        build(ALSALS(max_extra_forwards=0.2))
+
+
 def test_peak_sls_is_told_the_length_of_the_run_unless_nobody_knows_it():
     known = build(PeakSLS(anneal=0.5))[0].param_groups[0]
     assert (known["total_steps"], known["anneal"], known["averaging"]) == (100, 0.5, False)

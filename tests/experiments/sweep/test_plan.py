@@ -256,6 +256,12 @@ def test_the_plan_says_what_is_known(fresh: Path) -> None:
     assert [path.name for path in (sweep.results_dir / "plans").iterdir()] == ["mine.json"]
 
 
+def test_the_plan_has_the_targets_of_its_rows(fresh: Path) -> None:
+    assert written_plan(make_sweep(fresh))["targets"] == {}
+    plan = written_plan(make_sweep(fresh, targets={"digits-resnet": 0.9}))
+    assert plan["targets"] == {"digits-resnet": 0.9}
+
+
 def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
     plan = written_plan(make_sweep(fresh))
     assert {(cell["row"], cell["experiment"]) for cell in plan["cells"]} == {
@@ -283,6 +289,7 @@ def test_a_row_without_an_experiment_has_none_in_the_plan(fresh: Path) -> None:
         ({"settings": {"trainer.epoch": 1}},
          "config/sweep/mine.yaml, digits-resnet with alsals: trainer.epoch: unknown key; did you"),
         ({"settings": {"seed": 1}}, "settings.seed (config/sweep/mine.yaml): is set by the sweep"),
+        ({"targets": {"digits-resnt": 1}}, "'digits-resnt' is unknown; did you mean 'digits-res"),
         ({"tuning": {"optimizers": {"adm": {"lr": [1]}}}}, "tuning (config/sweep/mine.yaml): 'ad"),
         ({"tuning": {"optimizers": {"adam": {"lr": [1], "times": [1]}}}}, "either times or lr"),
         ({"tuning": {"optimizers": {"adam": {"tims": [1]}}}}, "did you mean 'times'?"),

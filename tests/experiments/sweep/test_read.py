@@ -29,6 +29,7 @@ tuning:
   optimizers: {adam: {lr: [1, 2]}}
   reference: [alsals, half]
   rows: [smoke]
+targets: {smoke: 0.9, mrpc_bert: 0.8}
 launcher: {kind: local, workers: 2}
 """
 
@@ -76,6 +77,15 @@ def test_tuning_shrinks_with_rows_and_columns(root: Path) -> None:
     assert read(root, "optimizers=[alsals]").config.tuning is None
     assert read(root, "experiments=[mrpc_bert]").config.tuning is None
     assert read(root, "tuning=null").config.tuning is None
+
+
+def test_targets_shrink_with_rows(root: Path) -> None:
+    assert read(root, "seeds=[5]").config.targets == {"smoke": 0.9, "mrpc_bert": 0.8}
+    assert read(root, "experiments=[smoke]").config.targets == {"smoke": 0.9}
+
+
+def test_targets_on_the_command_line_replace_the_files(root: Path) -> None:
+    assert read(root, "targets={smoke: 0.5}").config.targets == {"smoke": 0.5}
 
 
 def test_keys_of_runs_are_kept_as_they_were_written(root: Path) -> None:
@@ -130,6 +140,8 @@ def test_the_time_of_a_job_in_minutes(time: int | str, minutes: int) -> None:
         ("workers=0", "launcher.workers (command line): must be greater than 0"),
         ("tuning={}", "tuning.optimizers (command line): missing"),
         ("results_dir=", "results_dir (command line): must be text"),
+        ("targets={smok: 0.9}", "targets (command line): 'smok' is unknown; did you mean 'smoke'?"),
+        ("targets={smoke: .nan}", "targets.smoke (command line): must be a finite number"),
         ("seeds=[010]", "seeds (command line): 010 begins with a zero"),
         ("seeds=[0] # one", "seeds (command line): '[0] # one' has a comment"),
     ],

@@ -14,6 +14,7 @@ from experiments.report.build import DRAWING
 from experiments.report.figures import panels
 from experiments.report.figures.panels import line_styles, styles_of
 from experiments.report.figures.profiles import profile_figures
+from experiments.report.figures.targets import target_figures
 from experiments.report.figures.training import (
     step_size_figures,
     taken_steps,
@@ -41,6 +42,14 @@ def every_figure(comparison):
 
 
 NO_TUNING, NO_PROFILES = sensitivity(), profiles()
+PROGRESS = pd.DataFrame(
+    [
+        (unit, label, spent, share)
+        for unit in ("steps", "forward passes")
+        for label, spent, share in (("adam", 0.0, 0.0), ("adam", 0.5, 1.0), ("alsals", 0.0, 0.0))
+    ],
+    columns=["unit", "label", "spent", "share"],
+)
 GRID = sensitivity(
     (ROW, "adam", 1e-4, 0.7, False),
     (ROW, "adam", 1e-3, 0.8, True),
@@ -103,13 +112,14 @@ def assert_is_png(picture):
 
 def test_every_key_has_its_figures(monkeypatch):
     monkeypatch.setattr(panels, "DPI", 160)
-    drawn = every_figure(every_stage())
+    drawn = every_figure(every_stage()) | {"targets": target_figures(two_labels(), PROGRESS)}
     keys = {name: [picture.key for picture in found] for name, found in drawn.items()}
     assert keys == {
         "training": ["training-steps", "training-seconds"],
         "validation": ["validation"],
         "step_size": ["step-size", "trials"],
         "tuning": ["tuning"],
+        "targets": ["targets"],
         "profiles": ["profiles"],
     }
     for found in drawn.values():
@@ -141,6 +151,17 @@ def test_settings_of_matplotlib_on_this_machine_change_nothing():
 )
 def test_without_runs_of_the_comparison_there_is_no_figure(draw, runs):
     assert draw(compared(*runs)) == ()
+
+
+def test_without_targets_there_is_no_figure_of_them():
+    assert DRAWING["targets"](two_labels()) == ()
+
+
+def test_the_share_of_runs_stays_as_it_is_until_the_right_end(figures):
+    target_figures(two_labels(), PROGRESS)
+    adam, alsals = (line.get_xydata().tolist() for line in figures[-1].axes[0].lines)
+    assert adam == [[0, 0], [0.5, 1], [1, 1]]
+    assert alsals == [[0, 0], [1, 0]]
 
 
 def test_without_numbers_there_is_no_figure_of_tuning_or_profiles():

@@ -1,0 +1,365 @@
+"""Many processes: whether this closure's loss is one of several, and the numbers of all of them.
+
+The modules that a closure calls tell. A `DistributedDataParallel` among them has a process group,
+and every process a copy of the parameters; parameters that `fully_shard` (FSDP2) has made have a
+mesh, and every process a shard of them. A model that is not wrapped is alone, also where
+torch.distributed is initialized: runs that happen to be started together are not coupled.
+
+Every rank then compares the same numbers, to the bit, and takes the same decisions. They are
+gathered, and every rank adds them in the order of ranks: a result that does not hang on how a
+backend sums. Nothing is read by the host here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.parallel import DistributedDataParallel
+
+from sls.arithmetic import is_sharded
+
+FSDP1 = """\
+FullyShardedDataParallel (FSDP1) is not supported: its flat parameters hide which gradients are \
+whose. Use torch.distributed.fsdp.fully_shard (FSDP2), and build the optimizer after it."""
+
+BUILT_TOO_EARLY = """\
+the closure calls a module that fully_shard has sharded, but the optimizer holds none of its \
+parameters: fully_shard replaces them. Build the optimizer after fully_shard."""
+
+OTHER_MESH = """\
+a parameter is a DTensor on {mesh} with placements {placements}. Supported are the parameters of \
+fully_shard on one mesh, of one dimension (FSDP) or two (HSDP), without tensor parallelism."""
+
+NOT_SHARDED = """\
+a parameter of shape {shape} has a gradient, but fully_shard does not manage it while it manages \
+others: its gradient is not the mean over the ranks. Shard the whole model: fully_shard(model)."""
+
+NOT_REPLICATED = """\
+a parameter of shape {shape} has a gradient, but is in no DistributedDataParallel that the closure \
+calls, while others are: its gradient is not the mean over the ranks, which would train different \
+values of it. Wrap all parts that are trained, or build an optimizer for each part."""
+
+TWO_GROUPS = """\
+the closure calls DistributedDataParallel modules with different process groups; one optimizer can \
+follow one group."""
+
+LOW_PRECISION_DDP = """\
+DistributedDataParallel(mixed_precision=...) is not supported: it leaves its casts behind after a \
+forward pass without backward. Use torch.autocast in the closure."""
+
+JOINED = """\
+steps within DistributedDataParallel.join() or Join are not supported: ranks that have run out of \
+batches do not take part in the searches of the others. Give all ranks the same number of batches, \
+as DistributedSampler does; the last ones may differ in size."""
+
+
+class Alone:
+    """One process with the whole model: every number is what it is."""
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """The loss that the step minimizes."""
+        return loss
+
+    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
+        """Inner products over all parameters, from those over the parameters that are here."""
+        return slopes
+
+    def norm(self, norm: Tensor) -> Tensor:
+        """The norm over all parameters, from that over the parameters that are here."""
+        return norm
+
+    def largest(self, number: Tensor) -> Tensor:
+        """The largest number, or NaN, over all parameters, from that over those that are here."""
+        return number
+
+
+ALONE = Alone()
+
+
+class Replicas(Alone):
+    """Processes with a copy of the model each (DDP), whose gradients are averaged.
+
+    Gradients, and so norms, are the same on every rank. Slopes are, too, where all ranks compute
+    alike; they are averaged, since two ranks of different hardware that decide differently would
+    wait for each other for ever.
+
+    Args:
+        groups: process groups; a number goes through them one after the other.
+        device: where their collectives take place.
+    """
+
+    def __init__(self, groups: Sequence[distributed.ProcessGroup], device: torch.device):
+        self._groups = groups
+        self._device = device
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """The mean of the ranks' losses, equally weighted, as their gradients are."""
+        return self._gathered(loss).mean().to(loss.dtype)
+
+    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
+        """The means over the ranks, in one collective."""
+        return self._combined(slopes, 1 / self._size)
+
+    @property
+    def _size(self) -> int:
+        size = 1
+        for group in self._groups:
+            size *= group.size()
+        return size
+
+    def _combined(self, slopes: Sequence[Tensor], weight: float) -> Sequence[Tensor]:
+        sums = self._gathered(torch.stack(list(slopes))).sum(dim=0) * weight
+        return sums.to(slopes[0].dtype).unbind()
+
+    def _gathered(self, numbers: Tensor) -> Tensor:
+        """The numbers of every rank, in float64, along a new first dimension."""
+        numbers = numbers.detach().to(self._device)
+        shape = numbers.shape
+        for group in self._groups:
+            gathered = numbers.new_empty(group.size(), *numbers.shape)
+            distributed.all_gather(list(gathered.unbind()), numbers.contiguous(), group=group)
+            numbers = gathered
+        return numbers.to(torch.float64).reshape(-1, *shape)
+
+
+class Shards(Replicas):
+    """Processes with a shard of every parameter each (FSDP2), or several with the same (HSDP).
+
+    Args:
+        groups: process groups, one for each dimension of the mesh.
+        device: where their collectives take place.
+        copies: so many ranks have the same shard.
+    """
+
+    def __init__(
+        self, groups: Sequence[distributed.ProcessGroup], device: torch.device, copies: int
+    ):
+        super().__init__(groups, device)
+        self._copies = copies
+
+    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
+        """The sums over the shards, in one collective."""
+        return self._combined(slopes, 1 / self._copies)
+
+    def norm(self, norm: Tensor) -> Tensor:
+        """The root of the sum of squares over the shards."""
+        squares = self._gathered(norm).square().sum() / self._copies
+        return squares.sqrt().to(norm.dtype)
+
+    def largest(self, number: Tensor) -> Tensor:
+        """The largest number over the shards."""
+        return self._gathered(number).amax().to(number.dtype)
+
+
+class Processes:
+    """The processes of one optimizer: found in every first evaluation that is watched.
+
+    What was found is kept for steps that are not watched, in this process only.
+
+    Attributes:
+        ranks: combines the numbers of all processes.
+    """
+
+    def __init__(self) -> None:
+        self.ranks: Alone = ALONE
+        self._known = False
+        self._watching = False
+        self._wrappers: list[nn.Module] = []
+        self._syncs_before: dict[DistributedDataParallel, bool] = {}
+        self._syncs_after: dict[DistributedDataParallel, bool] = {}
+        self._replicated: frozenset[Tensor] = frozenset()
+
+    # ----------------------------------------------------------------------- the first evaluation
+
+    @contextmanager
+    def watched(self, *, again: bool) -> Iterator[None]:
+        """Note the wrapped modules that are called within, where none of this is known.
+
+        Args:
+            again: note them also where it is known.
+        """
+        if not is_initialized():
+            self.ranks, self._known, self._wrappers = ALONE, False, []
+            yield
+            return
+        self._watching = again or not self._known
+        if not self._watching:
+            yield
+            return
+        self._wrappers, self._syncs_before = [], {}
+        with called_wrappers(self._note):
+            yield
+
+    def _note(self, module: nn.Module) -> None:
+        self._wrappers.append(module)
+        if isinstance(module, DistributedDataParallel):
+            self._syncs_before[module] = module.require_forward_param_sync
+
+    def settle(self, params: Sequence[Tensor]) -> None:
+        """Decide who takes part, after the forward pass that was watched.
+
+        Args:
+            params: all parameters of the optimizer.
+
+        Raises:
+            RuntimeError: the model is wrapped in a way that no step can be right for.
+        """
+        if not self._watching:
+            return
+        self._known = True
+        _, fully_sharded, flat = _wrapper_types()
+        if any(isinstance(wrapper, flat) for wrapper in self._wrappers):
+            raise RuntimeError(FSDP1)
+        replicas = list(self._syncs_before)
+        sharded = [param for param in params if is_sharded(param)]
+        shards = any(isinstance(wrapper, fully_sharded) for wrapper in self._wrappers)
+        if sharded:
+            self.ranks = _shards(sharded, by_fsdp=shards)
+        elif shards:
+            raise RuntimeError(BUILT_TOO_EARLY)
+        else:
+            self.ranks = _replicas(replicas)
+            self._replicated = frozenset(p for ddp in replicas for p in ddp.parameters())
+
+    def check_gradients(self, params: Sequence[Tensor]) -> None:
+        """Raise if a gradient is not the mean over the ranks, after the first evaluation.
+
+        Raises:
+            RuntimeError: names the shape of the parameter and the way out.
+        """
+        self._syncs_after = {ddp: ddp.require_forward_param_sync for ddp in self._syncs_before}
+        if not self._watching or self.ranks is ALONE:
+            return
+        shards = isinstance(self.ranks, Shards)
+        for param in params:
+            if param.grad is None or (is_sharded(param) if shards else param in self._replicated):
+                continue
+            message = NOT_SHARDED if shards else NOT_REPLICATED
+            raise RuntimeError(message.format(shape=tuple(param.shape)))
+
+    # ---------------------------------------------------------------------------- more evaluations
+
+    def rewind(self) -> None:
+        """Let DDP send its buffers to all ranks as before the first evaluation, or not."""
+        for ddp, syncs in self._syncs_before.items():
+            ddp.require_forward_param_sync = syncs
+
+    def finish(self) -> None:
+        """Leave the wrappers as the first evaluation left them; call after every other one.
+
+        Without a backward pass fully_shard keeps the whole parameters of its outermost module,
+        which would then not see that the shards move.
+        """
+        for ddp, syncs in self._syncs_after.items():
+            ddp.require_forward_param_sync = syncs
+        _reshard(self._wrappers)
+
+    @contextmanager
+    def without_reduction(self) -> Iterator[None]:
+        """Within, DDP does not average gradients: for a backward pass whose gradients are unused.
+
+        With `gradient_as_bucket_view` it would write them over those of the first evaluation.
+        """
+        before = {ddp: ddp.require_backward_grad_sync for ddp in self._syncs_before}
+        for ddp in before:
+            ddp.require_backward_grad_sync = False
+        try:
+            yield
+        finally:
+            for ddp, reduces in before.items():
+                ddp.require_backward_grad_sync = reduces
+
+    @contextmanager
+    def other_values(self) -> Iterator[None]:
+        """Within, the parameters have other values: sharded modules see them, and not afterwards.
+
+        Enter it before the values change, and leave it before they change back.
+        """
+        if not is_initialized():
+            yield
+            return
+        _reshard(self._wrappers)
+        called: list[nn.Module] = []
+        try:
+            with called_wrappers(called.append):
+                yield
+        finally:
+            _reshard(called)
+
+
+def is_initialized() -> bool:
+    """Whether torch.distributed is there and in use."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+@contextmanager
+def called_wrappers(note: Any) -> Iterator[None]:
+    """Call `note` with every wrapper that is called within, once and before its forward pass.
+
+    A wrapper within a called module counts as called, since a compiled module calls no hooks.
+    """
+    seen: set[nn.Module] = set()
+    types = tuple(_wrapper_types())
+
+    def before_forward(module: nn.Module, inputs: Any) -> None:
+        if module in seen or torch.compiler.is_compiling():
+            return
+        for submodule in module.modules():
+            if submodule not in seen:
+                seen.add(submodule)
+                if isinstance(submodule, types):
+                    note(submodule)
+
+    handle = register_module_forward_pre_hook(before_forward)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _wrapper_types() -> tuple[type[nn.Module], type[Any], type[nn.Module]]:
+    """The classes of DDP, FSDP2 and FSDP1; imported late, since it takes half a second."""
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+
+    return DistributedDataParallel, FSDPModule, FullyShardedDataParallel
+
+
+def _replicas(wrappers: Sequence[DistributedDataParallel]) -> Alone:
+    for ddp in wrappers:
+        if ddp.mixed_precision is not None:
+            raise RuntimeError(LOW_PRECISION_DDP)
+        if ddp._join_config.enable:
+            raise RuntimeError(JOINED)
+        if ddp.process_group != wrappers[0].process_group:
+            raise RuntimeError(TWO_GROUPS)
+    if not wrappers or wrappers[0].process_group.size() == 1:
+        return ALONE
+    device = next(wrappers[0].parameters()).device
+    return Replicas([wrappers[0].process_group], device)
+
+
+def _shards(params: Sequence[Any], *, by_fsdp: bool) -> Shards:
+    mesh = params[0].device_mesh
+    for param in params:
+        replicated = [placement.is_replicate() for placement in param.placements]
+        # The last dimension of the mesh shards; one before it has copies.
+        if not by_fsdp or param.device_mesh != mesh or replicated not in ([False], [True, False]):
+            raise RuntimeError(
+                OTHER_MESH.format(mesh=param.device_mesh, placements=tuple(param.placements))
+            )
+    device = torch.device(mesh.device_type)
+    if device.type != "cpu":
+        device = torch.device(device.type, torch.get_device_module(device).current_device())
+    groups = [mesh.get_group(dimension) for dimension in range(mesh.ndim)]
+    return Shards(groups, device, mesh.size(0) if mesh.ndim == 2 else 1)
+
+
+def _reshard(wrappers: Sequence[Any]) -> None:
+    for wrapper in wrappers:
+        if not isinstance(wrapper, DistributedDataParallel):
+            wrapper.reshard()

@@ -1,0 +1,205 @@
+"""What each rank of two sees under fully_shard (FSDP2), and under DDP; started by `test_fsdp2`."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import sls
+from tests.sls.distributed.launch import run_cases
+from tests.sls.distributed.problems import (
+    ROUNDING_NOISE,
+    batch,
+    cross_entropy,
+    numbers,
+    part,
+    smooth_network,
+    train,
+)
+from tests.sls.optimizers import LINE_SEARCHES, PEAKS, Make, start_at
+
+STEPS = 12
+
+
+def sharded(*, mesh: tuple[int, ...] = (2,), **options: Any) -> nn.Module:
+    """The smooth network with its layers sharded one by one; rank 1 has none of a bias of one."""
+    model = smooth_network()
+    names = ("replicate", "shard")[-len(mesh) :]
+    device_mesh = init_device_mesh("cpu", mesh, mesh_dim_names=names)
+    for layer in model:
+        if list(layer.parameters()):
+            fully_shard(layer, mesh=device_mesh, **options)
+    return fully_shard(model, mesh=device_mesh, **options)
+
+
+def replicated() -> nn.Module:
+    return DistributedDataParallel(smooth_network())
+
+
+def loss_of(model: nn.Module, k: int) -> Tensor:
+    return cross_entropy(model, part(k, torch.float64))
+
+
+def run(wrap: Callable[[], nn.Module], make: Make) -> dict[str, Any]:
+    model = wrap()
+    optimizer = make(model.parameters())
+    seen = train(model, optimizer, range(STEPS), partial(loss_of, model))
+    return {**seen, "last": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+
+
+@torch.no_grad()
+def last_loss(model: nn.Module) -> float:
+    """What a forward pass sees after the last step; it must be what the optimizer has written."""
+    return float(cross_entropy(model, batch(0, torch.float64)))
+
+
+def optimizer_params(optimizer: Any) -> list[Tensor]:
+    return [param for group in optimizer.param_groups for param in group["params"]]
+
+
+def resumed(make: Make) -> dict[str, Any]:
+    """A run in one go, and one that is saved, each rank for itself, after half its steps."""
+    whole = run(sharded, make)
+    model = sharded()
+    optimizer = make(model.parameters())
+    train(model, optimizer, range(STEPS // 2), partial(loss_of, model))
+    file = io.BytesIO()
+    torch.save((model.state_dict(), optimizer.state_dict()), file)
+    file.seek(0)
+    weights, state = torch.load(file, weights_only=False)
+    again = sharded()
+    optimizer = make(again.parameters())
+    again.load_state_dict(weights)
+    optimizer.load_state_dict(state)
+    seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
+    return {
+        "whole": {"params": whole["params"], "steps": whole["steps"][STEPS // 2 :]},
+        "resumed": {"params": numbers(again.parameters()), "steps": seen["steps"]},
+    }
+
+
+def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
+    """A loss that is NaN on rank 1 in one step."""
+    model = sharded()
+    optimizer = make(model.parameters())
+
+    def loss_with_nan(k: int) -> Tensor:
+        loss = loss_of(model, k)
+        return loss * math.nan if k == at and distributed.get_rank() == 1 else loss
+
+    train(model, optimizer, range(at), loss_with_nan)
+    before = numbers(optimizer_params(optimizer))
+    seen = train(model, optimizer, range(at, at + 1), loss_with_nan)
+    return {**seen, "before": before, "params": numbers(optimizer_params(optimizer))}
+
+
+def closure_with_backward() -> dict[str, Any]:
+    model = sharded()
+    optimizer = start_at(sls.ALSALS(model.parameters()), 30.0)
+
+    def closure(k: int) -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(model, k)
+        loss.backward()
+        return loss
+
+    seen = train(model, optimizer, range(STEPS), closure)
+    return {**seen, "last": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+
+
+def averaged() -> dict[str, Any]:
+    """Losses before, within and after `averaged`; forward passes leave the root unsharded."""
+    model = sharded()
+    optimizer = sls.PeakSLS(model.parameters(), averaging=True)
+    train(model, optimizer, range(10), partial(loss_of, model))
+    seen = {"before": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+    with optimizer.averaged():
+        seen["within"] = last_loss(model)
+        seen["average"] = numbers(optimizer_params(optimizer))
+    return {**seen, "after": last_loss(model)}
+
+
+def low_precision() -> dict[str, Any]:
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    return run(partial(sharded, mp_policy=policy), MAKERS["ALSALS"])
+
+
+def built_too_early() -> None:
+    model = nn.Linear(5, 2)
+    optimizer = sls.SLS(model.parameters(), n_batches_per_epoch=1)
+    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+    optimizer.step(lambda: model(torch.ones(3, 5)).square().mean())
+
+
+def one_part_sharded() -> None:
+    shards, bare = nn.Linear(5, 4), nn.Linear(4, 2)
+    fully_shard(shards, mesh=init_device_mesh("cpu", (2,)))
+    optimizer = sls.SLS([*shards.parameters(), *bare.parameters()], n_batches_per_epoch=1)
+    optimizer.step(lambda: bare(shards(torch.ones(3, 5))).square().mean())
+
+
+def tensor_parallel() -> None:
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    model = nn.Sequential(nn.Linear(5, 4))
+    mesh = init_device_mesh("cpu", (2,))
+    model = parallelize_module(model, mesh, {"0": ColwiseParallel()})
+    optimizer = sls.SLS(model.parameters(), n_batches_per_epoch=1)
+    optimizer.step(lambda: model(torch.ones(3, 5)).square().mean())
+
+
+MAKERS: dict[str, Make] = dict(PEAKS)
+for name, make in LINE_SEARCHES:
+    MAKERS[name] = lambda params, make=make: start_at(make(params), 30.0)
+MAKERS["ALSALS-clipped"] = lambda params: sls.ALSALS(params, max_grad_norm=0.05)
+MAKERS["SLS-tiny"] = lambda params: sls.SLS(params, n_batches_per_epoch=1, init_step=1e-9)
+MAKERS["SLS-huge"] = lambda params: sls.SLS(params, n_batches_per_epoch=1, init_step=1e6)
+MAKERS["PeakSLS-held"] = lambda params: sls.PeakSLS(params, total_steps=STEPS, max_grad_norm=0.05)
+COMPARED = ("PLASLS", "ALSALS-around", "SaLSA", "PeakSLS-averaged", "PeakSLS-held", "SLS-tiny")
+"""Every part of a step is in one of these; the others are compared by the slow tests."""
+RESUMED = ("ALSALS-around", "PeakSLS-averaged", "PeakSLS-held")
+WITH_NAN = {
+    "PLASLS": (MAKERS["PLASLS"], 8),
+    "PeakSLS": (MAKERS["PeakSLS"], 5),
+    "PeakSLS-held": (MAKERS["PeakSLS-held"], 8),
+}
+
+
+def compared(*names: str) -> dict[str, Callable[[], Any]]:
+    return {
+        f"{kind} {name}": partial(run, wrap, MAKERS[name])
+        for kind, wrap in (("sharded", sharded), ("replicated", replicated))
+        for name in names
+    }
+
+
+CASES: dict[str, Callable[[], Any]] = {
+    **compared(*COMPARED, "ALSALS"),
+    "two dimensions": partial(run, partial(sharded, mesh=(2, 1)), MAKERS["ALSALS"]),
+    "resharded": partial(run, partial(sharded, reshard_after_forward=True), MAKERS["ALSALS"]),
+    "never resharded": partial(
+        run, partial(sharded, reshard_after_forward=False), MAKERS["ALSALS"]
+    ),
+    **{f"resumed {name}": partial(resumed, MAKERS[name]) for name in RESUMED},
+    **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
+    "backward": closure_with_backward,
+    "averaged": averaged,
+    "mixed precision": low_precision,
+    "built too early": built_too_early,
+    "one part": one_part_sharded,
+    "tensor parallel": tensor_parallel,
+}
+
+SLOW_CASES = compared(*(MAKERS.keys() - {*COMPARED, "ALSALS"} - ROUNDING_NOISE))
+
+if __name__ == "__main__":
+    run_cases({"quick": CASES, "slow": SLOW_CASES})

@@ -1,0 +1,82 @@
+"""Small problems whose batches are divided among the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+STEPS = 30
+BATCH = 12
+"""Examples in a global batch; the last one of an epoch of five has fewer, unevenly divided."""
+
+ROUNDING_NOISE = {"ALSALS.paper"}
+"""Optimizers whose slope is a finite difference: rounding noise, which is another on each path."""
+
+
+def smooth_network() -> nn.Module:
+    """No dropout, no BatchNorm: the loss of a batch is the mean of those of its parts."""
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 2)).double()
+
+
+def network() -> nn.Module:
+    """Dropout, whose numbers differ between ranks, and BatchNorm."""
+    torch.manual_seed(3)
+    layers = [nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)]
+    return nn.Sequential(*layers)
+
+
+def batch(k: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """The global batch k."""
+    generator = torch.Generator().manual_seed(100 + k % 5)
+    x = torch.randn(BATCH, 5, generator=generator, dtype=torch.float64)
+    return x.to(dtype), (x[:, 0] * x[:, 1] > 0).long()
+
+
+def part(
+    k: int, dtype: torch.dtype = torch.float32, *, even: bool = False
+) -> tuple[Tensor, Tensor]:
+    """This rank's part of it: every other example, and fewer on rank 1 in each fifth batch."""
+    rank, ranks = distributed.get_rank(), distributed.get_world_size()
+    x, y = (tensor[rank::ranks] for tensor in batch(k, dtype))
+    if k % 5 == 4 and rank == 1 and not even:
+        return x[:-3], y[:-3]
+    return x, y
+
+
+def cross_entropy(model: nn.Module, pair: tuple[Tensor, Tensor]) -> Tensor:
+    return nn.functional.cross_entropy(model(pair[0]), pair[1])
+
+
+def train(
+    model: Callable[..., Any], optimizer: Any, steps: range, loss_of: Callable[[int], Tensor]
+) -> dict[str, list[Any]]:
+    """Losses, step sizes, forward passes and statuses of these steps."""
+    seen: dict[str, list[Any]] = {"losses": [], "steps": [], "forwards": [], "statuses": []}
+    for k in steps:
+        loss = optimizer.step(lambda k=k: loss_of(k))
+        record = optimizer.last_step
+        seen["losses"].append(float(loss))
+        seen["steps"].append(float(optimizer.param_groups[0]["lr"]))
+        seen["forwards"].append(record.forwards)
+        seen["statuses"].append(record.status.value)
+    return seen
+
+
+def numbers(tensors: Any) -> list[float]:
+    """All values of the tensors, one after the other; whole ones of sharded tensors."""
+    return [value for tensor in tensors for value in _whole(tensor).double().flatten().tolist()]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach()
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def micro_batches(k: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """This rank's part of batch k in two."""
+    x, y = part(k, even=True)
+    yield from zip(x.split(3), y.split(3), strict=True)

@@ -1,0 +1,158 @@
+"""DistributedDataParallel on two ranks: equal decisions, steps and parameters, to the bit (8)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tests.sls.distributed import ddp
+from tests.sls.distributed.launch import launch
+
+NOISY = [name for name in ddp.CASES if name.startswith(("noisy", "clipped"))]
+SLOW = [name.removeprefix("divided ") for name in ddp.SLOW_CASES if name.startswith("divided")]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What both ranks saw in every case."""
+    return launch("ddp", tmp_path_factory.mktemp("ddp"), "quick")
+
+
+@pytest.fixture(scope="module")
+def slow_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What both ranks saw in every slow case."""
+    return launch("ddp", tmp_path_factory.mktemp("ddp"), "slow")
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_ranks_see_the_same_losses_and_take_the_same_steps(ranks: list[Any], name: str) -> None:
+    """With dropout, BatchNorm and last batches of different sizes; steps are tuples of bits."""
+    assert ranks[0][name]["losses"] == ranks[1][name]["losses"]
+    assert ranks[0][name]["steps"] == ranks[1][name]["steps"]
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_ranks_have_the_same_parameters(ranks: list[Any], name: str) -> None:
+    assert ranks[0][name]["params"] == ranks[1][name]["params"]
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_buffers_move_once_a_step_on_every_rank(ranks: list[Any], name: str) -> None:
+    assert [rank[name]["passes_of_batch_norm"] for rank in ranks] == [ddp.STEPS] * 2
+
+
+def test_searches_from_afar_reject_trials(ranks: list[Any]) -> None:
+    """Else the tests here would say nothing about searches of many trials."""
+    assert max(ranks[0]["noisy ALSALS"]["forwards"]) > 10
+
+
+def assert_runs_are_equal(divided: Any, whole: Any) -> None:
+    assert divided["params"] == pytest.approx(whole["params"], rel=1e-8, abs=1e-10)
+    assert divided["losses"] == pytest.approx(whole["losses"], rel=1e-8)
+    assert divided["forwards"] == whole["forwards"]
+
+
+@pytest.mark.parametrize("name", ddp.DIVIDED)
+def test_a_divided_batch_gives_the_run_of_the_whole_batch(ranks: list[Any], name: str) -> None:
+    assert_runs_are_equal(ranks[0][f"divided {name}"], ranks[0][f"whole {name}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_so_it_does_with_every_other_optimizer(slow_ranks: list[Any], name: str) -> None:
+    assert_runs_are_equal(slow_ranks[0][f"divided {name}"], slow_ranks[0][f"whole {name}"])
+
+
+@pytest.mark.parametrize("name", ["ALSALS", "PeakSLS"])
+def test_models_without_a_wrapper_are_not_coupled(ranks: list[Any], name: str) -> None:
+    """Every rank trains as it would without torch.distributed, on other batches than the other."""
+    for rank, seen in enumerate(ranks):
+        assert seen[f"alone {name}"] == ddp.train_alone(ddp.MAKERS[name], rank)
+
+
+@pytest.mark.parametrize("name", ["SLS", "ALSALS", "PeakSLS"])
+def test_a_nan_on_one_rank_moves_nothing_on_any(ranks: list[Any], name: str) -> None:
+    for rank in ranks:
+        seen = rank[f"nan {name}"]
+        assert seen["statuses"] == ["nonfinite_loss"]
+        assert seen["params"] == seen["before"]
+
+
+def test_a_nan_on_one_rank_at_the_held_peak_counts_as_a_gradient_of_zero(ranks: list[Any]) -> None:
+    one, other = (rank["nan PeakSLS-held"] for rank in ranks)
+    assert one["params"] == other["params"]
+    assert all(math.isfinite(x) for x in one["params"])
+
+
+@pytest.mark.parametrize("name", list(ddp.TO_RESUME))
+def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str) -> None:
+    for rank in ranks:
+        assert rank[f"resumed {name}"]["resumed"] == rank[f"resumed {name}"]["whole"]
+
+
+@pytest.mark.parametrize("options", ddp.OPTIONS)
+def test_options_of_ddp_change_no_bit(ranks: list[Any], options: str) -> None:
+    for rank in ranks:
+        assert rank[f"{options} forward"] == rank["plain forward"]
+
+
+@pytest.mark.parametrize("options", ["plain", *ddp.OPTIONS])
+def test_a_closure_that_runs_backward_in_trials_trains_alike(
+    ranks: list[Any], options: str
+) -> None:
+    for rank in ranks:
+        assert rank[f"{options} backward"]["params"] == rank["plain forward"]["params"]
+
+
+@pytest.mark.parametrize("name", ["unused parameters", "accumulated", "overflow", "two parts"])
+def test_ranks_agree(ranks: list[Any], name: str) -> None:
+    assert "params" in ranks[0][name], ranks[0][name]
+    assert ranks[0][name] == ranks[1][name]
+
+
+def test_accumulation_equals_the_whole_batch(ranks: list[Any]) -> None:
+    seen = ranks[0]["accumulated smooth"]
+    assert seen["split"] == pytest.approx(seen["whole"], rel=1e-4, abs=1e-6)
+
+
+def test_an_overflow_on_one_rank_skips_the_step_on_all(ranks: list[Any]) -> None:
+    for rank in ranks:
+        moved = [status == "accepted" for status in rank["overflow"]["statuses"]]
+        assert moved == [True, True, True, False, True, True]
+        assert rank["overflow"]["scales"] == [1024.0] * 3 + [512.0] * 3
+
+
+def test_averaged_weights_are_the_same_on_all_ranks_and_given_back(ranks: list[Any]) -> None:
+    for rank in ranks:
+        seen = rank["averaged"]
+        assert seen["within"] == ranks[0]["averaged"]["within"] != seen["before"]
+        assert seen["after"] == seen["before"]
+
+
+def test_all_evaluations_of_a_step_see_the_buffers_that_ddp_sends(ranks: list[Any]) -> None:
+    """Those of rank 0, which has counted one for each step."""
+    for rank in ranks:
+        assert [set(counts) for counts in rank["buffers"]] == [{0.0}, {1.0}, {2.0}]
+        assert max(len(counts) for counts in rank["buffers"]) > 2
+
+
+def test_a_step_reads_one_number_a_trial(ranks: list[Any]) -> None:
+    for rank in ranks:
+        assert rank["reads"]["reads"] == rank["reads"]["trials"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("one part", "a parameter of shape (2, 4) has a gradient, but is in no Distributed"),
+        ("join", "within DistributedDataParallel.join() or Join are not supported"),
+        ("mixed precision", "DistributedDataParallel(mixed_precision=...) is not supported"),
+        ("two groups", "with different process groups"),
+        ("fsdp1", "Use torch.distributed.fsdp.fully_shard"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(ranks: list[Any], name: str, words: str) -> None:
+    for rank in ranks:
+        assert words in rank[name]["error"]

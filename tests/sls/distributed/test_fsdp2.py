@@ -1,0 +1,101 @@
+"""FSDP2 on two ranks: the trajectory of DDP, and forward passes that see what was written (8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sls.distributed import fsdp2
+from tests.sls.distributed.launch import launch
+
+SLOW = [name.removeprefix("sharded ") for name in fsdp2.SLOW_CASES if name.startswith("sharded")]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What both ranks saw in every case."""
+    return launch("fsdp2", tmp_path_factory.mktemp("fsdp2"), "quick")
+
+
+@pytest.fixture(scope="module")
+def slow_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What both ranks saw in every slow case."""
+    return launch("fsdp2", tmp_path_factory.mktemp("fsdp2"), "slow")
+
+
+def assert_equals_ddp(sharded: Any, replicated: Any) -> None:
+    assert sharded["params"] == pytest.approx(replicated["params"], rel=1e-9, abs=1e-12)
+    assert sharded["last"] == pytest.approx(replicated["last"], rel=1e-9)
+    assert sharded["forwards"] == replicated["forwards"]
+
+
+@pytest.mark.parametrize("name", [*fsdp2.COMPARED, "ALSALS"])
+def test_shards_train_as_replicas_do(ranks: list[Any], name: str) -> None:
+    assert_equals_ddp(ranks[0][f"sharded {name}"], ranks[0][f"replicated {name}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_so_they_do_with_every_other_optimizer(slow_ranks: list[Any], name: str) -> None:
+    assert_equals_ddp(slow_ranks[0][f"sharded {name}"], slow_ranks[0][f"replicated {name}"])
+
+
+@pytest.mark.parametrize("name", [*fsdp2.COMPARED, "ALSALS"])
+def test_ranks_take_the_same_steps(ranks: list[Any], name: str) -> None:
+    one, other = (rank[f"sharded {name}"] for rank in ranks)
+    assert (one["losses"], one["steps"]) == (other["losses"], other["steps"])
+
+
+def test_searches_from_afar_reject_trials(ranks: list[Any]) -> None:
+    """Else nothing here would be said about forward passes without backward."""
+    assert max(ranks[0]["sharded ALSALS"]["forwards"]) > 10
+
+
+@pytest.mark.parametrize("name", ["two dimensions", "resharded", "never resharded", "backward"])
+def test_other_ways_to_shard_and_to_evaluate_change_no_bit(ranks: list[Any], name: str) -> None:
+    for part in ("params", "losses", "last"):
+        assert ranks[0][name][part] == ranks[0]["sharded ALSALS"][part]
+
+
+def test_ranks_agree_in_low_precision(ranks: list[Any]) -> None:
+    one, other = (rank["mixed precision"] for rank in ranks)
+    assert one["params"] == other["params"]
+    assert "accepted" in one["statuses"]
+
+
+@pytest.mark.parametrize("name", fsdp2.RESUMED)
+def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str) -> None:
+    for rank in ranks:
+        assert rank[f"resumed {name}"]["resumed"] == rank[f"resumed {name}"]["whole"]
+
+
+@pytest.mark.parametrize("name", ["PLASLS", "PeakSLS"])
+def test_a_nan_on_one_rank_moves_nothing_on_any(ranks: list[Any], name: str) -> None:
+    for rank in ranks:
+        seen = rank[f"nan {name}"]
+        assert seen["statuses"] == ["nonfinite_loss"]
+        assert seen["params"] == seen["before"]
+
+
+def test_a_nan_on_one_rank_at_the_held_peak_leaves_finite_parameters(ranks: list[Any]) -> None:
+    assert all(abs(x) < 10 for x in ranks[0]["nan PeakSLS-held"]["params"])
+
+
+def test_forward_passes_see_the_average_within_and_not_after(ranks: list[Any]) -> None:
+    seen = ranks[0]["averaged"]
+    assert seen["average"] != seen["params"]
+    assert seen["before"] == seen["after"] != seen["within"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("built too early", "Build the optimizer after fully_shard"),
+        ("one part", "a parameter of shape (2, 4) has a gradient, but fully_shard does not manage"),
+        ("tensor parallel", "Supported are the parameters of fully_shard"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(ranks: list[Any], name: str, words: str) -> None:
+    for rank in ranks:
+        assert words in rank[name]["error"]
