@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sls import moments
-from sls.arithmetic import Tensors
+from sls.arithmetic import Tensors, dot, precise
 from sls.parameters import GroupTensors
 
 FIRST_DIFFERENCE, LAST_DIFFERENCE = 5e-9, 1.0
@@ -189,20 +189,11 @@ class MomentumFreeAdam(Direction):
 
 def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:
     """`p = ⟨g, d⟩` over all (gradients, direction) pairs, in float32 or better, on `device`."""
-    partial = [
-        _dot(g, d).to(device, non_blocking=True)
-        for gradients, direction in pairs
-        for g, d in zip(gradients, direction, strict=True)
-    ]
+    partial = [x for gradients, direction in pairs for x in dot(gradients, direction)]
     if not partial:
         return torch.zeros((), device=device)
-    dtype = torch.float64 if any(x.dtype == torch.float64 for x in partial) else torch.float32
-    return torch.stack([x.to(dtype) for x in partial]).sum()
-
-
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return torch.dot(x.reshape(-1).to(dtype), y.reshape(-1).to(dtype))
+    dtype = precise(partial)
+    return torch.stack([x.to(device, dtype, non_blocking=True) for x in partial]).sum()
 
 
 def finite_difference_slope(loss: float, loss_at: Callable[[float], float]) -> float:

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from sls.arithmetic import Arithmetic, Tensors, choose, local, real
 
+ON_HOST = frozenset({"cpu"})
+"""Devices whose numbers the host reads without waiting."""
+
 States = dict[Tensor, dict[str, Any]]
 
 
@@ -44,6 +47,7 @@ class GroupTensors:
         self.params = [real(local(param).detach()) for param in with_gradient]
         self.grads = [real(local(param.grad)) for param in with_gradient]
         self._origin: Tensors = []
+        self._at_origin = True
         self._state_tensors: dict[str, Tensors] = {}
 
     def state_tensors(self, name: str) -> Tensors:
@@ -73,15 +77,19 @@ class GroupTensors:
     def move(self, step_size: float, direction: Tensors) -> None:
         """Go to `w − η·d`."""
         self.restore()
+        self._at_origin = False
         self.arithmetic.add_(self.params, direction, -step_size)
 
     def restore(self) -> None:
         """Go back to `w`, to the bit."""
-        self.arithmetic.copy_(self.params, self._origin)
+        if not self._at_origin:
+            self.arithmetic.copy_(self.params, self._origin)
+            self._at_origin = True
 
     def decay(self, amount: float) -> None:
         """Subtract `amount·w`, wherever the parameters are: decoupled weight decay."""
         if amount != 0:
+            self._at_origin = False
             self.arithmetic.add_(self.params, self._origin, -amount)
 
     def step(self, direction: Tensors, step_size: float, decay: float) -> None:
@@ -91,6 +99,11 @@ class GroupTensors:
         self.arithmetic.add_(self.params, direction, -step_size)
 
     def silence(self, bad: Tensor) -> None:
-        """Set the gradients to 0, in place, where the scalar `bad` is true; nothing is read."""
+        """Set the gradients to 0, in place, where the scalar `bad` is true.
+
+        It is not read, but where the host has it.
+        """
+        if bad.device.type in ON_HOST and not bad:
+            return
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)

@@ -496,11 +496,14 @@ class _HeldStep(_Step):
         return self.record(status, None, target=peak.target)
 
     def _size_of_gradients(self, device: torch.device) -> Tensor:
-        """A number that is finite where all gradients in this process are."""
-        largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
-        if not largest:
+        """A number that is finite where all gradients in this process are.
+
+        It is not, either, where a sum of squares overflows, and with it Adam's second moment.
+        """
+        norms = [x for group in self.groups for x in group.arithmetic.norms(group.grads)]
+        if not norms:
             return torch.zeros((), device=device)
-        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest]).sum()
+        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in norms]).sum()
 
     def _skip(self) -> PeakRecord:
         """The record of a step whose scaled gradients overflowed: nothing but k changes."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA
+from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA, parameters
 from tests.sls.optimizers import EVERY
 from tests.sls.problems import PROBLEMS, vector_of
 
 
 class Synchronisations(TorchDispatchMode):
-    """Counts the reads of a tensor's value by the host."""
+    """Counts the reads of a tensor's value by the host, as if it were on another device."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         super().__init__()
@@ -28,6 +29,7 @@ class Synchronisations(TorchDispatchMode):
             return plain(tensor)
 
         monkeypatch.setattr(Tensor, "tolist", tolist)
+        monkeypatch.setattr(parameters, "ON_HOST", frozenset())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
@@ -86,6 +88,19 @@ def test_foreach_equals_the_loop_to_the_bit(make: Any) -> None:
         results.append((vector_of(module), optimizer.search_state))
     assert (results[0][0] == results[1][0]).all()
     assert results[0][1] == results[1][1]
+
+
+@pytest.mark.parametrize("make", [make for _, make in EVERY], ids=[name for name, _ in EVERY])
+def test_the_fused_kernel_equals_the_others_to_rounding(make: Any) -> None:
+    results = []
+    for foreach in (None, True):
+        module = PROBLEMS["network"]()
+        optimizer: LineSearch = make(module.parameters())
+        optimizer.param_groups[0]["foreach"] = foreach
+        for k in range(40):
+            optimizer.step(lambda module=module, k=k: module(k))
+        results.append(vector_of(module))
+    np.testing.assert_allclose(*results, rtol=1e-9)
 
 
 class PeakOfTensors(TorchDispatchMode):

@@ -392,16 +392,16 @@ def test_what_is_held_remembers_moments_alone() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.RISING, Phase.SETTLING])
-def test_looking_takes_the_anchor_and_no_more_than_one_tensor_beyond_a_held_step(
+def test_looking_takes_the_anchor_and_a_direction_beyond_a_held_step(
     phase: Phase,
 ) -> None:
-    """Eight tensors are a model."""
+    """Eight tensors are a model. A held step has no direction of its own, a looking one has."""
     peaks = []
     for now in (phase, Phase.HELD):
         params = [nn.Parameter(torch.randn(256, 256)) for _ in range(8)]
         optimizer = in_phase(PeakSLS(params), now)
         peaks.append(peak_in_models(optimizer, params, steps=2))
-    assert peaks[0] <= peaks[1] + 1 + 1 / 8 + 0.01
+    assert peaks[0] <= peaks[1] + 2 + 2 / 8 + 0.01
 
 
 def test_on_the_way_to_the_anchor_one_tensor_is_copied_at_a_time() -> None:
