@@ -32,6 +32,9 @@ class Direction(Protocol):
     Attributes:
         takes_what_it_searched: whether `searched` and `taken` are the same, so that the point
             kept is the point that was tested.
+        pointwise: whether a number of d depends on the gradient and the state at its own place
+            alone. Of large models d is then made piece by piece, with less memory; a piece shows
+            large tensors flat.
 
     Examples:
         The sign of the gradient:
@@ -43,6 +46,7 @@ class Direction(Protocol):
     """
 
     takes_what_it_searched: bool = True
+    pointwise: bool = False
 
     @abstractmethod
     def searched(self, group: GroupTensors) -> Tensors:
@@ -103,6 +107,8 @@ class CommittedFirst(Direction, Protocol):
 class SGD(Direction):
     """The gradient, `d = g`."""
 
+    pointwise = True
+
     def searched(self, group: GroupTensors) -> Tensors:
         """The gradient."""
         return group.grads
@@ -116,6 +122,8 @@ class MomentumSGD(CommittedFirst):
 
     Source: Polyak (1964).
     """
+
+    pointwise = True
 
     def searched(self, group: GroupTensors) -> Tensors:
         """The momentum as it will be after the step."""
@@ -147,6 +155,8 @@ class Adam(CommittedFirst):
     Source: Kingma and Ba (2015), arXiv 1412.6980.
     """
 
+    pointwise = True
+
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
         return moments.direction(group)
@@ -173,6 +183,7 @@ class MomentumFreeAdam(Direction):
     """
 
     takes_what_it_searched = False
+    pointwise = True
 
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction without momentum; its slope `Σ g²/(√v̂+ε)` is never negative."""

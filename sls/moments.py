@@ -16,7 +16,6 @@ import torch
 
 from sls.arithmetic import FOREACH, Tensors
 from sls.parameters import GroupTensors
-from sls.pieces import pieces
 
 FUSED_ON = frozenset({"cpu", "cuda"})
 """Devices whose fused kernel is used."""
@@ -46,12 +45,8 @@ def denominators(group: GroupTensors) -> Tensors:
 
 def commit(group: GroupTensors) -> None:
     """Write m, v and t as they are after the step."""
-    arithmetic = group.arithmetic
-    beta1, beta2 = group.settings["betas"]
-    arithmetic.lerp_(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    second = group.state_tensors("exp_avg_sq")
-    arithmetic.mul_(second, beta2)
-    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
+    for part in group.pieces() if group.is_large else [group]:
+        _write(part)
     _keep(group)
 
 
@@ -76,13 +71,22 @@ def step(group: GroupTensors, step_size: float, decay: float) -> None:
     if decay != 0:
         group.arithmetic.mul_(group.params, 1 - decay)
     first, second = group.state_tensors("exp_avg"), group.state_tensors("exp_avg_sq")
-    _run_kernel(group, group.params, group.grads, first, second, steps_after(group), step_size)
+    _run_kernel(group, group.params, first, second, step_size)
     _keep(group)
 
 
 def steps_after(group: GroupTensors) -> Sequence[int]:
     """The count t of each parameter as it is after the step."""
     return [state.get("step", 0) + 1 for state in group.states]
+
+
+def _write(group: GroupTensors) -> None:
+    arithmetic = group.arithmetic
+    beta1, beta2 = group.settings["betas"]
+    arithmetic.lerp_(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
+    second = group.state_tensors("exp_avg_sq")
+    arithmetic.mul_(second, beta2)
+    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
 
 
 def _keep(group: GroupTensors) -> None:
@@ -122,30 +126,29 @@ def _has_kernel(group: GroupTensors) -> bool:
 
 
 def _direction_by_kernel(group: GroupTensors) -> Tensors:
-    """A step of −1 from 0, with copies of the moments: of some numbers at a time."""
+    """A step of −1 from 0, with copies of the moments."""
     directions = [torch.zeros_like(grad) for grad in group.grads]
-    first, second = group.state_tensors("exp_avg"), group.state_tensors("exp_avg_sq")
-    for d, g, m, v, t in pieces(directions, group.grads, first, second, steps_after(group)):
-        _run_kernel(group, d, g, [x.clone() for x in m], [x.clone() for x in v], t, -1.0)
+    first = [tensor.clone() for tensor in group.state_tensors("exp_avg")]
+    second = [tensor.clone() for tensor in group.state_tensors("exp_avg_sq")]
+    _run_kernel(group, directions, first, second, -1.0)
     return directions
 
 
 def _run_kernel(
     group: GroupTensors,
     points: Tensors,
-    grads: Tensors,
     first: Tensors,
     second: Tensors,
-    steps: Sequence[int],
     step_size: float,
 ) -> None:
     """Move m, v and the points: `x ← x − η·d`."""
     beta1, beta2 = group.settings["betas"]
     device = points[0].device
+    steps = steps_after(group)
     counts = {t: torch.full((), t, dtype=torch.float32, device=device) for t in set(steps)}
     torch._fused_adam_(
         points,
-        grads,
+        group.grads,
         first,
         second,
         [],

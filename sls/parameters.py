@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sls.arithmetic import Arithmetic, Tensors, choose, local, real
+from sls.pieces import Part, pieces
 
 ON_HOST = frozenset({"cpu"})
 """Devices whose numbers the host reads without waiting."""
+
+LARGE = 2**22
+"""So many numbers are 16 megabytes of float32."""
 
 States = dict[Tensor, dict[str, Any]]
 
@@ -67,12 +72,29 @@ class GroupTensors:
         for name, tensors in self._state_tensors.items():
             for state, tensor in zip(self.states, tensors, strict=True):
                 state[name] = tensor
-        for param, state in zip(self.raw_params, self.states, strict=True):
-            self._all_states[param] = state
+        for i, (param, state) in enumerate(zip(self.raw_params, self.states, strict=True)):
+            there = self._all_states.setdefault(param, state)
+            if there is not state:  # made by somebody else since this step began
+                there.update(state)
+                self.states[i] = there
 
     def remember_origin(self) -> None:
         """Keep a copy of the parameters `w`, for `move`, `decay` and `restore`."""
         self._origin = [param.clone() for param in self.params]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many parameters that another copy of them should not be made."""
+        return sum(param.numel() for param in self.params) > LARGE
+
+    def pieces(self) -> Iterator[Piece]:
+        """The group in pieces of bounded size, in order."""
+        for parts in pieces(self.params, self.grads):
+            yield Piece(self, parts)
+
+    def has_moved(self) -> None:
+        """Note that pieces have moved the parameters."""
+        self._at_origin = False
 
     def move(self, step_size: float, direction: Tensors) -> None:
         """Go to `w − η·d`."""
@@ -107,3 +129,29 @@ class GroupTensors:
             return
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
+
+
+class Piece(GroupTensors):
+    """Some parameters of a group, or parts of them, as views; large tensors appear flat.
+
+    Args:
+        group: the group.
+        parts: which parts of which tensors.
+    """
+
+    def __init__(self, group: GroupTensors, parts: Sequence[Part]):
+        self._group = group
+        self._parts = parts
+        self._at_origin = group._at_origin
+        self.settings = group.settings
+        self.arithmetic = group.arithmetic
+        self.states = [group.states[part.number] for part in parts]
+        self.raw_params = [group.raw_params[part.number] for part in parts]
+        self.params = [part.of(group.params) for part in parts]
+        self.grads = [part.of(group.grads) for part in parts]
+        self._origin = [part.of(group._origin) for part in parts] if group._origin else []
+
+    def state_tensors(self, name: str) -> Tensors:
+        """The same parts of a tensor of each parameter's state."""
+        tensors = self._group.state_tensors(name)
+        return [part.of(tensors) for part in self._parts]

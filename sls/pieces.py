@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -11,40 +11,53 @@ SIZE = 2**18
 """Numbers in a piece: a megabyte of float32."""
 
 
-def pieces(*lists: Sequence[Any], size: int = SIZE) -> Iterator[list[list[Any]]]:
-    """The same lists in pieces, as views, in order: every piece has at most `size` numbers.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A tensor of a list, or a part of it.
+
+    Attributes:
+        number: its place in the list.
+        numbers: which of its numbers, in order, or None: all.
+    """
+
+    number: int
+    numbers: slice | None = None
+
+    def of(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The tensor of this list, or a flat view of the part."""
+        tensor = tensors[self.number]
+        return tensor if self.numbers is None else tensor.view(-1)[self.numbers]
+
+
+def pieces(*lists: Sequence[Tensor], size: int = SIZE) -> Iterator[list[Part]]:
+    """Lists in pieces, in order: every piece has at most `size` numbers of each list.
 
     Args:
-        *lists: lists of equal length. The i-th tensors of all have one shape; a list may hold
-            something else than tensors, which goes with every part of the i-th tensor.
-        size: the most numbers of each list in a piece. A tensor that is not contiguous in every
-            list is not divided.
+        *lists: lists of equal length, the i-th tensors of one shape. A tensor is divided only where
+            it is contiguous in all lists.
+        size: the most numbers in a piece, if its tensors can be divided.
 
     Yields:
-        For each list its part of the piece.
+        The parts of the piece.
     """
-    piece: list[list[Any]] = [[] for _ in lists]
+    piece: list[Part] = []
     room = size
-    for row in zip(*lists, strict=True):
-        for count, part in _parts(row, size):
-            if count > room and piece[0]:
+    for number, row in enumerate(zip(*lists, strict=True)):
+        for part, count in _parts(number, row, size):
+            if count > room and piece:
                 yield piece
-                piece, room = [[] for _ in lists], size
-            for so_far, x in zip(piece, part, strict=True):
-                so_far.append(x)
+                piece, room = [], size
+            piece.append(part)
             room -= count
-    if piece[0]:
+    if piece:
         yield piece
 
 
-def _parts(row: Sequence[Any], size: int) -> Iterator[tuple[int, Sequence[Any]]]:
-    """A row whole, if it is small enough or cannot be divided, else by and by."""
-    tensors = [x for x in row if isinstance(x, Tensor)]
-    count = tensors[0].numel()
-    if count <= size or not all(x.is_contiguous() for x in tensors):
-        yield count, row
+def _parts(number: int, row: Sequence[Tensor], size: int) -> Iterator[tuple[Part, int]]:
+    count = row[0].numel()
+    if count <= size or not all(x.is_contiguous() for x in row):
+        yield Part(number), count
         return
-    flat = [x.view(-1) if isinstance(x, Tensor) else x for x in row]
     for start in range(0, count, size):
         end = min(start + size, count)
-        yield end - start, [x[start:end] if isinstance(x, Tensor) else x for x in flat]
+        yield Part(number, slice(start, end)), end - start

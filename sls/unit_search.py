@@ -13,10 +13,10 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sls.arithmetic import Tensors
 from sls.directions import exact_slope
 from sls.line_search import LineSearch, Step
 from sls.parameters import GroupTensors
+from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.search import SearchResult
 from sls.settings import SharedSettings
@@ -152,16 +152,16 @@ class _UnitStep(Step):
     def _size_for(self, group: GroupTensors, step_size: float) -> float:
         return step_size if group in self.tried else float(group.settings["unit"]["step_size"])
 
-    def _slope(self, searched: list[Tensors], trial: Any) -> Tensor:
+    def _slope(self, searched: Sequence[Path], trial: Any) -> Tensor:
         """The slope of the units searched; NaN where a gradient of another is not finite."""
         squares = ((group.grads, group.grads) for group in self._others())
         others = self.ranks.largest(exact_slope(squares, self.loss.device))
         return super()._slope(searched, trial) + 0 * others
 
-    def _keep(self, step_size: float, searched: list[Tensors]) -> None:
+    def _keep(self, step_size: float, searched: Sequence[Path]) -> None:
         super()._keep(step_size, searched)
         for group in self._others():
-            group.move(self._size_for(group, step_size) * self.factor, self._taken(group))
+            self._taken(group).move(self._size_for(group, step_size) * self.factor)
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         super()._finish(step_size, after)
