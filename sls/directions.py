@@ -74,6 +74,11 @@ class Direction(Protocol):
         """
         return
 
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Go to `w − η·d − decay·w` along d as it is `taken`, without a way back, and commit."""
+        group.step(self.taken(group), step_size, decay)
+        self.commit(group)
+
 
 def checked(direction: Tensors, group: GroupTensors) -> Tensors:
     """The direction, if it has a tensor of the right shape for each of the group's parameters.
@@ -187,7 +192,7 @@ class MomentumFreeAdam(Direction):
 
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction without momentum; its slope `Σ g²/(√v̂+ε)` is never negative."""
-        return group.arithmetic.div(group.grads, moments.denominators(group))
+        return moments.direction_without_momentum(group)
 
     def taken(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
@@ -196,6 +201,10 @@ class MomentumFreeAdam(Direction):
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
         moments.commit(group)
+
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Write m, v and t, and move, in one pass over the tensors where torch has a kernel."""
+        moments.step(group, step_size, decay)
 
 
 def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:

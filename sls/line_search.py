@@ -172,9 +172,9 @@ class Step:
 
         bounds = StepBounds(searched, self.ranks)
         start = self._start(bounds)
-        slope_tensor = self._slope(searched, trial)
+        slope, loss_next = self._first_trial(searched, trial, start)
         # One synchronisation brings three numbers; each later trial costs one more.
-        loss, p, first = read(self.loss, slope_tensor, trial(start))
+        loss, p, first = read(self.loss, slope, loss_next)
         refusal = _refusal(loss, p)
         if refusal is not None:
             return self._fail(loss, p, SearchResult(start, first, 1, refusal), self.before)
@@ -301,8 +301,7 @@ class Step:
             return self._record(refusal, loss, p, None)
         for path in taken:
             size = self._size_for(path.group, step_size) * self.factor
-            path.step(size, size * path.group.settings["weight_decay"])
-            self.direction.commit(path.group)
+            path.take(size, size * path.group.settings["weight_decay"])
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
         return self._record(Status.REPEATED, loss, p, None)
@@ -333,10 +332,20 @@ class Step:
             eps=torch.finfo(self.loss.dtype).eps,
         )
 
-    def _slope(self, searched: Sequence[Path], trial: Callable[[float], Tensor]) -> Tensor:
+    def _first_trial(
+        self, searched: Sequence[Path], trial: Callable[[float], Tensor], start: float
+    ) -> tuple[Tensor, Tensor]:
+        """The slope, and the loss of the first trial."""
+        if self.settings.get("slope", "exact") == "exact":
+            slope = paths.slope_and_move(searched, self.loss.device, start)
+            return self._whole_slope(slope), self.evaluation.loss()
+        return self._finite_difference(searched, trial), trial(start)
+
+    def _finite_difference(
+        self, searched: Sequence[Path], trial: Callable[[float], Tensor]
+    ) -> Tensor:
         exact = self._exact_slope(searched)
-        # Where there is no slope, no ε finds one.
-        if self.settings.get("slope", "exact") == "exact" or float(exact) == 0:
+        if float(exact) == 0:  # where there is no slope, no ε finds one
             return exact
         return torch.tensor(
             finite_difference_slope(float(self.loss), lambda eps: float(trial(eps))),
@@ -344,7 +353,11 @@ class Step:
         )
 
     def _exact_slope(self, along: Sequence[Path]) -> Tensor:
-        (slope,) = self.ranks.slopes(paths.slope(along, self.loss.device))
+        return self._whole_slope(paths.slope(along, self.loss.device))
+
+    def _whole_slope(self, here: Tensor) -> Tensor:
+        """The slope of the gradient before clipping, from the parameters that are here."""
+        (slope,) = self.ranks.slopes(here)
         return unclipped(slope, self.clipped_by)
 
     def _record(

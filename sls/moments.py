@@ -24,15 +24,23 @@ FUSED_ON = frozenset({"cpu", "cuda"})
 def direction(group: GroupTensors) -> Tensors:
     """d, with the moments as they will be after the step; they are not written."""
     if _has_kernel(group):
-        return _direction_by_kernel(group)
+        first = [tensor.clone() for tensor in group.state_tensors("exp_avg")]
+        return _direction_by_kernel(group, first, group.settings["betas"][0])
     beta1, _ = group.settings["betas"]
     d = group.arithmetic.lerp(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    group.arithmetic.div_(d, denominators(group))
+    group.arithmetic.div_(d, _denominators(group))
     group.arithmetic.div_by_(d, [1 - beta1**t for t in steps_after(group)])
     return d
 
 
-def denominators(group: GroupTensors) -> Tensors:
+def direction_without_momentum(group: GroupTensors) -> Tensors:
+    """`g/(√v̂ + ε)`, with v as it will be after the step; it is not written."""
+    if _has_kernel(group):
+        return _direction_by_kernel(group, [torch.zeros_like(g) for g in group.grads], 0.0)
+    return group.arithmetic.div(group.grads, _denominators(group))
+
+
+def _denominators(group: GroupTensors) -> Tensors:
     """`√v̂ + ε`, with v as after the step."""
     arithmetic = group.arithmetic
     _, beta2 = group.settings["betas"]
@@ -71,7 +79,7 @@ def step(group: GroupTensors, step_size: float, decay: float) -> None:
     if decay != 0:
         group.arithmetic.mul_(group.params, 1 - decay)
     first, second = group.state_tensors("exp_avg"), group.state_tensors("exp_avg_sq")
-    _run_kernel(group, group.params, first, second, step_size)
+    _run_kernel(group, group.params, first, second, step_size, group.settings["betas"][0])
     _keep(group)
 
 
@@ -125,12 +133,11 @@ def _has_kernel(group: GroupTensors) -> bool:
     return len(kinds) == 1 and next(iter(kinds))[0].type in FUSED_ON
 
 
-def _direction_by_kernel(group: GroupTensors) -> Tensors:
-    """A step of −1 from 0, with copies of the moments."""
+def _direction_by_kernel(group: GroupTensors, first: Tensors, beta1: float) -> Tensors:
+    """A step of −1 from 0, with a copy of v; m is written to."""
     directions = [torch.zeros_like(grad) for grad in group.grads]
-    first = [tensor.clone() for tensor in group.state_tensors("exp_avg")]
     second = [tensor.clone() for tensor in group.state_tensors("exp_avg_sq")]
-    _run_kernel(group, directions, first, second, -1.0)
+    _run_kernel(group, directions, first, second, -1.0, beta1)
     return directions
 
 
@@ -140,9 +147,10 @@ def _run_kernel(
     first: Tensors,
     second: Tensors,
     step_size: float,
+    beta1: float,
 ) -> None:
     """Move m, v and the points: `x ← x − η·d`."""
-    beta1, beta2 = group.settings["betas"]
+    _, beta2 = group.settings["betas"]
     device = points[0].device
     steps = steps_after(group)
     counts = {t: torch.full((), t, dtype=torch.float32, device=device) for t in set(steps)}

@@ -54,6 +54,7 @@ class GroupTensors:
         self._origin: Tensors = []
         self._at_origin = True
         self._state_tensors: dict[str, Tensors] = {}
+        self._real: dict[str, Tensors] = {}  # the same, as the arithmetic sees them
 
     def state_tensors(self, name: str) -> Tensors:
         """A tensor of each parameter's state, by name; zeros where it has none yet.
@@ -65,7 +66,8 @@ class GroupTensors:
                 state[name] if name in state else torch.zeros_like(param)
                 for param, state in zip(self.raw_params, self.states, strict=True)
             ]
-        return [real(local(tensor)) for tensor in self._state_tensors[name]]
+            self._real[name] = [real(local(tensor)) for tensor in self._state_tensors[name]]
+        return self._real[name]
 
     def keep_state(self) -> None:
         """Put the tensors that `state_tensors` made, and `states`, into the optimizer's state."""

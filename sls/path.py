@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sls.arithmetic import Tensors
+from sls.arithmetic import Tensors, precise
 from sls.directions import Direction, checked, exact_slope
 from sls.parameters import GroupTensors
 
@@ -31,6 +31,7 @@ class Path:
         make: Callable[[GroupTensors], Tensors],
     ):
         self.group = group
+        self._direction = direction
         self._make = make
         in_pieces = direction.pointwise and group.is_large
         self._whole = None if in_pieces else checked(make(group), group)
@@ -49,10 +50,13 @@ class Path:
             part.move(step_size, d)
         self.group.has_moved()
 
-    def step(self, step_size: float, decay: float) -> None:
-        """Go to `w − η·d − decay·w` without a way back."""
-        for part, d in self.parts():
-            part.step(d, step_size, decay)
+    def take(self, step_size: float, decay: float) -> None:
+        """Go to `w − η·d − decay·w` without a way back, and commit."""
+        if self._whole is None or self._direction.pointwise:
+            self._direction.step(self.group, step_size, decay)
+            return
+        self.group.step(self._whole, step_size, decay)
+        self._direction.commit(self.group)
 
 
 def searched(direction: Direction, group: GroupTensors) -> Path:
@@ -69,3 +73,15 @@ def slope(paths: Sequence[Path], device: torch.device) -> Tensor:
     """`p = ⟨g, d⟩` of these paths together, from the parameters that are here."""
     pairs = ((part.grads, d) for path in paths for part, d in path.parts())
     return exact_slope(pairs, device)
+
+
+def slope_and_move(paths: Sequence[Path], device: torch.device, step_size: float) -> Tensor:
+    """`slope`, and go to `w − η·d`, so that d is made once; needs `remember_origin`."""
+    partial = []
+    for path in paths:
+        for part, d in path.parts():
+            partial.append(exact_slope([(part.grads, d)], device))
+            part.move(step_size, d)
+        path.group.has_moved()
+    dtype = precise(partial) if partial else torch.float32
+    return sum((x.to(dtype) for x in partial), torch.zeros((), dtype=dtype, device=device))

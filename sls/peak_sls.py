@@ -307,9 +307,7 @@ class _Step:
         step_size = StepBounds(along, self.ranks).at_most(peak.step_size)
         if step_size < peak.step_size:
             peak = replace(peak, step_size=step_size)
-        self.take(peak, [path.step for path in along], loss)
-        for group in self.groups:
-            self.direction.commit(group)
+        self.take(peak, [path.take for path in along], loss)
 
     def take(self, peak: PeakState, moves: Sequence[Move], loss: float | None = None) -> None:
         """Move by the peak's step; keep and remember, the loss too where it was read.
