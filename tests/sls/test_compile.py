@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -479,7 +480,7 @@ def test_a_resumed_run_under_inductor_is_the_uninterrupted_one() -> None:
     optimizer = ALSALS(model.parameters())
     train(optimizer, loss, 3)
     saved = {name: value.clone() for name, value in model.state_dict().items()}
-    state = optimizer.state_dict()
+    state = copy.deepcopy(optimizer.state_dict())
     expected = train(optimizer, loss, 3)[0]
     model.load_state_dict(saved)
     resumed = ALSALS(model.parameters())
