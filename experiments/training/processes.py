@@ -270,6 +270,8 @@ def joined() -> Iterator[Processes]:
     if here.count == 1:
         yield ALONE
         return
+    # Of the gradients of convolutions, which are averaged all the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     if here.rank > 0:
         warnings.simplefilter("ignore")  # the first process meets the same ones
     with _one_message():
