@@ -26,6 +26,7 @@ Which file answers which question:
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
 | How are modules found, also in compiled code? | `calls`, `compiled` |
 | How is it evaluated in parts? | `accumulation` |
+| How do many processes take the same step? | `distributed` |
 | How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |

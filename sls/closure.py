@@ -136,9 +136,8 @@ class Evaluation:
         self.forwards = 0
         for param in self._params:
             param.grad = None
-        again = not isinstance(self._replay, NoReplay)
-        watched = self._processes.watched(again=again)
-        with self._replay.first_evaluation(self._calls), watched, torch.enable_grad():
+        see = self._processes.watch(again=not isinstance(self._replay, NoReplay))
+        with self._replay.first_evaluation(self._calls, see), torch.enable_grad():
             loss = self._call(backward=True)
             self._processes.settle(self._params)
             if all(param.grad is None for param in self._params):

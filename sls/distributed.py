@@ -12,8 +12,8 @@ backend sums. Nothing is read by the host here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -157,9 +157,9 @@ class Shards(Replicas):
 
 
 class Processes:
-    """The processes of one optimizer: found in every first evaluation that is watched.
+    """The processes of one optimizer: found in every first evaluation whose modules are seen.
 
-    What was found is kept for steps that are not watched, in this process only.
+    What was found is kept for steps that see no modules, in this process only.
 
     Attributes:
         ranks: combines the numbers of all processes.
@@ -176,32 +176,40 @@ class Processes:
 
     # ----------------------------------------------------------------------- the first evaluation
 
-    @contextmanager
-    def watched(self, *, again: bool) -> Iterator[None]:
-        """Note the wrapped modules that are called within, where none of this is known.
+    @property
+    def known(self) -> bool:
+        """Whether nothing is to be found out: after a first evaluation, or in a single process."""
+        return self._known or not is_initialized()
+
+    def watch(self, *, again: bool) -> Callable[[nn.Module], None] | None:
+        """What to call with every module of the next first evaluation, before the module runs.
 
         Args:
-            again: note them also where it is known.
+            again: whether the modules are to be looked at; if not, what was found is kept.
+
+        Returns:
+            The function; None where no module is to be looked at.
         """
         if not is_initialized():
-            self.ranks, self._known, self._wrappers = ALONE, False, []
-            yield
-            return
-        self._watching = again or not self._known
-        if not self._watching:
-            yield
-            return
+            self.ranks, self._known = ALONE, False
+            self._wrappers, self._syncs_before, self._syncs_after = [], {}, {}
+            again = False
+        self._watching = again
+        if not again:
+            return None
         self._wrappers, self._syncs_before = [], {}
-        with called_wrappers(self._note):
-            yield
+        types = tuple(_wrapper_types())
 
-    def _note(self, module: nn.Module) -> None:
-        self._wrappers.append(module)
-        if isinstance(module, DistributedDataParallel):
-            self._syncs_before[module] = module.require_forward_param_sync
+        def note(module: nn.Module) -> None:
+            if isinstance(module, types):
+                self._wrappers.append(module)
+            if isinstance(module, DistributedDataParallel):
+                self._syncs_before[module] = module.require_forward_param_sync
+
+        return note
 
     def settle(self, params: Sequence[Tensor]) -> None:
-        """Decide who takes part, after the forward pass that was watched.
+        """Decide who takes part, after the forward pass whose modules were seen.
 
         Args:
             params: all parameters of the optimizer.
@@ -286,10 +294,10 @@ class Processes:
         _reshard(self._wrappers)
         called: list[nn.Module] = []
         try:
-            with called_wrappers(called.append):
+            with nullcontext() if self._known else called_wrappers(called.append):
                 yield
         finally:
-            _reshard(called)
+            _reshard([*self._wrappers, *called])
 
 
 def is_initialized() -> bool:
@@ -298,11 +306,8 @@ def is_initialized() -> bool:
 
 
 @contextmanager
-def called_wrappers(note: Any) -> Iterator[None]:
-    """Call `note` with every wrapper that is called within, once and before its forward pass.
-
-    A wrapper within a called module counts as called, since a compiled module calls no hooks.
-    """
+def called_wrappers(note: Callable[[nn.Module], None]) -> Iterator[None]:
+    """Call `note` with every wrapper that is called within, or is part of what is called, once."""
     seen: set[nn.Module] = set()
     types = tuple(_wrapper_types())
 

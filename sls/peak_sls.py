@@ -170,8 +170,12 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         return _LookingStep(self, evaluation, loss).run()
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
-        """No replay at the held peak, where a step evaluates once."""
-        return NoReplay() if self.search_state.peak.held else super().replay(params)
+        """No replay at the held peak, where a step evaluates once.
+
+        The first step after a resume looks at the modules, to know which processes take part.
+        """
+        once = self.search_state.peak.held and self._forms.processes.known
+        return NoReplay() if once else super().replay(params)
 
     @property
     def all_params(self) -> list[Tensor]:

@@ -7,7 +7,7 @@ state after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,15 +39,18 @@ class Replay:
         self._buffers = _Buffers()
 
     @contextmanager
-    def first_evaluation(self, calls: Calls | None = None) -> Iterator[None]:
+    def first_evaluation(
+        self, calls: Calls | None = None, see: Callable[[nn.Module], None] | None = None
+    ) -> Iterator[None]:
         """Run the first evaluation in this context: remembers the states before and after.
 
         Args:
             calls: the modules that the closure calls. None: nothing is known of them, and compiled
                 code runs uncompiled in this context.
+            see: called with each of these modules, and of their submodules, before it runs.
         """
         self._random_before = _random_state(self._devices)
-        with self._buffers.watched(Calls() if calls is None else calls):
+        with self._buffers.watched(Calls() if calls is None else calls, see):
             yield
         self._random_after = _random_state(self._devices)
 
@@ -80,7 +83,9 @@ class NoReplay:
     """The replay of a step that evaluates once: it does nothing."""
 
     @contextmanager
-    def first_evaluation(self, calls: Calls | None = None) -> Iterator[None]:
+    def first_evaluation(
+        self, calls: Calls | None = None, see: Callable[[nn.Module], None] | None = None
+    ) -> Iterator[None]:
         """Run the only evaluation in this context; modules are not watched."""
         yield
 
@@ -147,10 +152,12 @@ class _Buffers:
     def __init__(self) -> None:
         self._seen: set[nn.Module] = set()
         self._buffers: list[_Buffer] = []
+        self._also: Callable[[nn.Module], None] | None = None
 
     @contextmanager
-    def watched(self, calls: Calls) -> Iterator[None]:
+    def watched(self, calls: Calls, see: Callable[[nn.Module], None] | None) -> Iterator[None]:
         self._buffers = []
+        self._also = see
         with calls.watched(self._see):
             yield
         self._seen.clear()
@@ -164,6 +171,8 @@ class _Buffers:
         for submodule in new:
             self._seen.add(submodule)
             self._remember(submodule)
+            if self._also is not None:
+                self._also(submodule)
         return new
 
     def _remember(self, module: nn.Module) -> None:

@@ -91,12 +91,11 @@ def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
 
 
 def resumed(make: Make) -> dict[str, Any]:
-    """A run in one go, and one that is saved after 15 steps and goes on in new objects."""
-    whole_run = noisy(make)
+    """The run of `noisy`, saved after half its steps; it goes on in new objects."""
     model = DistributedDataParallel(network())
     torch.manual_seed(distributed.get_rank())
     optimizer = make(model.parameters())
-    train(model, optimizer, range(15), lambda k: cross_entropy(model, part(k)))
+    train(model, optimizer, range(STEPS // 2), lambda k: cross_entropy(model, part(k)))
     file = io.BytesIO()
     torch.save((model.state_dict(), optimizer.state_dict(), torch.get_rng_state()), file)
     file.seek(0)
@@ -106,18 +105,16 @@ def resumed(make: Make) -> dict[str, Any]:
     again.load_state_dict(weights)
     optimizer.load_state_dict(state)
     torch.set_rng_state(random)
-    seen = train(again, optimizer, range(15, STEPS), lambda k: cross_entropy(again, part(k)))
-    return {
-        "whole": {"params": whole_run["params"], "losses": whole_run["losses"][15:]},
-        "resumed": {"params": numbers(again.parameters()), "losses": seen["losses"]},
-    }
+    rest = range(STEPS // 2, STEPS)
+    seen = train(again, optimizer, rest, lambda k: cross_entropy(again, part(k)))
+    return {"params": numbers(again.parameters()), "losses": seen["losses"]}
 
 
 def closures(*, runs_backward: bool, **ddp: Any) -> dict[str, Any]:
     """ALSALS from a step that is far too large; a closure that runs backward in every trial."""
     model = DistributedDataParallel(network(), **ddp)
     torch.manual_seed(distributed.get_rank())
-    optimizer = sls.ALSALS(model.parameters(), init_step=10.0)
+    optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
 
     def loss_of(k: int) -> Tensor:
         loss = cross_entropy(model, part(k))
@@ -126,7 +123,7 @@ def closures(*, runs_backward: bool, **ddp: Any) -> dict[str, Any]:
             loss.backward()
         return loss
 
-    seen = train(model, optimizer, range(8), loss_of)
+    seen = train(model, optimizer, range(4), loss_of)
     return {**seen, "params": numbers(model.parameters())}
 
 
@@ -157,7 +154,7 @@ def unused_parameters() -> dict[str, Any]:
 def accumulated() -> dict[str, Any]:
     model = DistributedDataParallel(network())
     torch.manual_seed(distributed.get_rank())
-    optimizer = sls.ALSALS(model.parameters(), init_step=10.0)
+    optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
     for k in range(8):
         optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
     return {"params": numbers(model.parameters())}
@@ -168,7 +165,7 @@ def accumulated_smooth() -> dict[str, Any]:
     runs = []
     for split in (True, False):
         model = DistributedDataParallel(smooth_network().float())
-        optimizer = sls.ALSALS(model.parameters(), init_step=10.0)
+        optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
         for k in range(5):
             parts = list(micro_batches(k)) if split else [part(k, even=True)]
             optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), parts))
@@ -326,33 +323,33 @@ def held(params: Any) -> sls.PeakSLS:
 
 def from_afar(make: Make) -> Make:
     """The line search from a first step that is far too large, so that trials are rejected."""
-    return lambda params: start_at(make(params), 30.0)
+    return lambda params: start_at(make(params), 5.0)
 
 
 MAKERS: dict[str, Make] = dict(PEAKS) | {name: from_afar(make) for name, make in LINE_SEARCHES}
-DIVIDED = ("SLS", "PLASLS", "ALSALS", "SaLSA", "PeakSLS")
-"""The others are compared by the slow tests."""
-TO_RESUME = {
-    name: MAKERS[name] for name in ("SLS", "ALSALS-adaptive", "PLASLS", "PeakSLS-averaged")
-}
-TO_RESUME["PeakSLS-held"] = lambda params: sls.PeakSLS(params, total_steps=35)
 WITH_NAN = {
     "SLS": (MAKERS["SLS"], 5),
     "ALSALS": (MAKERS["ALSALS"], 5),
     "PeakSLS": (MAKERS["PeakSLS"], 5),
     "PeakSLS-held": (held, 12),
 }
-CLIPPED: dict[str, Make] = {
-    "ALSALS": lambda params: sls.ALSALS(params, max_grad_norm=0.05),
-    "PeakSLS-held": lambda params: sls.PeakSLS(params, total_steps=35, max_grad_norm=0.05),
-}
+MAKERS["budget"] = from_afar(
+    lambda params: sls.ALSALS(params, search="budget", max_extra_forwards=0.3)
+)
+MAKERS["ALSALS-clipped"] = lambda params: sls.ALSALS(params, max_grad_norm=0.05)
+MAKERS["PeakSLS-held"] = lambda params: sls.PeakSLS(params, total_steps=35, max_grad_norm=0.05)
+DIVIDED = ("SLS", "PLASLS", "ALSALS", "SaLSA", "PeakSLS")
+"""The others are in the slow tests, here and below."""
+NOISY = ("SLS", "AdamSLS", "PLASLS", "ALSALS", "SaLSA", "budget", "ALSALS-around", "ALSALS-clipped")
+NOISY += ("PeakSLS-averaged", "PeakSLS-held")
+RESUMED = ("SaLSA", "PeakSLS-averaged", "PeakSLS-held")
+WITH_BACKWARD = ("plain", "bucket views", "static graph")
 OPTIONS: dict[str, dict[str, Any]] = {
     "bucket views": {"gradient_as_bucket_view": True},
     "static graph": {"static_graph": True},
     "no broadcast": {"broadcast_buffers": False},
     "unused": {"find_unused_parameters": True},
 }
-BUDGET: Make = lambda params: sls.ALSALS(params, search="budget", max_extra_forwards=0.3)  # noqa: E731
 
 
 def divisions(*names: str) -> dict[str, Callable[[], Any]]:
@@ -364,17 +361,18 @@ def divisions(*names: str) -> dict[str, Callable[[], Any]]:
 
 
 CASES: dict[str, Callable[[], Any]] = {
-    **{f"noisy {name}": partial(noisy, make) for name, make in MAKERS.items()},
-    "noisy budget": partial(noisy, from_afar(BUDGET)),
-    **{f"clipped {name}": partial(noisy, make) for name, make in CLIPPED.items()},
+    **{f"noisy {name}": partial(noisy, MAKERS[name]) for name in NOISY},
     **divisions(*DIVIDED),
     **{f"alone {name}": partial(alone, MAKERS[name]) for name in ("ALSALS", "PeakSLS")},
     **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
-    **{f"resumed {name}": partial(resumed, make) for name, make in TO_RESUME.items()},
+    **{f"resumed {name}": partial(resumed, MAKERS[name]) for name in RESUMED},
     **{
-        f"{name} {kind}": partial(closures, runs_backward=kind == "backward", **options)
+        f"{name} forward": partial(closures, runs_backward=False, **options)
         for name, options in {"plain": {}, **OPTIONS}.items()
-        for kind in ("forward", "backward")
+    },
+    **{
+        f"{name} backward": partial(closures, runs_backward=True, **OPTIONS.get(name, {}))
+        for name in WITH_BACKWARD
     },
     "unused parameters": unused_parameters,
     "accumulated": accumulated,
@@ -391,7 +389,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "reads": reads_of_the_host,
 }
 
-SLOW_CASES = divisions(*(MAKERS.keys() - {*DIVIDED} - ROUNDING_NOISE))
+SLOW_CASES = {
+    **{f"noisy {name}": partial(noisy, MAKERS[name]) for name in MAKERS.keys() - {*NOISY}},
+    **divisions(*(MAKERS.keys() - {*DIVIDED} - ROUNDING_NOISE)),
+}
 
 if __name__ == "__main__":
     run_cases({"quick": CASES, "slow": SLOW_CASES})

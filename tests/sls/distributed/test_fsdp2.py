@@ -9,7 +9,9 @@ import pytest
 from tests.sls.distributed import fsdp2
 from tests.sls.distributed.launch import launch
 
-SLOW = [name.removeprefix("sharded ") for name in fsdp2.SLOW_CASES if name.startswith("sharded")]
+SLOW = sorted(
+    case.removeprefix("sharded ") for case in fsdp2.SLOW_CASES if case.startswith("sharded")
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,15 @@ def test_searches_from_afar_reject_trials(ranks: list[Any]) -> None:
     assert max(ranks[0]["sharded ALSALS"]["forwards"]) > 10
 
 
-@pytest.mark.parametrize("name", ["two dimensions", "resharded", "never resharded", "backward"])
+@pytest.mark.parametrize("name", ["two dimensions", "resharded", "backward"])
 def test_other_ways_to_shard_and_to_evaluate_change_no_bit(ranks: list[Any], name: str) -> None:
     for part in ("params", "losses", "last"):
         assert ranks[0][name][part] == ranks[0]["sharded ALSALS"][part]
 
 
-def test_ranks_agree_in_low_precision(ranks: list[Any]) -> None:
-    one, other = (rank["mixed precision"] for rank in ranks)
+@pytest.mark.slow
+def test_ranks_agree_in_low_precision(slow_ranks: list[Any]) -> None:
+    one, other = (rank["mixed precision"] for rank in slow_ranks)
     assert one["params"] == other["params"]
     assert "accepted" in one["statuses"]
 
@@ -67,7 +70,9 @@ def test_ranks_agree_in_low_precision(ranks: list[Any]) -> None:
 @pytest.mark.parametrize("name", fsdp2.RESUMED)
 def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str) -> None:
     for rank in ranks:
-        assert rank[f"resumed {name}"]["resumed"] == rank[f"resumed {name}"]["whole"]
+        whole, resumed = rank[f"sharded {name}"], rank[f"resumed {name}"]
+        assert resumed["params"] == whole["params"]
+        assert resumed["steps"] == whole["steps"][fsdp2.STEPS // 2 :]
 
 
 @pytest.mark.parametrize("name", ["PLASLS", "PeakSLS"])
