@@ -43,6 +43,17 @@ class PartedError(UserError):
     exit_code = FAILED
 
 
+class LostError(UserError):
+    """Another process has ended without leaving word, for example for want of memory."""
+
+    exit_code = FAILED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another process of this run was lost; torchrun's report says by which signal or code"
+        )
+
+
 class Processes:
     """The processes of a run. This class is the one of a single process, where all is trivial."""
 
@@ -259,6 +270,8 @@ def joined() -> Iterator[Processes]:
     if here.count == 1:
         yield ALONE
         return
+    # Of the gradients of convolutions, which are averaged all the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     if here.rank > 0:
         warnings.simplefilter("ignore")  # the first process meets the same ones
     with _one_message():
@@ -282,6 +295,9 @@ def _one_message() -> Iterator[None]:
         first = _first_exit_code(own)
         if first is not None:
             raise SaidElsewhereError(first) from error
+        # torch's error of a broken connection has no class of its own.
+        if isinstance(error, dist.DistError) or "gloo/transport" in str(error):
+            raise LostError from error
         raise
 
 

@@ -1,7 +1,8 @@
 """Several processes for tests: torchrun on this machine, and what its workers do.
 
 `python -m torch.distributed.run … several.py <folder>` runs `CASES` in both of its processes and
-leaves `<folder>/<case>-<rank>.pt`, the model of each, beside the folders of the runs.
+leaves `<folder>/<case>-<rank>.pt`, the model of each, beside the folders of the runs. With a second
+argument it is `main.py` whose step goes wrong in the second process.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
+from experiments import stopping
+from experiments.cli.main import main
 from experiments.config.compose import load
 from experiments.config.schema import RunConfig
+from experiments.errors import UserError
 from experiments.run import run_among
 from experiments.stopping import unwinding
-from experiments.training import loop
-from experiments.training.loop import Training
+from experiments.torchrun import place
+from experiments.training.closure import BatchClosure
+from experiments.training.loggers.base import Logger
+from experiments.training.loop import Training, take_step
 from experiments.training.processes import joined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,23 +75,36 @@ def lines_of(stderr: str) -> list[str]:
     return [line for line in own if "torch/distributed/" not in line and line.strip("* ")]
 
 
-def _interrupt_one(case: str, rank: int) -> None:
-    """Let Ctrl-C come in the second process alone, in step 8 of the case `broken`."""
-    steps = iter(range(1, 1_000))
+class Broken:
+    """A step that goes wrong in the second process alone, in step 8 of this process's steps."""
 
-    def take_step(optimizer, closure):  # type: ignore[no-untyped-def]
-        if (case, rank, next(steps)) == ("broken", 1, 8):
-            signal.raise_signal(signal.SIGINT)
-        return loop.take_step(optimizer, closure)
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self._steps = 0
 
-    Training.take_step = staticmethod(take_step)
+    def __call__(self, optimizer: torch.optim.Optimizer, closure: BatchClosure) -> float:
+        self._steps += 1
+        if place().rank == 1 and self._steps == 8:
+            match self.how:
+                case "ctrl-c":
+                    signal.raise_signal(signal.SIGINT)
+                case "killed":
+                    signal.raise_signal(signal.SIGKILL)
+                case "refused":
+                    raise UserError("a picture is broken here")
+                case "bug":
+                    raise RuntimeError("a fault of this process alone")
+        return take_step(optimizer, closure)
 
 
-def main(folder: Path) -> None:
+def run_cases(folder: Path) -> None:
+    """Make the runs of all cases; Ctrl-C comes once in the case `broken`, which then resumes."""
     train = Training.run
-    case = ""
+    case, broken = "", Broken("ctrl-c")
 
-    def run(self, log):  # type: ignore[no-untyped-def]
+    def run(self: Training, log: Logger) -> None:
+        if case == "broken":
+            self.take_step = broken
         train(self, log)
         rank = self.processes.part.rank
         torch.save(self.task.model.state_dict(), folder / f"{case}-{rank}.pt")
@@ -92,12 +112,26 @@ def main(folder: Path) -> None:
     Training.run = run  # type: ignore[method-assign]
     with unwinding(), joined() as processes:
         for case in CASES:
-            _interrupt_one(case, processes.part.rank)
-            try:
-                run_among(processes, config_of(case, folder))
-            except KeyboardInterrupt:
-                run_among(processes, config_of(case, folder))
+            if case == "broken":
+                with pytest.raises(KeyboardInterrupt):
+                    run_among(processes, config_of(case, folder))
+            run_among(processes, config_of(case, folder))
+
+
+def run_broken(folder: Path, how: str) -> None:
+    """`main.py` with the case `whole`, which breaks."""
+    train = Training.run
+
+    def run(self: Training, log: Logger) -> None:
+        self.take_step = Broken(how)
+        train(self, log)
+
+    Training.run = run  # type: ignore[method-assign]
+    stopping.install()
+    stopping.leave(lambda: main([*CASES["whole"], f"results_dir={folder}"]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        run_broken(Path(sys.argv[1]), sys.argv[2])  # does not return
+    run_cases(Path(sys.argv[1]))

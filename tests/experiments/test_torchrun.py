@@ -168,3 +168,36 @@ def test_an_error_of_all_processes_is_one_line(tmp_path):
     assert "exitcode  : 2" in errors
     assert output == ""
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "last_line", "code"),
+    [
+        ("refused", "error: a picture is broken here", 2),
+        ("bug", "RuntimeError: a fault of this process alone", 1),
+        ("killed", "error: another process of this run was lost; ", -9),
+    ],
+)
+def test_an_error_of_one_process_ends_both_with_its_message_alone(tmp_path, how, last_line, code):
+    process = several.torchrun(several.__file__, str(tmp_path), how)
+    _, errors = process.communicate(timeout=LIMIT)
+    lines = several.lines_of(errors)
+    assert lines[-1].removeprefix("[rank1]: ").startswith(last_line)
+    assert sum("Traceback" in line for line in lines) == (how == "bug")
+    assert len(lines) == 1 or how == "bug"
+    assert f"exitcode  : {code} " in errors.partition("Root Cause")[2]
+
+
+@pytest.mark.slow
+def test_digits_ends_within_a_percent_of_one_process(tmp_path):
+    accuracies = []
+    for name in ("shared", "alone"):
+        arguments = ["task=digits", "device=cpu", f"results_dir={tmp_path / name}"]
+        folder = RunFolder(run_path(load(arguments, environ={})))
+        if name == "shared":
+            several.torchrun("main.py", *arguments).communicate(timeout=LIMIT)
+        else:
+            run(load(arguments, environ={}))
+        accuracies.append(folder.summary()["final"]["accuracy"])
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.01)
