@@ -1,113 +1,289 @@
-"""What a step costs relative to Adam's: time, forward passes, synchronisations.
+"""What a step costs relative to Adam's: time, forward passes, memory, with the goals beside.
 
-    python benchmarks/step_cost.py [--rounds 15] [--steps 4]
+    python benchmarks/step_cost.py [--steps 400] [--long] [--models "small ResNet"]
 
-Every optimizer trains its own copy of a network on the same mini-batches; the optimizers take
-turns, a few steps each, so that whatever else the machine does falls on all of them. The time is
-the median over rounds of the ratio to Adam's turn in the same round; passes are means over all
-steps after the first round. Writes `benchmarks/step_cost.json`.
+Every optimizer trains its own copy of a network on the same mini-batches; they take turns step by
+step, so that whatever else the machine does falls on all of them. The time of an optimizer is the
+sum over its run divided by that of Adam (torch's foreach kernels); the spread is that of the ratios
+of a hundred steps. `limit` is the time of one forward pass more without any work of an optimizer:
+what a search in every step costs at least. Memory is what stays between steps beyond Adam's, in
+copies of the parameters (`tests/sls/test_cost.py` counts what a step makes).
+
+Writes `benchmarks/results/step_cost.{json,md,png}`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("SLS_DATA_ROOT", ROOT.parent / "shared" / "data"))
+RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
 from experiments.tasks.build import build_task  # noqa: E402
 from experiments.training.batches import training_batches  # noqa: E402
 from experiments.training.closure import BatchClosure, Passes  # noqa: E402
-from sls import ALSALS, SLS, AdamSLS, SaLSA  # noqa: E402
+from sls import ALSALS, PLASLS, SLS, AdamSLS, PeakSLS, SaLSA  # noqa: E402
 
-NETWORKS = {
-    "ResNet-8 on digits": ["task=digits", "model=resnet"],
-    "small GPT-2 on text": ["task=python_text", "model=gpt2_small"],
+MODELS = {
+    "small GPT": (["task=python_text", "model=gpt2_small", "model.layers=2", "model.width=64"], 16),
+    "BERT, 2 layers": (["experiment=cpu_mrpc_bert", "model.layers=2"], 16),
+    "small ResNet": (["task=digits", "model=resnet"], 32),
 }
-MAKERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": lambda params: torch.optim.Adam(params, lr=1e-3),
-    "sls": lambda params: SLS(params, n_batches_per_epoch=50),
-    "adam_sls": AdamSLS,
-    "alsals": ALSALS,
-    "alsals adaptive": lambda params: ALSALS(params, search="adaptive"),
-    "alsals paper": ALSALS.paper,
-    "salsa": SaLSA,
+Make = Callable[[list[torch.nn.Parameter], int], torch.optim.Optimizer]
+
+
+def _units(params: list[torch.nn.Parameter], _: int) -> PLASLS:
+    third = max(1, len(params) // 3)
+    units: Any = [params[:third], params[third : 2 * third], params[2 * third :]]
+    return PLASLS(units)
+
+
+OURS: dict[str, Make] = {
+    "Adam": lambda params, _: torch.optim.Adam(params, lr=1e-3, foreach=True),
+    "Adam, fused": lambda params, _: torch.optim.Adam(params, lr=1e-3, fused=True),
+    "PeakSLS": lambda params, steps: PeakSLS(params, total_steps=steps),
+    "PeakSLS, averaging": lambda params, _: PeakSLS(params, averaging=True),
+    "ALSALS": lambda params, _: ALSALS(params),
+    "ALSALS, adaptive": lambda params, _: ALSALS(params, search="adaptive"),
+    "ALSALS, budget 5 %": lambda params, _: ALSALS(
+        params, search="budget", max_extra_forwards=0.05
+    ),
+    "ALSALS.paper": lambda params, _: ALSALS.paper(params),
+    "Adam-SLS": lambda params, _: AdamSLS(params),
+    "SLS": lambda params, _: SLS(params, n_batches_per_epoch=50),
+    "SaLSa": lambda params, _: SaLSA(params),
+    "PLASLS, 3 units": _units,
 }
+GOALS = {"PeakSLS": (1.08, 1.03), "ALSALS": (1.38, 1.38), "ALSALS, adaptive": (1.04, 1.04)}
+"""The time wanted at most, in a run of 400 and of 2,000 steps."""
+
+
+def peers() -> dict[str, Make]:
+    """The optimizers of other packages that are installed."""
+    found: dict[str, Make] = {}
+    try:
+        from salsa.SaLSA import SaLSA as Theirs  # type: ignore[import-untyped]
+
+        found["salsa-optimizer"] = lambda params, _: Theirs(params)
+        found["salsa-optimizer, every step"] = lambda params, _: Theirs(params, speed_up=False)
+    except ImportError:
+        print("salsa-optimizer is not installed: left out", file=sys.stderr)
+    try:
+        from dadaptation import DAdaptAdam
+        from momo import MomoAdam
+        from prodigyopt import Prodigy
+        from schedulefree import AdamWScheduleFree
+    except ImportError:
+        print("the peers are not installed (pip install '.[peers]'): left out", file=sys.stderr)
+        return found
+    found["Prodigy"] = lambda params, _: Prodigy(params)
+    found["D-Adapt Adam"] = lambda params, _: DAdaptAdam(params)
+    found["MoMo-Adam"] = lambda params, _: MomoAdam(params)
+    found["Schedule-Free AdamW"] = lambda params, _: _in_training(AdamWScheduleFree(params))
+    return found
+
+
+def _in_training(optimizer: Any) -> torch.optim.Optimizer:
+    optimizer.train()
+    return optimizer  # type: ignore[no-any-return]
 
 
 class Contender:
     """One optimizer with its own copy of the network, and what it has cost."""
 
-    def __init__(self, arguments: list[str], make: Callable[..., torch.optim.Optimizer]):
+    def __init__(self, arguments: list[str], make: Make, steps: int):
         config = load(arguments)
         torch.manual_seed(0)
-        self.task: Task = build_task(config.task, config.model, data_root=None)
+        self.task: Task = build_task(config.task, config.model, data_root=DATA)
         self.task.model.train()
-        self.optimizer = make(self.task.model.parameters())
-        self.batches = training_batches(self.task.train, seed=0, batch_size=32)
+        self.params = [p for p in self.task.model.parameters() if p.requires_grad]
+        self.optimizer = make(self.params, steps)
         self.passes = Passes()
         self.seconds: list[float] = []
-        self.steps = 0
+        self.phases: list[str] = []
 
-    def turn(self, steps: int) -> None:
-        """Take some steps and remember how long they took."""
-        batches = [next(self.batches) for _ in range(steps)]
+    def step(self, batch: Any) -> None:
+        """Take a step and remember how long it took."""
+        closure = BatchClosure(self.task, batch, self.passes, device=torch.device("cpu"))
+        self.phases.append(self._phase())
         start = time.perf_counter()
-        for batch in batches:
-            closure = BatchClosure(self.task, batch, self.passes, device=torch.device("cpu"))
+        if type(self.optimizer).__module__.startswith("salsa"):
+            self.optimizer.step(_with_backwards(closure))
+        else:
             self.optimizer.step(closure)  # type: ignore[arg-type]
         self.seconds.append(time.perf_counter() - start)
-        self.steps += steps
+
+    def _phase(self) -> str:
+        state = self.optimizer.param_groups[0].get("search_state", {})
+        return str(state["peak"]["phase"]) if "peak" in state else ""
+
+    def forward_only(self, batch: Any) -> float:
+        """Seconds of one forward pass, as in a trial."""
+        closure = BatchClosure(self.task, batch, Passes(), device=torch.device("cpu"))
+        start = time.perf_counter()
+        with torch.no_grad():
+            closure()
+        return time.perf_counter() - start
+
+    @property
+    def copies(self) -> float:
+        """Numbers in the optimizer's state, as a multiple of those in the parameters."""
+        states = [x for x in self.optimizer.state.values() if isinstance(x, dict)]
+        tensors = (x for state in states for x in state.values())
+        numbers = sum(x.numel() for x in tensors if isinstance(x, torch.Tensor) and x.numel() > 1)
+        return numbers / sum(param.numel() for param in self.params)
 
 
-def measure(arguments: list[str], rounds: int, steps: int) -> dict[str, dict[str, float]]:
-    """Cost of every optimizer on one network, relative to Adam's."""
-    contenders = {name: Contender(arguments, make) for name, make in MAKERS.items()}
-    for contender in contenders.values():  # warm-up, not counted
-        contender.turn(steps)
-        contender.passes, contender.seconds, contender.steps = Passes(), [], 0
-    for _ in range(rounds):
-        for contender in contenders.values():
-            contender.turn(steps)
-    adam = contenders["adam"].seconds
+def _with_backwards(closure: BatchClosure) -> Callable[..., Any]:
+    def evaluate(backwards: bool = False) -> Any:
+        with torch.set_grad_enabled(backwards):
+            return closure()
+
+    return evaluate
+
+
+def measure(model: str, makers: dict[str, Make], steps: int) -> dict[str, Any]:
+    """The cost of every optimizer on one network."""
+    arguments, batch_size = MODELS[model]
+    contenders = {name: Contender(arguments, make, steps) for name, make in makers.items()}
+    adam = contenders["Adam"]
+    batches = training_batches(adam.task.train, seed=0, batch_size=batch_size)
+    forwards = []
+    for k in range(steps):
+        batch = next(batches)
+        for name in _turn(list(contenders), k):
+            contenders[name].step(batch)
+        forwards.append(adam.forward_only(batch))
+        if k % 50 == 49:
+            print(f"{model}: {k + 1} of {steps} steps", file=sys.stderr, flush=True)
+    seconds = sum(adam.seconds[2:])
+    rows = {name: _row(one, adam) for name, one in contenders.items()}
     return {
-        name: {
-            "time": statistics.median(t / a for t, a in zip(one.seconds, adam, strict=True)),
-            "forward_passes": one.passes.forward / one.steps,
-            "backward_passes": one.passes.backward / one.steps,
-        }
-        for name, one in contenders.items()
+        "steps": steps,
+        "parameters": sum(param.numel() for param in adam.params),
+        "adam_ms": 1e3 * seconds / len(adam.seconds[2:]),
+        "limit": 1 + sum(forwards[2:]) / seconds,
+        "rows": rows,
     }
 
 
+def _turn(names: list[str], k: int) -> list[str]:
+    """Another one begins in every step, since the first pays for what the caches have lost."""
+    start = k % len(names)
+    return names[start:] + names[:start]
+
+
+def _row(one: Contender, adam: Contender) -> dict[str, Any]:
+    # The first steps pay for what torch sets up once.
+    pairs = list(zip(one.seconds[2:], adam.seconds[2:], strict=True))
+    parts = [pairs[i : i + 100] for i in range(0, len(pairs), 100)]
+    by_phase: dict[str, list[float]] = defaultdict(list)
+    for phase, (mine, theirs) in zip(one.phases[2:], pairs, strict=True):
+        by_phase[phase].append(mine / theirs)
+    ratios = [_ratio(part) for part in parts]
+    return {
+        "time": _ratio(pairs),
+        "spread": [min(ratios), max(ratios)],
+        "forward_passes": one.passes.forward / len(one.seconds),
+        "copies_beyond_adam": one.copies - adam.copies,
+        "median_by_phase": {p: statistics.median(some) for p, some in by_phase.items() if p},
+    }
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> float:
+    return sum(mine for mine, _ in pairs) / sum(theirs for _, theirs in pairs)
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = ["# What a step costs", "", __doc__.split("\n\n")[2].replace("\n", " "), ""]
+    for key, result in results.items():
+        lines += [
+            f"## {key}",
+            "",
+            f"{result['parameters']:,} parameters; Adam's step takes {result['adam_ms']:.1f} ms. "
+            f"One forward pass more, the limit: {result['limit']:.2f}.",
+            "",
+            "| optimizer | time ÷ Adam's | per 100 steps | goal | forward passes | copies kept |",
+            "| --- | --: | --: | --: | --: | --: |",
+        ]
+        for name, row in sorted(result["rows"].items(), key=lambda item: item[1]["time"]):
+            goal = GOALS.get(name)
+            wanted = "" if goal is None else f"≤ {goal[result['steps'] > 1000]:.2f}"
+            low, high = row["spread"]
+            lines.append(
+                f"| {name} | {row['time']:.2f} | {low:.2f} to {high:.2f} | {wanted} | "
+                f"{row['forward_passes']:.2f} | {row['copies_beyond_adam']:+.1f} |"
+            )
+            for phase, ratio in row["median_by_phase"].items():
+                lines.append(f"| – median of a step while {phase} | {ratio:.2f} | | | | |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def picture(results: dict[str, Any]) -> Figure:
+    """Time and forward passes of every optimizer, a panel for each network."""
+    figure = Figure(figsize=(4.2 * len(results), 5.2), layout="constrained")
+    axes = figure.subplots(1, len(results), squeeze=False)[0]
+    for panel, (key, result) in zip(axes, results.items(), strict=True):
+        rows = sorted(result["rows"].items(), key=lambda item: -item[1]["time"])
+        names = [name for name, _ in rows]
+        panel.barh(names, [row["time"] for _, row in rows], color="#8fb1d9", label="time")
+        panel.plot(
+            [row["forward_passes"] for _, row in rows],
+            names,
+            "o",
+            color="#c8443c",
+            label="forward passes",
+        )
+        panel.axvline(result["limit"], color="#1b7f5c", linewidth=1, label="one forward pass more")
+        panel.axvline(1, color="black", linewidth=0.8)
+        panel.set_title(key, fontsize=10)
+        panel.set_xlabel("÷ Adam's")
+        panel.tick_params(labelsize=8)
+    axes[0].legend(fontsize=8, loc="lower right")
+    return figure
+
+
 def main() -> None:
-    """Measure, print the tables, write the numbers."""
+    """Measure, print, write the numbers, the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--long", action="store_true", help="PeakSLS and ALSALS, 2,000 steps, too")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     options = parser.parse_args()
     results = {}
-    for network, arguments in NETWORKS.items():
-        results[network] = measure(arguments, options.rounds, options.steps)
-        print(f"\n{network}: a step relative to Adam's")
-        print(f"{'optimizer':16} {'time':>6} {'forward':>8} {'backward':>9}")
-        for name, cost in results[network].items():
-            print(
-                f"{name:16} {cost['time']:6.2f} {cost['forward_passes']:8.2f} "
-                f"{cost['backward_passes']:9.2f}"
-            )
-    record = {"rounds": options.rounds, "steps_a_turn": options.steps, "results": results}
-    (ROOT / "benchmarks" / "step_cost.json").write_text(json.dumps(record, indent=1) + "\n")
+    for model in options.models:
+        everyone = {**OURS, **peers()}
+        results[f"{model}, {options.steps} steps"] = measure(model, everyone, options.steps)
+        if options.long:
+            few = {name: OURS[name] for name in ("Adam", "PeakSLS", "ALSALS, adaptive")}
+            results[f"{model}, 2,000 steps"] = measure(model, few, 2_000)
+        RESULTS.mkdir(exist_ok=True)
+        record = {"threads": torch.get_num_threads(), "results": results}
+        (RESULTS / "step_cost.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / "step_cost.md").write_text(table(results))
+        picture(results).savefig(RESULTS / "step_cost.png", dpi=110)
+    print(table(results))
 
 
 if __name__ == "__main__":
