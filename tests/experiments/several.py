@@ -31,6 +31,9 @@ from experiments.training.processes import joined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Seconds for one call of torchrun, which takes ten on a machine with nothing else to do.
+LIMIT = 600.0
+
 SMALL = ["task=digits", "device=cpu", "trainer.epochs=2", "logger.console=false"]
 VIT = ["model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
 DROPOUT = [*SMALL, *VIT, "model.dropout=0.1", "trainer.max_steps=12", "trainer.eval_every_steps=6"]
@@ -60,12 +63,22 @@ def config_of(case: str, folder: Path) -> RunConfig:
 
 
 def torchrun(*arguments: str, processes: int = 2, **options: object) -> subprocess.Popen[str]:
-    """Start torchrun with the arguments of a script; its output is read by `communicate`."""
+    """Start torchrun with the arguments of a script; `outcome_of` waits for its end."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), *arguments]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=REPOSITORY, env=environ, text=True, **pipes, **options)
+
+
+def outcome_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What torchrun and its processes have printed on both streams, once they have ended."""
+    try:
+        return process.communicate(timeout=LIMIT)
+    finally:
+        if process.poll() is None:
+            process.terminate()  # it ends the others
+            process.communicate(timeout=LIMIT)
 
 
 def lines_of(stderr: str) -> list[str]:
