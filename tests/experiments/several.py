@@ -31,6 +31,13 @@ from experiments.training.processes import joined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+
+def changed(arguments: list[str], *changes: str) -> list[str]:
+    """The arguments with some of them in place of those of the same key."""
+    by_key = {word.partition("=")[0]: word for word in (*arguments, *changes)}
+    return list(by_key.values())
+
+
 # Seconds for one call of torchrun, which takes ten on a machine with nothing else to do.
 LIMIT = 600.0
 
@@ -39,22 +46,17 @@ VIT = ["model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
 DROPOUT = [*SMALL, *VIT, "model.dropout=0.1", "trainer.max_steps=12", "trainer.eval_every_steps=6"]
 # The last of an epoch's five batches has one example, too few for two processes.
 UNEVEN = [*SMALL, *VIT, "model.dropout=0", "trainer.batch_size=359", "trainer.micro_batches=3"]
+BRIEF = [*changed(SMALL, "trainer.epochs=1"), "model.width=4"]
 CASES = {
     "adam": [*UNEVEN, "optimizer=adam"],
     "peak_sls": [*UNEVEN, "optimizer=peak_sls"],
     "alsals": [*UNEVEN, "optimizer=alsals"],
     "momo_adam": [*UNEVEN, "optimizer=momo_adam"],
-    "batch_norm": [*SMALL, "model.width=4", "optimizer=salsa"],
-    "averaged": [*SMALL, "model.width=4", "optimizer=peak_sls_averaged"],
+    "batch_norm": [*BRIEF, "optimizer=salsa"],
+    "averaged": [*BRIEF, "optimizer=peak_sls_averaged"],
     "whole": [*DROPOUT, "optimizer=alsals"],
     "broken": [*DROPOUT, "optimizer=alsals"],
 }
-
-
-def changed(arguments: list[str], *changes: str) -> list[str]:
-    """The arguments with some of them in place of those of the same key."""
-    by_key = {word.partition("=")[0]: word for word in (*arguments, *changes)}
-    return list(by_key.values())
 
 
 def config_of(case: str, folder: Path) -> RunConfig:
