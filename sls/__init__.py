@@ -33,7 +33,8 @@ Which file answers which question:
 | What is unusual about the last steps? What did a whole run look like? | `diagnosis`, `plotting` |
 | Which learning rate is right for AdamW? | `suggestion`; `restoring`: the way back |
 | Which settings are there, and what do errors say? | `settings` |
-| What does the optimizer warn about? | `hints` |
+| What does the optimizer warn about? | `hints`; `frameworks`: where a framework made the closure |
+| How does it fit into Lightning? | `integrations.lightning` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
 """
 

@@ -6,7 +6,6 @@ above all. Functions that end in an underscore write into their first argument.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -83,10 +82,6 @@ class Arithmetic:
         for x in xs:
             x.add_(number)
 
-    def largest(self, xs: Tensors) -> Tensors:
-        """`max |x|`, a scalar for each tensor that is not empty; NaN where one of its values is."""
-        return [torch.linalg.vector_norm(x, math.inf) for x in xs if x.numel()]
-
     def norms(self, xs: Tensors) -> Tensors:
         """`‖x‖₂` in float32 or better, a scalar for each tensor."""
         dtype = precise(xs)
@@ -143,10 +138,6 @@ class Foreach(Arithmetic):
     def add_number_(self, xs: Tensors, number: float) -> None:
         torch._foreach_add_(xs, number)
 
-    def largest(self, xs: Tensors) -> Tensors:
-        some = [x for x in xs if x.numel()]
-        return list(torch._foreach_norm(some, math.inf)) if some else []
-
     def norms(self, xs: Tensors) -> Tensors:
         return list(torch._foreach_norm(xs, 2, dtype=precise(xs)))
 
@@ -158,6 +149,7 @@ class Foreach(Arithmetic):
 
 FOREACH, LOOP = Foreach(), Arithmetic()
 
+_PRECISE = (torch.float32, torch.float64)
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -193,6 +185,18 @@ def choose(foreach: bool | None, params: Sequence[Tensor]) -> Arithmetic:
 def precise(xs: Tensors) -> torch.dtype:
     """The type for sums over these: float32, or float64 where one of them has it."""
     return torch.float64 if any(x.dtype == torch.float64 for x in xs) else torch.float32
+
+
+def dot(xs: Tensors, ys: Tensors) -> Tensors:
+    """`⟨x, y⟩` in float32 or better, a scalar for each pair of tensors."""
+    return [_dot(x, y) for x, y in zip(xs, ys, strict=True)]
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    if x.dtype is not y.dtype or x.dtype not in _PRECISE:
+        precision = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+        x, y = x.to(precision), y.to(precision)
+    return torch.dot(x.reshape(-1), y.reshape(-1))
 
 
 def real(tensor: Tensor) -> Tensor:

@@ -6,15 +6,16 @@ The bounds of a step are read only if it is extreme, since each costs a synchron
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sls.arithmetic import Tensors, read
 from sls.distributed import ALONE, Alone
-from sls.parameters import GroupTensors
+from sls.path import Path
 
 SMALL, LARGE = 1e-6, 1e4
 """Between these no bound is read."""
@@ -50,20 +51,13 @@ class StepBounds:
     """The bounds of a step along these directions; each is read once, when it is first needed.
 
     Args:
-        groups: the parameters, where the step starts.
-        directions: d, a list of tensors for each group.
+        paths: the parameters, where the step starts, and d.
         ranks: the processes that hold the parameters together.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[GroupTensors],
-        directions: Sequence[Tensors],
-        ranks: Alone = ALONE,
-    ):
-        self._groups = groups
+    def __init__(self, paths: Sequence[Path], ranks: Alone = ALONE):
+        self._paths = paths
         self._ranks = ranks
-        self._directions = [tensor for direction in directions for tensor in direction]
 
     def within(self, step_size: float) -> float:
         """η where it is neither `SMALL` nor `LARGE`, else within `least` and `largest`."""
@@ -81,12 +75,12 @@ class StepBounds:
     def largest(self) -> float:
         """The largest η with `η` and `η·‖d‖_∞` within a quarter of the greatest finite number."""
         largest = min((torch.finfo(param.dtype).max for param in self._params), default=LARGE)
-        return largest / 4 / max(1.0, self._norm(self._directions, math.inf))
+        return largest / 4 / max(1.0, self._norm(self._directions(), math.inf))
 
     @cached_property
     def least(self) -> float:
         """The least η that moves the parameters beyond rounding: `ε·‖w‖/‖d‖`; 0 where d is 0."""
-        length = self._norm(self._directions, 2)
+        length = self._norm(self._directions(), 2)
         if length == 0:
             return 0.0
         params = self._params
@@ -96,24 +90,26 @@ class StepBounds:
 
     @property
     def _params(self) -> Tensors:
-        return [param for group in self._groups for param in group.params]
+        return [param for path in self._paths for param in path.group.params]
 
-    def _norm(self, tensors: Tensors, order: float) -> float:
+    def _directions(self) -> Iterator[Tensor]:
+        return (tensor for path in self._paths for _, d in path.parts() for tensor in d)
+
+    def _norm(self, tensors: Iterable[Tensor], order: float) -> float:
         """The 2-norm or the largest absolute value of all entries."""
         here = torch.tensor(_norm(tensors, order), dtype=torch.float64)
         combine = self._ranks.largest if order == math.inf else self._ranks.norm
         return float(combine(here))
 
 
-def _norm(tensors: Tensors, order: float) -> float:
+def _norm(tensors: Iterable[Tensor], order: float) -> float:
     """The 2-norm or the largest absolute value of all entries in this process."""
-    some = [x for x in tensors if x.numel()]
-    if not some:
+    norms = [
+        torch.linalg.vector_norm(x, order, dtype=torch.promote_types(x.dtype, torch.float32))
+        for x in tensors
+        if x.numel()
+    ]
+    if not norms:
         return 0.0
-    norms = read(
-        *(
-            torch.linalg.vector_norm(x, order, dtype=torch.promote_types(x.dtype, torch.float32))
-            for x in some
-        )
-    )
-    return max(norms) if order == math.inf else math.hypot(*norms)
+    numbers = read(*norms)
+    return max(numbers) if order == math.inf else math.hypot(*numbers)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sls.calls import Calls
 from sls.distributed import Alone, Processes
+from sls.frameworks import framework_advice
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 
@@ -68,11 +69,11 @@ class ClosureForms:
         """The modules that closures with this code call."""
         return self._calls.setdefault(_code(closure), Calls())
 
-    def warn_of_cost(self) -> None:
+    def warn_of_cost(self, closure: Closure) -> None:
         """Warn, once, that a closure runs backward in trials."""
         if not self._warned:
             self._warned = True
-            warnings.warn(EXPENSIVE_CLOSURE, UserWarning, stacklevel=2)
+            warnings.warn(framework_advice(closure) or EXPENSIVE_CLOSURE, UserWarning, stacklevel=2)
 
 
 class Evaluation:
@@ -185,7 +186,7 @@ class Evaluation:
             loss = self._trial_with_gradients()
             self._forms.learn_need(self._closure)
         if any(param.grad is not None for param in self._params):
-            self._forms.warn_of_cost()
+            self._forms.warn_of_cost(self._closure)
         return loss
 
     def _trial_with_gradients(self) -> Tensor:

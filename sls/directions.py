@@ -6,15 +6,15 @@ are written by `commit`, once the step is accepted, so that a failed step leaves
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from sls.arithmetic import Tensors
+from sls import moments
+from sls.arithmetic import Tensors, dot, precise
 from sls.parameters import GroupTensors
 
 FIRST_DIFFERENCE, LAST_DIFFERENCE = 5e-9, 1.0
@@ -32,6 +32,9 @@ class Direction(Protocol):
     Attributes:
         takes_what_it_searched: whether `searched` and `taken` are the same, so that the point
             kept is the point that was tested.
+        pointwise: whether a number of d depends on the gradient and the state at its own place
+            alone. Of large models d is then made piece by piece, with less memory; a piece shows
+            large tensors flat.
 
     Examples:
         The sign of the gradient:
@@ -43,6 +46,7 @@ class Direction(Protocol):
     """
 
     takes_what_it_searched: bool = True
+    pointwise: bool = False
 
     @abstractmethod
     def searched(self, group: GroupTensors) -> Tensors:
@@ -70,6 +74,11 @@ class Direction(Protocol):
         """
         return
 
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Go to `w − η·d − decay·w` along d as it is `taken`, without a way back, and commit."""
+        group.step(self.taken(group), step_size, decay)
+        self.commit(group)
+
 
 def checked(direction: Tensors, group: GroupTensors) -> Tensors:
     """The direction, if it has a tensor of the right shape for each of the group's parameters.
@@ -95,9 +104,15 @@ class CommittedFirst(Direction, Protocol):
     def committed(self, group: GroupTensors) -> Tensors:
         """Commit, and return the direction of the step, as `taken` would have before."""
 
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Commit, and go to `w − η·d − decay·w` without a way back."""
+        group.step(self.committed(group), step_size, decay)
+
 
 class SGD(Direction):
     """The gradient, `d = g`."""
+
+    pointwise = True
 
     def searched(self, group: GroupTensors) -> Tensors:
         """The gradient."""
@@ -112,6 +127,8 @@ class MomentumSGD(CommittedFirst):
 
     Source: Polyak (1964).
     """
+
+    pointwise = True
 
     def searched(self, group: GroupTensors) -> Tensors:
         """The momentum as it will be after the step."""
@@ -143,18 +160,23 @@ class Adam(CommittedFirst):
     Source: Kingma and Ba (2015), arXiv 1412.6980.
     """
 
+    pointwise = True
+
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
-        return _adam(group)
+        return moments.direction(group)
 
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
-        _commit_moments(group)
+        moments.commit(group)
 
     def committed(self, group: GroupTensors) -> Tensors:
         """Write m, v and t; Adam's direction with momentum."""
-        _commit_moments(group)
-        return _adam_of_kept_moments(group)
+        return moments.committed(group)
+
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Write m, v and t, and move, in one pass over the tensors where torch has a kernel."""
+        moments.step(group, step_size, decay)
 
 
 class MomentumFreeAdam(Direction):
@@ -166,97 +188,32 @@ class MomentumFreeAdam(Direction):
     """
 
     takes_what_it_searched = False
+    pointwise = True
 
     def searched(self, group: GroupTensors) -> Tensors:
         """Adam's direction without momentum; its slope `Σ g²/(√v̂+ε)` is never negative."""
-        return group.arithmetic.div(group.grads, _denominators(group))
+        return moments.direction_without_momentum(group)
 
     def taken(self, group: GroupTensors) -> Tensors:
         """Adam's direction with momentum."""
-        return _adam(group)
+        return moments.direction(group)
 
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
-        _commit_moments(group)
+        moments.commit(group)
 
-
-def _adam(group: GroupTensors) -> Tensors:
-    beta1, _ = group.settings["betas"]
-    direction = group.arithmetic.lerp(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    group.arithmetic.div_(direction, _denominators(group))
-    group.arithmetic.div_by_(direction, [1 - beta1**t for t in _steps_after(group)])
-    return direction
-
-
-def _adam_of_kept_moments(group: GroupTensors) -> Tensors:
-    """As `_adam` would have been before the moments were written, to the bit, for half the work."""
-    arithmetic = group.arithmetic
-    beta1, _ = group.settings["betas"]
-    steps = [state["step"] for state in group.states]
-    roots = arithmetic.sqrt(group.state_tensors("exp_avg_sq"))
-    _finish_denominators(group, roots, steps)
-    direction = arithmetic.div(group.state_tensors("exp_avg"), roots)
-    arithmetic.div_by_(direction, [1 - beta1**t for t in steps])
-    return direction
-
-
-def _denominators(group: GroupTensors) -> Tensors:
-    """`√v̂ + ε`, as after the step."""
-    arithmetic = group.arithmetic
-    _, beta2 = group.settings["betas"]
-    second = arithmetic.mul(group.state_tensors("exp_avg_sq"), beta2)
-    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
-    arithmetic.sqrt_(second)
-    _finish_denominators(group, second, _steps_after(group))
-    return second
-
-
-def _finish_denominators(group: GroupTensors, roots: Tensors, steps: Sequence[int]) -> None:
-    """From `√v` to `√v̂ + ε`, with ε no smaller than the root of the type's least normal number.
-
-    Where a gradient is 0, or its square rounds to 0, `0/0` would else be NaN: with ε = 0, or
-    with ε = 1e-8 in float16, which has no such number.
-    """
-    _, beta2 = group.settings["betas"]
-    group.arithmetic.div_by_(roots, [math.sqrt(1 - beta2**t) for t in steps])
-    dtypes = {root.dtype for root in roots}
-    least = max((math.sqrt(torch.finfo(dtype).tiny) for dtype in dtypes), default=0.0)
-    group.arithmetic.add_number_(roots, max(group.settings["eps"], least))
-
-
-def _commit_moments(group: GroupTensors) -> None:
-    arithmetic = group.arithmetic
-    beta1, beta2 = group.settings["betas"]
-    arithmetic.lerp_(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
-    second = group.state_tensors("exp_avg_sq")
-    arithmetic.mul_(second, beta2)
-    arithmetic.addcmul_(second, group.grads, group.grads, 1 - beta2)
-    steps = _steps_after(group)
-    group.keep_state()
-    for state, t in zip(group.states, steps, strict=True):
-        state["step"] = t
-
-
-def _steps_after(group: GroupTensors) -> Sequence[int]:
-    return [state.get("step", 0) + 1 for state in group.states]
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Write m, v and t, and move, in one pass over the tensors where torch has a kernel."""
+        moments.step(group, step_size, decay)
 
 
 def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:
     """`p = ⟨g, d⟩` over all (gradients, direction) pairs, in float32 or better, on `device`."""
-    partial = [
-        _dot(g, d).to(device, non_blocking=True)
-        for gradients, direction in pairs
-        for g, d in zip(gradients, direction, strict=True)
-    ]
+    partial = [x for gradients, direction in pairs for x in dot(gradients, direction)]
     if not partial:
         return torch.zeros((), device=device)
-    dtype = torch.float64 if any(x.dtype == torch.float64 for x in partial) else torch.float32
-    return torch.stack([x.to(dtype) for x in partial]).sum()
-
-
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return torch.dot(x.reshape(-1).to(dtype), y.reshape(-1).to(dtype))
+    dtype = precise(partial)
+    return torch.stack([x.to(device, dtype, non_blocking=True) for x in partial]).sum()
 
 
 def finite_difference_slope(loss: float, loss_at: Callable[[float], float]) -> float:

@@ -18,16 +18,18 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from sls import path as paths
 from sls import settings as checks
-from sls.arithmetic import Tensors, read
+from sls.arithmetic import read
 from sls.bounds import SMALL, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, rounding
-from sls.directions import Direction, checked, exact_slope, finite_difference_slope
+from sls.directions import Direction, finite_difference_slope
 from sls.evidence import next_level, proves_nothing
 from sls.parameters import GroupTensors
+from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.search import SearchResult, backtrack
 from sls.settings import SharedSettings
@@ -153,7 +155,7 @@ class Step:
 
     def search(self) -> StepRecord:
         """Search a step and take it; parameters are where they were if anything raises."""
-        searched = [checked(self.direction.searched(group), group) for group in self.tried]
+        searched = [paths.searched(self.direction, group) for group in self.tried]
         for group in self.groups:
             group.remember_origin()
         try:
@@ -162,17 +164,17 @@ class Step:
             self._restore()
             raise
 
-    def _search_along(self, searched: list[Tensors]) -> StepRecord:
+    def _search_along(self, searched: Sequence[Path]) -> StepRecord:
         def trial(step_size: float) -> Tensor:
-            for group, direction in zip(self.tried, searched, strict=True):
-                group.move(step_size, direction)
+            for path in searched:
+                path.move(step_size)
             return self.evaluation.loss()
 
-        bounds = StepBounds(self.tried, searched, self.ranks)
+        bounds = StepBounds(searched, self.ranks)
         start = self._start(bounds)
-        slope_tensor = self._slope(searched, trial)
+        slope, loss_next = self._first_trial(searched, trial, start)
         # One synchronisation brings three numbers; each later trial costs one more.
-        loss, p, first = read(self.loss, slope_tensor, trial(start))
+        loss, p, first = read(self.loss, slope, loss_next)
         refusal = _refusal(loss, p)
         if refusal is not None:
             return self._fail(loss, p, SearchResult(start, first, 1, refusal), self.before)
@@ -216,7 +218,7 @@ class Step:
         loss: float,
         p: float,
         result: SearchResult,
-        searched: list[Tensors],
+        searched: Sequence[Path],
         after: SearchState,
     ) -> StepRecord:
         self._keep(result.step_size, searched)
@@ -227,13 +229,13 @@ class Step:
         self._finish(result.step_size, replace(after, h=memory.h, s=memory.s, level=level))
         return self._record(result.status, loss, p, result)
 
-    def _keep(self, step_size: float, searched: list[Tensors]) -> None:
+    def _keep(self, step_size: float, searched: Sequence[Path]) -> None:
         """Move from the accepted trial to the point that the step keeps."""
-        for group, direction in zip(self.tried, searched, strict=True):
+        for path in searched:
             if not self.direction.takes_what_it_searched:
-                group.move(step_size * self.factor, self._taken(group))
+                self._taken(path.group).move(step_size * self.factor)
             elif self.factor != 1:
-                group.move(step_size * self.factor, direction)
+                path.move(step_size * self.factor)
 
     def _size_for(self, group: GroupTensors, step_size: float) -> float:
         """The step that this group takes where the search's is `step_size`."""
@@ -250,7 +252,7 @@ class Step:
                 result = replace(result, step_size=fallback, loss=float(trial(fallback)))
             if self._no_rise(loss, result.loss):
                 for group in self.groups:
-                    group.move(result.step_size * self.factor, self._taken(group))
+                    self._taken(group).move(result.step_size * self.factor)
                 self._finish(result.step_size, after)
                 return self._record(Status.FALLBACK, loss, p, result)
         return self._fail(loss, p, result, after)
@@ -278,8 +280,8 @@ class Step:
         k, extra = self.before.k, self.before.extra + self.evaluation.forwards - 1
         self.optimizer.remember(replace(after, k=k + 1, last_searched=k, extra=extra))
 
-    def _taken(self, group: GroupTensors) -> Tensors:
-        return checked(self.direction.taken(group), group)
+    def _taken(self, group: GroupTensors) -> Path:
+        return paths.taken(self.direction, group)
 
     def _restore(self) -> None:
         for group in self.groups:
@@ -291,16 +293,15 @@ class Step:
         """Take the last step again, without a trial."""
         step_size = self.before.step_size
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
-        directions = [self._taken(group) for group in self.groups]
-        loss, p = read(self.loss, self._exact_slope(self.groups, directions))
+        taken = [self._taken(group) for group in self.groups]
+        loss, p = read(self.loss, self._exact_slope(taken))
         refusal = _refusal(loss, p)
         if refusal is not None:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
             return self._record(refusal, loss, p, None)
-        for group, direction in zip(self.groups, directions, strict=True):
-            taken = self._size_for(group, step_size) * self.factor
-            group.step(taken, direction, taken * group.settings["weight_decay"])
-            self.direction.commit(group)
+        for path in taken:
+            size = self._size_for(path.group, step_size) * self.factor
+            path.take(size, size * path.group.settings["weight_decay"])
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
         return self._record(Status.REPEATED, loss, p, None)
@@ -331,19 +332,32 @@ class Step:
             eps=torch.finfo(self.loss.dtype).eps,
         )
 
-    def _slope(self, searched: list[Tensors], trial: Callable[[float], Tensor]) -> Tensor:
-        exact = self._exact_slope(self.tried, searched)
-        # Where there is no slope, no ε finds one.
-        if self.settings.get("slope", "exact") == "exact" or float(exact) == 0:
+    def _first_trial(
+        self, searched: Sequence[Path], trial: Callable[[float], Tensor], start: float
+    ) -> tuple[Tensor, Tensor]:
+        """The slope, and the loss of the first trial."""
+        if self.settings.get("slope", "exact") == "exact":
+            slope = paths.slope_and_move(searched, self.loss.device, start)
+            return self._whole_slope(slope), self.evaluation.loss()
+        return self._finite_difference(searched, trial), trial(start)
+
+    def _finite_difference(
+        self, searched: Sequence[Path], trial: Callable[[float], Tensor]
+    ) -> Tensor:
+        exact = self._exact_slope(searched)
+        if float(exact) == 0:  # where there is no slope, no ε finds one
             return exact
         return torch.tensor(
             finite_difference_slope(float(self.loss), lambda eps: float(trial(eps))),
             dtype=torch.float64,
         )
 
-    def _exact_slope(self, groups: list[GroupTensors], directions: list[Tensors]) -> Tensor:
-        pairs = ((g.grads, d) for g, d in zip(groups, directions, strict=True))
-        (slope,) = self.ranks.slopes(exact_slope(pairs, self.loss.device))
+    def _exact_slope(self, along: Sequence[Path]) -> Tensor:
+        return self._whole_slope(paths.slope(along, self.loss.device))
+
+    def _whole_slope(self, here: Tensor) -> Tensor:
+        """The slope of the gradient before clipping, from the parameters that are here."""
+        (slope,) = self.ranks.slopes(here)
         return unclipped(slope, self.clipped_by)
 
     def _record(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sls.arithmetic import Arithmetic, Tensors, choose, local, real
+from sls.pieces import Part, pieces
+
+ON_HOST = frozenset({"cpu"})
+"""Devices whose numbers the host reads without waiting."""
+
+LARGE = 2**22
+"""So many numbers are 16 megabytes of float32."""
 
 States = dict[Tensor, dict[str, Any]]
 
@@ -44,7 +52,9 @@ class GroupTensors:
         self.params = [real(local(param).detach()) for param in with_gradient]
         self.grads = [real(local(param.grad)) for param in with_gradient]
         self._origin: Tensors = []
+        self._at_origin = True
         self._state_tensors: dict[str, Tensors] = {}
+        self._real: dict[str, Tensors] = {}  # the same, as the arithmetic sees them
 
     def state_tensors(self, name: str) -> Tensors:
         """A tensor of each parameter's state, by name; zeros where it has none yet.
@@ -56,41 +66,94 @@ class GroupTensors:
                 state[name] if name in state else torch.zeros_like(param)
                 for param, state in zip(self.raw_params, self.states, strict=True)
             ]
-        return [real(local(tensor)) for tensor in self._state_tensors[name]]
+            self._real[name] = [real(local(tensor)) for tensor in self._state_tensors[name]]
+        return self._real[name]
 
     def keep_state(self) -> None:
         """Put the tensors that `state_tensors` made, and `states`, into the optimizer's state."""
         for name, tensors in self._state_tensors.items():
             for state, tensor in zip(self.states, tensors, strict=True):
                 state[name] = tensor
-        for param, state in zip(self.raw_params, self.states, strict=True):
-            self._all_states[param] = state
+        for i, (param, state) in enumerate(zip(self.raw_params, self.states, strict=True)):
+            there = self._all_states.setdefault(param, state)
+            if there is not state:  # made by somebody else since this step began
+                there.update(state)
+                self.states[i] = there
 
     def remember_origin(self) -> None:
         """Keep a copy of the parameters `w`, for `move`, `decay` and `restore`."""
         self._origin = [param.clone() for param in self.params]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many parameters that another copy of them should not be made."""
+        return sum(param.numel() for param in self.params) > LARGE
+
+    def pieces(self) -> Iterator[Piece]:
+        """The group in pieces of bounded size, in order."""
+        for parts in pieces(self.params, self.grads):
+            yield Piece(self, parts)
+
+    def has_moved(self) -> None:
+        """Note that pieces have moved the parameters."""
+        self._at_origin = False
+
     def move(self, step_size: float, direction: Tensors) -> None:
         """Go to `w − η·d`."""
         self.restore()
+        self._at_origin = False
         self.arithmetic.add_(self.params, direction, -step_size)
 
     def restore(self) -> None:
         """Go back to `w`, to the bit."""
-        self.arithmetic.copy_(self.params, self._origin)
+        if not self._at_origin:
+            self.arithmetic.copy_(self.params, self._origin)
+            self._at_origin = True
 
     def decay(self, amount: float) -> None:
         """Subtract `amount·w`, wherever the parameters are: decoupled weight decay."""
         if amount != 0:
+            self._at_origin = False
             self.arithmetic.add_(self.params, self._origin, -amount)
 
-    def step(self, step_size: float, direction: Tensors, decay: float) -> None:
+    def step(self, direction: Tensors, step_size: float, decay: float) -> None:
         """Go to `w − η·d − decay·w` without a copy of w, and so without a way back."""
         if decay != 0:
             self.arithmetic.mul_(self.params, 1 - decay)
         self.arithmetic.add_(self.params, direction, -step_size)
 
     def silence(self, bad: Tensor) -> None:
-        """Set the gradients to 0, in place, where the scalar `bad` is true; nothing is read."""
+        """Set the gradients to 0, in place, where the scalar `bad` is true.
+
+        It is not read, but where the host has it.
+        """
+        if bad.device.type in ON_HOST and not bad:
+            return
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
+
+
+class Piece(GroupTensors):
+    """Some parameters of a group, or parts of them, as views; large tensors appear flat.
+
+    Args:
+        group: the group.
+        parts: which parts of which tensors.
+    """
+
+    def __init__(self, group: GroupTensors, parts: Sequence[Part]):
+        self._group = group
+        self._parts = parts
+        self._at_origin = group._at_origin
+        self.settings = group.settings
+        self.arithmetic = group.arithmetic
+        self.states = [group.states[part.number] for part in parts]
+        self.raw_params = [group.raw_params[part.number] for part in parts]
+        self.params = [part.of(group.params) for part in parts]
+        self.grads = [part.of(group.grads) for part in parts]
+        self._origin = [part.of(group._origin) for part in parts] if group._origin else []
+
+    def state_tensors(self, name: str) -> Tensors:
+        """The same parts of a tensor of each parameter's state."""
+        tensors = self._group.state_tensors(name)
+        return [part.of(tensors) for part in self._parts]

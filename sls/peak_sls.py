@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from sls import path as paths
 from sls import settings as checks
 from sls.anchor import Anchor
-from sls.arithmetic import Tensors, read
+from sls.arithmetic import read
 from sls.averaging import Forwards, lent, statistics_of, update_average
-from sls.bounds import StepBounds
+from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, CommittedFirst, MomentumSGD, exact_slope
+from sls.directions import Adam, CommittedFirst, MomentumSGD
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
 from sls.parameters import GroupTensors
+from sls.path import Path
 from sls.peak import PeakState, Phase
 from sls.record import PeakRecord, Status
 from sls.replay import NoReplay, Replay
@@ -281,6 +284,9 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
                 yield
 
 
+Move = Callable[[float, float], None]
+
+
 class _Step:
     """The part that both kinds of step share."""
 
@@ -296,25 +302,35 @@ class _Step:
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
 
-    def directions(self) -> list[Tensors]:
-        return [self.direction.searched(group) for group in self.groups]
+    def paths(self) -> list[Path]:
+        return [paths.searched(self.direction, group) for group in self.groups]
 
-    def take(
-        self, peak: PeakState, directions: Sequence[Tensors], loss: float | None = None
-    ) -> None:
-        """Move by the peak's step; keep and remember, the loss too where it was read."""
+    def take_along(self, peak: PeakState, along: Sequence[Path], loss: float | None = None) -> None:
+        """Move by the peak's step along these paths, as far as the parameters' type allows."""
         assert peak.step_size is not None  # noqa: S101
-        step_size = StepBounds(self.groups, directions, self.ranks).at_most(peak.step_size)
+        step_size = StepBounds(along, self.ranks).at_most(peak.step_size)
         if step_size < peak.step_size:
             peak = replace(peak, step_size=step_size)
+        self.take(peak, [path.take for path in along], loss)
+
+    def take(self, peak: PeakState, moves: Sequence[Move], loss: float | None = None) -> None:
+        """Move by the peak's step; keep and remember, the loss too where it was read.
+
+        Args:
+            peak: the state, with its step.
+            moves: for each group how it moves by `−η·d − decay·w`, given η and decay.
+            loss: the mini-batch's loss, where it was read.
+        """
+        assert peak.step_size is not None  # noqa: S101
+        step_size = peak.step_size
         if peak.anchor_is_due:
             self.anchor.drop_here()
         elif not peak.held:
             self.anchor.complete()
         taken = step_size * self.factor
-        for group, direction in zip(self.groups, directions, strict=True):
+        for group, move in zip(self.groups, moves, strict=True):
             decay = taken * group.settings["weight_decay"]
-            group.step(taken, direction, decay)
+            move(taken, decay)
             self.anchor.decay(group.raw_params, decay)
         after = peak.after_step(self.settings["total_steps"])
         if after.held:
@@ -356,31 +372,25 @@ class _LookingStep(_Step):
         to_anchor = [self.anchor.slope(device)] if self.anchor.known else []
         at_anchor = [self._loss_at_anchor()] if judges else []
         clipped_by = clip_(self.groups, self.settings["max_grad_norm"], device, self.ranks)
-        directions = self.directions()
-        pairs = ((g.grads, d) for g, d in zip(self.groups, directions, strict=True))
-        along, *to_anchor = self.ranks.slopes(exact_slope(pairs, device), *to_anchor)
-        along = unclipped(along, clipped_by)
-        slope, loss, *looked = read(along, self.loss, *to_anchor, *at_anchor)
+        along = self.paths()
+        p, *to_anchor = self.ranks.slopes(paths.slope(along, device), *to_anchor)
+        p = unclipped(p, clipped_by)
+        slope, loss, *looked = read(p, self.loss, *to_anchor, *at_anchor)
         if not (math.isfinite(loss) and math.isfinite(slope)):
             return self._fail(loss, slope, looked[1] if judges else None)
         if judges and self.memory.peak.untried and self._more_than_doubled(loss, looked[1]):
             return self._go_back(slope)
         if judges:
-            return self._judge(slope, loss, looked, directions)
+            return self._judge(slope, loss, looked, along)
         peak = self.started()
         if looked and peak.phase is Phase.SETTLING and not self._proves_nothing(looked[0], loss):
             peak = peak.with_slope(looked[0])
-        self._commit()
-        self.take(peak, directions, loss)
+        self.take_along(peak, along, loss)
         return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
 
     @property
     def _step(self) -> float:
         return self.memory.last_taken
-
-    def _commit(self) -> None:
-        for group in self.groups:
-            self.direction.commit(group)
 
     def _can_judge(self) -> bool:
         """Whether the last step rose from an anchor: after a failed step there is none to judge."""
@@ -393,7 +403,7 @@ class _LookingStep(_Step):
             return self.evaluation.loss()
 
     def _judge(
-        self, slope: float, loss: float, looked: Sequence[float], directions: Sequence[Tensors]
+        self, slope: float, loss: float, looked: Sequence[float], along: Sequence[Path]
     ) -> PeakRecord:
         judgement = Judgement.towards_anchor(looked, loss, self._step)
         peak = self.started()
@@ -402,8 +412,7 @@ class _LookingStep(_Step):
             peak = peak.with_judgement(judgement)
         else:
             peak = replace(peak, place=0)
-        self._commit()
-        self.take(peak, directions, loss)
+        self.take_along(peak, along, loss)
         return self.record(
             Status.ACCEPTED,
             slope,
@@ -475,15 +484,22 @@ class _HeldStep(_Step):
             if net.caught:
                 peak, net, status = peak.lowered(), Net(), Status.LOWERED
             self.memory = replace(self.memory, net=net)
-        self.take(peak, [self.direction.committed(group) for group in self.groups])
+        assert peak.step_size is not None  # noqa: S101
+        if peak.step_size > LARGE:
+            self.take_along(peak, self.paths())
+        else:
+            self.take(peak, [partial(self.direction.step, group) for group in self.groups])
         return self.record(status, None, target=peak.target)
 
     def _size_of_gradients(self, device: torch.device) -> Tensor:
-        """A number that is finite where all gradients in this process are."""
-        largest = [x for group in self.groups for x in group.arithmetic.largest(group.grads)]
-        if not largest:
+        """A number that is finite where all gradients in this process are.
+
+        It is not, either, where a sum of squares overflows, and with it Adam's second moment.
+        """
+        norms = [x for group in self.groups for x in group.arithmetic.norms(group.grads)]
+        if not norms:
             return torch.zeros((), device=device)
-        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in largest]).sum()
+        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in norms]).sum()
 
     def _skip(self) -> PeakRecord:
         """The record of a step whose scaled gradients overflowed: nothing but k changes."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from sls.peak import Phase
+from sls.peak import FASTEST_SETTLING, Phase
 from sls.peak_sls import PeakSLS
 from sls.record import PeakRecord
 from sls.restoring import restored
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ABOVE = 1.3
 """The suggestion is so many times the mean step of the probes. Chosen, as the number of probes
 was, on the six choosing rows of docs/no_settings.md."""
+CUT_SHORT = 0.9
+"""A probe is cut short if its step rose by more than this share of what settling allows."""
 LONGEST = 200
 """A probe that has not found its peak after so many steps has failed; it needs at most 126."""
 WIDE = 4.0
@@ -54,10 +56,21 @@ class Probe:
     seen: bool
 
     @property
+    def settling(self) -> range:
+        """The numbers of the settling steps."""
+        return range(self.rising, len(self.records))
+
+    @property
     def counted(self) -> range:
         """The numbers of the steps that count: the second half of the settling ones."""
-        settling = range(self.rising, len(self.records))
-        return settling[len(settling) // 2 :]
+        return self.settling[len(self.settling) // 2 :]
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the step rose as fast as it may all the time: it would have gone on rising."""
+        first, last = (self.records[self.settling[at]].step_size for at in (0, -1))
+        fastest = FASTEST_SETTLING ** len(self.settling)
+        return self.seen and last > CUT_SHORT * fastest * first
 
     @property
     def step_size(self) -> float:
@@ -67,20 +80,28 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A learning rate, and the probes that it comes from.
+    """A learning rate, from probes.
 
     `float(suggestion)` is the rate, too.
 
-    Attributes:
-        lr: the peak rate for AdamW, in the unit of the parameters.
-        probes: the probes, in order.
+    Args:
+        probes: the probes, in order; one at least.
     """
 
-    lr: float
     probes: tuple[Probe, ...]
+
+    @property
+    def lr(self) -> float:
+        """The peak rate for AdamW, in the unit of the parameters."""
+        return ABOVE * statistics.geometric_mean(probe.step_size for probe in self.counted)
 
     def __float__(self) -> float:
         return self.lr
+
+    @property
+    def counted(self) -> tuple[Probe, ...]:
+        """The probes that count: those that were not cut short, or all, if all were."""
+        return tuple(x for x in self.probes if not x.cut_short) or self.probes
 
     @property
     def steps(self) -> int:
@@ -94,18 +115,26 @@ class Suggestion:
 
     @property
     def spread(self) -> float:
-        """The largest step of a probe over the smallest, ≥ 1; 1 for one probe."""
-        found = [probe.step_size for probe in self.probes]
+        """The largest step over the smallest, of the probes that count; 1 for one probe."""
+        found = [probe.step_size for probe in self.counted]
         return max(found) / min(found)
 
     def explain(self) -> str:
         """What was found, in words, and whatever makes it doubtful."""
-        found = ", ".join(f"{probe.step_size:.2g}" for probe in self.probes)
+        found = ", ".join(f"{probe.step_size:.2g}" for probe in self.counted)
         text = [
             f"lr={self.lr:.2g}: {ABOVE} times the mean of the steps found, {found}; "
             f"{self.steps} steps, {self.forwards} forward passes"
         ]
-        blind = sum(not probe.seen for probe in self.probes)
+        if all(probe.cut_short for probe in self.probes):
+            text.append(
+                "The step was still rising at the end of every probe; the rate may be too small: "
+                f"try again with init_step={self.lr / 2:.2g}"
+            )
+        elif len(self.counted) < len(self.probes):
+            left_out = len(self.probes) - len(self.counted)
+            text.append(f"{left_out} of {len(self.probes)} probes were cut short and do not count")
+        blind = sum(not probe.seen for probe in self.counted)
         if blind:
             text.append(
                 f"{blind} of {len(self.probes)} probes never saw a gain beyond its noise: the loss "
@@ -113,7 +142,7 @@ class Suggestion:
             )
         if self.spread > WIDE:
             text.append(
-                f"the probes differ by a factor of {self.spread:.0f}: give more probes, and try "
+                f"The probes differ by a factor of {self.spread:.0f}: give more probes, and try "
                 "the rate above and below"
             )
         return ". ".join(text)
@@ -172,8 +201,10 @@ def suggest_lr(
         w ← the model's weights
         train with PeakSLS until it holds its peak         65 to 130 steps, most often 75
         η_j ← geometric mean of its step over the second half of the settling steps
-    lr ← 1.3·(η_1·η_2·…)^(1/probes)
+    lr ← 1.3·geometric mean of η_j, without the probes that were cut short
     ```
+
+    A probe is cut short if its step rose as fast as settling allows (1.02 per step) all the time.
 
     It is the peak of a schedule with warm-up and annealing. Afterwards everything is what it was,
     to the bit: parameters, buffers, gradients, modes, and random numbers of torch, NumPy and
@@ -240,8 +271,7 @@ def suggest_lr(
             weights.restore()
             for param in params:
                 param.grad = None
-    lr = ABOVE * statistics.geometric_mean(probe.step_size for probe in done)
-    return Suggestion(lr, tuple(done))
+    return Suggestion(tuple(done))
 
 
 # ------------------------------------------------------------------------------------ one probe

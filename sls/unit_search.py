@@ -6,17 +6,17 @@ one step together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sls.arithmetic import Tensors
 from sls.directions import exact_slope
 from sls.line_search import LineSearch, Step
 from sls.parameters import GroupTensors
+from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.search import SearchResult
 from sls.settings import SharedSettings
@@ -152,16 +152,19 @@ class _UnitStep(Step):
     def _size_for(self, group: GroupTensors, step_size: float) -> float:
         return step_size if group in self.tried else float(group.settings["unit"]["step_size"])
 
-    def _slope(self, searched: list[Tensors], trial: Any) -> Tensor:
-        """The slope of the units searched; NaN where a gradient of another is not finite."""
+    def _first_trial(
+        self, searched: Sequence[Path], trial: Callable[[float], Tensor], start: float
+    ) -> tuple[Tensor, Tensor]:
+        """The slope of the units searched is NaN where a gradient of another is not finite."""
+        slope, loss = super()._first_trial(searched, trial, start)
         squares = ((group.grads, group.grads) for group in self._others())
         others = self.ranks.largest(exact_slope(squares, self.loss.device))
-        return super()._slope(searched, trial) + 0 * others
+        return slope + 0 * others, loss
 
-    def _keep(self, step_size: float, searched: list[Tensors]) -> None:
+    def _keep(self, step_size: float, searched: Sequence[Path]) -> None:
         super()._keep(step_size, searched)
         for group in self._others():
-            group.move(self._size_for(group, step_size) * self.factor, self._taken(group))
+            self._taken(group).move(self._size_for(group, step_size) * self.factor)
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         super()._finish(step_size, after)

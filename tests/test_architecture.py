@@ -72,7 +72,7 @@ def matches(name: str, pattern: str) -> bool:
     return name == pattern
 
 
-OPTIONAL = {"sls.plotting": {"matplotlib"}}
+OPTIONAL = {"sls.plotting": {"matplotlib"}, "sls.suggestion": {"matplotlib"}}
 """What a module of the package imports when it is called."""
 
 

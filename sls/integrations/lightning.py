@@ -9,7 +9,7 @@ import copy
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,8 @@ class LineSearchModule:
     - there is no backward pass, and no hook is called;
     - `accumulate_grad_batches=n` evaluates all n micro-batches, each with its own random numbers.
       Their gradients are Lightning's, computed once;
-    - `gradient_clip_val` becomes the optimizer's `max_grad_norm`, so that slopes stay those of the
-      gradient before clipping;
+    - `gradient_clip_val` is the step's `max_grad_norm`, so that slopes stay those of the gradient
+      before clipping;
     - `precision="16-mixed"` hands Lightning's scaler to the step. Then, and only then,
       `on_before_optimizer_step` is not called.
 
@@ -119,23 +119,19 @@ class LineSearchModule:
             step(epoch, batch_idx, optimizer, optimizer_closure)
             return
         closure = self._closure(ours, batch_idx)
-        scaler = getattr(_trainer(self).precision_plugin, "scaler", None)
-        try:
+        trainer = _trainer(self)
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        with _own_clipping(ours):
             if scaler is None:
-                handle = ours.register_step_pre_hook(closure.replaces)
-                try:
+                with closure.in_place_of_lightnings(ours):
                     step(epoch, batch_idx, optimizer, optimizer_closure)
-                finally:
-                    handle.remove()
             else:  # Lightning would call the closure once, and the step without it
-                trainer = _trainer(self)
                 self.configure_gradient_clipping(
                     ours, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
                 )
                 closure.with_backward = optimizer_closure
                 ours.step(closure, scaler=scaler)
-        finally:
-            self._micro_batches = []
+        self._micro_batches = []
 
     def configure_gradient_clipping(
         self,
@@ -143,7 +139,7 @@ class LineSearchModule:
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Let the step clip by norm, after it has the slope of the whole gradient."""
+        """Let this step clip by norm, with the slope of the gradient before clipping."""
         ours = getattr(optimizer, "optimizer", optimizer)
         if not isinstance(ours, ClosureOptimizer):
             clip = super().configure_gradient_clipping  # type: ignore[misc]
@@ -171,12 +167,18 @@ class LineSearchModule:
             raise RuntimeError(CALL_SUPER.format(hook="on_train_batch_end", arguments=arguments))
         return _StepClosure(self, optimizer, batches)
 
+    @contextmanager
+    def _trial(self) -> Iterator[None]:
+        """A context that leaves no trace and logs nothing."""
+        with _no_trace(self):
+            self._in_trial = True
+            yield
+
     def _loss_in_trial(self, micro_batch: _MicroBatch) -> Tensor:
         """The loss of a micro-batch as Lightning would compute it, without a trace."""
         trainer = _trainer(self)
         arguments = _arguments(self.training_step, micro_batch)  # type: ignore[attr-defined]
-        with _no_trace(self):
-            self._in_trial = True
+        with self._trial():
             output = trainer.strategy.training_step(*arguments)
         loss: Tensor = output["loss"] if isinstance(output, Mapping) else output
         return loss / int(trainer.accumulate_grad_batches)
@@ -215,13 +217,23 @@ class _StepClosure:
         for param in self._params:
             param.grad = None
         self.with_backward: Any = None
+        self._evaluated = False
 
-    def replaces(
-        self, _optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of `step` with this closure in place of Lightning's, as a pre-hook."""
-        self.with_backward = kwargs["closure"]
-        return args, {**kwargs, "closure": self}
+    @contextmanager
+    def in_place_of_lightnings(self, optimizer: ClosureOptimizer[Any]) -> Iterator[None]:
+        """A context in which `optimizer.step` evaluates this closure, and Lightning's in it."""
+
+        def replace(
+            _optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            self.with_backward = kwargs["closure"]
+            return args, {**kwargs, "closure": self}
+
+        handle = optimizer.register_step_pre_hook(replace)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def __call__(self, backward: bool, scale: Any = None) -> Tensor:
         """The loss of all micro-batches; Lightning's backward scales it for float16."""
@@ -229,8 +241,11 @@ class _StepClosure:
 
     def _first_loss(self) -> Tensor:
         for param, gradient in zip(self._params, self._gradients, strict=True):
-            param.grad = gradient
-        loss = self.with_backward()
+            # A copy, since a step evaluates compiled code twice when it sees it first.
+            param.grad = None if gradient is None else gradient.clone()
+        with self._module._trial() if self._evaluated else nullcontext():
+            loss = self.with_backward()
+        self._evaluated = True
         if loss is None:
             raise TypeError(f"training_step returned no loss for batch {self._last.batch_idx}")
         return _sum([*(x.loss for x in self._earlier if x.loss is not None), loss.detach()])
@@ -291,6 +306,17 @@ def _set_random_state(state: RANDOM_STATE | None, device: torch.device) -> None:
 
 
 # ------------------------------------------------------------------------------ leaving no trace
+
+
+@contextmanager
+def _own_clipping(optimizer: ClosureOptimizer[Any]) -> Iterator[None]:
+    """A context after which the optimizer clips as it did: the Trainer's setting is not its own."""
+    own = [group["max_grad_norm"] for group in optimizer.param_groups]
+    try:
+        yield
+    finally:
+        for group, value in zip(optimizer.param_groups, own, strict=True):
+            group["max_grad_norm"] = value
 
 
 @contextmanager

@@ -34,7 +34,12 @@ pytestmark = [
 ]
 
 N, BATCH = 64, 16
-Optimizers = dict[str, Any]
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
 
 
 def data() -> TensorDataset:
@@ -82,7 +87,7 @@ class Plain(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_end(outputs, batch, batch_idx)
-        self.losses.append(outputs["loss"])
+        self.losses.append(outputs.get("loss"))
         self.updates.append(self.accuracy._update_count)
 
 
@@ -96,11 +101,9 @@ def trainer(folder: Path, **settings: Any) -> Any:
             "accelerator": "cpu",
             "devices": 1,
             "max_epochs": 2,
-            "logger": CSVLogger(folder),
             "log_every_n_steps": 1,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "enable_checkpointing": False,
+            **QUIET,
+            "logger": CSVLogger(folder),
             **settings,
         }
     )
@@ -286,6 +289,23 @@ def test_gradients_are_clipped_by_the_optimizer(build: Any, tmp_path: Path) -> N
     assert_same(module, by_hand(partial(build, max_grad_norm=0.1))[0])
 
 
+def test_clipping_is_not_a_setting_of_the_optimizer(tmp_path: Path) -> None:
+    fitted = fit(Ours(peak), tmp_path, gradient_clip_val=0.1, max_epochs=1)
+    assert fitted.optimizers[0].state_dict()["param_groups"][0]["max_grad_norm"] is None
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_compiled_network(accumulate: int, tmp_path: Path) -> None:
+    """Its first step evaluates twice with gradients, which leaves no trace either."""
+    module = Ours(alsals)
+    module.net.compile(backend="eager")
+    size = BATCH // accumulate
+    fit(module, tmp_path, size=size, accumulate_grad_batches=accumulate)
+    hand = by_hand(alsals, size=size, accumulate=accumulate)[0]
+    assert_same(module, hand, rtol=1e-4, atol=1e-5)
+    assert module.updates == list(range(1, 4 * accumulate + 1)) * 2
+
+
 def test_clipping_by_value_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='gradient_clip_algorithm="norm"'):
         fit(Ours(peak), tmp_path, gradient_clip_val=0.1, gradient_clip_algorithm="value")
@@ -354,14 +374,7 @@ def test_the_module_of_the_other_import_name(tmp_path: Path) -> None:
         def training_step(self, batch: Any) -> Tensor:
             return cross_entropy(self.net(batch[0]), batch[1])
 
-    fitted = other.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
+    fitted = other.Trainer(accelerator="cpu", max_epochs=1, **QUIET)
     fitted.fit(Model(), loader())
     assert fitted.optimizers[0].last_step.status.moved
 
@@ -454,6 +467,42 @@ def test_the_optimizer_of_the_module_validates_at_the_average(tmp_path: Path) ->
 
 
 # --------------------------------------------------------------- nothing but configure_optimizers
+
+
+def test_manual_optimization(tmp_path: Path) -> None:
+    class Manual(Ours):
+        automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+            self.optimizers().step(closure=lambda: cross_entropy(self.net(batch[0]), batch[1]))
+
+    module = Manual(alsals)
+    fitted = fit(module, tmp_path)
+    assert_same(module, by_hand(alsals)[0])
+    assert fitted.global_step == 8
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_without_the_mixin_the_warning_has_the_lines_that_mend_it(
+    package: str, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pl = pytest.importorskip(package)
+
+    class Model(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Linear(6, 2)
+
+        def configure_optimizers(self) -> Any:
+            return alsals(self)
+
+        def training_step(self, batch: Any) -> Tensor:
+            return cross_entropy(self.net(batch[0]), batch[1])
+
+    with pytest.warns(UserWarning, match=r"class Model\(LineSearchModule, LightningModule\)"):
+        pl.Trainer(accelerator="cpu", max_steps=2, **QUIET).fit(Model(), loader())
 
 
 @BUILDS

@@ -139,7 +139,10 @@ def test_a_failed_step_leaves_the_directions_state_alone() -> None:
     ("settings", "message"),
     [
         ({"direction": Sign}, r"direction must be an object, not a class: write Sign\(\)"),
-        ({"direction": object()}, r"lacks takes_what_it_searched, searched, taken, commit; derive"),
+        (
+            {"direction": object()},
+            r"lacks takes_what_it_searched, pointwise, searched, taken, commit, step; derive",
+        ),
         ({"condition": object()}, r"lacks .*holds.*; derive it from sls\.Condition"),
         ({"condition": None}, "condition NoneType lacks least_decrease"),
     ],

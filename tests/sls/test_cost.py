@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA
+from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA, parameters
+from sls.pieces import SIZE
 from tests.sls.optimizers import EVERY
 from tests.sls.problems import PROBLEMS, vector_of
 
 
 class Synchronisations(TorchDispatchMode):
-    """Counts the reads of a tensor's value by the host."""
+    """Counts the reads of a tensor's value by the host, as if it were on another device."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         super().__init__()
@@ -28,6 +31,7 @@ class Synchronisations(TorchDispatchMode):
             return plain(tensor)
 
         monkeypatch.setattr(Tensor, "tolist", tolist)
+        monkeypatch.setattr(parameters, "ON_HOST", frozenset())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
@@ -88,12 +92,29 @@ def test_foreach_equals_the_loop_to_the_bit(make: Any) -> None:
     assert results[0][1] == results[1][1]
 
 
-class PeakOfTensors(TorchDispatchMode):
-    """The greatest number of bytes in tensor storages made, and still alive, in this context."""
+@pytest.mark.parametrize("make", [make for _, make in EVERY], ids=[name for name, _ in EVERY])
+def test_the_fused_kernel_equals_the_others_to_rounding(make: Any) -> None:
+    results = []
+    for foreach in (None, True):
+        module = PROBLEMS["network"]()
+        optimizer: LineSearch = make(module.parameters())
+        optimizer.param_groups[0]["foreach"] = foreach
+        for k in range(40):
+            optimizer.step(lambda module=module, k=k: module(k))
+        results.append(vector_of(module))
+    np.testing.assert_allclose(*results, rtol=1e-9)
 
-    def __init__(self) -> None:
+
+class PeakOfTensors(TorchDispatchMode):
+    """The greatest number of bytes in tensor storages made, and still alive, in this context.
+
+    Args:
+        there: tensors that are there before and not counted.
+    """
+
+    def __init__(self, there: Iterable[Tensor] = ()) -> None:
         super().__init__()
-        self.alive: dict[int, int] = {}
+        self.alive = {tensor.untyped_storage()._cdata: 0 for tensor in there}
         self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -114,24 +135,45 @@ class PeakOfTensors(TorchDispatchMode):
             self.peak = max(self.peak, sum(self.alive.values()))
 
 
-def peak_in_models(optimizer: LineSearch, params: list[nn.Parameter], steps: int) -> float:
-    """Peak of the memory that one late step allocates, in multiples of the parameters' size."""
-    for _ in range(steps):
-        optimizer.step(lambda: sum(p.square().mean() for p in params))
-    with PeakOfTensors() as peak:
-        optimizer.step(lambda: sum(p.square().mean() for p in params))
-    return peak.peak / sum(p.nbytes for p in params)
+def made_in_models(optimizer: Any, params: list[nn.Parameter]) -> float:
+    """What one step makes at most beyond the closure's own, in multiples of the parameters."""
+    state = [x for one in optimizer.state.values() for x in one.values() if isinstance(x, Tensor)]
+
+    def closure() -> Tensor:
+        return sum((p * p).mean() for p in params)
+
+    peaks = []
+    for evaluate in (lambda: closure().backward(), lambda: optimizer.step(closure)):
+        for param in params:
+            param.grad = None
+        with PeakOfTensors(there=[*params, *state]) as peak:
+            evaluate()
+        peaks.append(peak.peak)
+    return (peaks[1] - peaks[0]) / sum(p.nbytes for p in params)
 
 
-@pytest.mark.parametrize(
-    ("optimizer_class", "ceiling"), [(SLS, 4.5), (ALSALS, 5.5), (AdamSLS, 6.5)]
-)
-def test_memory_of_a_step_in_multiples_of_the_model(optimizer_class: type, ceiling: float) -> None:
-    """Gradients, the copy of w, the direction, its denominator, and the loss' own temporaries."""
-    params = [nn.Parameter(torch.randn(256, 256)) for _ in range(8)]
+def large() -> list[nn.Parameter]:
+    """So many numbers that no copy of them belongs to a bounded workspace."""
+    return [nn.Parameter(torch.randn(1024, 1024)) for _ in range(8)]
+
+
+@pytest.mark.parametrize("optimizer_class", [SLS, AdamSLS, ALSALS])
+def test_a_searching_step_makes_one_copy_of_the_model(optimizer_class: type) -> None:
+    """The copy of w; of d, and of what makes it, there is no more than a piece at a time."""
+    params = large()
     optimizer = optimizer_class(params)
-    peak = peak_in_models(optimizer, params, steps=2)
-    assert 1 < peak <= ceiling
+    for _ in range(2):
+        optimizer.step(lambda: sum((p * p).mean() for p in params))
+    assert made_in_models(optimizer, params) <= 1 + 4 * SIZE / (8 * 1024**2)
+
+
+def test_a_repeated_step_makes_no_copy_of_the_model() -> None:
+    params = large()
+    optimizer = ALSALS(params, search="adaptive", growth=1.0)
+    for _ in range(11):
+        optimizer.step(lambda: sum((p * p).mean() for p in params))
+    assert made_in_models(optimizer, params) <= 4 * SIZE / (8 * 1024**2)
+    assert not optimizer.last_step.searched
 
 
 def test_no_object_of_the_model_is_copied() -> None:

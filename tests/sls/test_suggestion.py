@@ -66,6 +66,7 @@ def test_the_rate_is_the_mean_of_probes_that_each_start_from_the_models_weights(
     batches = itertools.cycle(digits.batches())
     steps = [by_hand(copy.deepcopy(model), batches) for _ in range(3)]
     assert [probe.step_size for probe in found.probes] == pytest.approx(steps, rel=1e-12)
+    assert not any(probe.cut_short for probe in found.probes)
     assert found.lr == pytest.approx(ABOVE * math.prod(steps) ** (1 / 3), rel=1e-12)
 
 
@@ -391,27 +392,51 @@ def test_the_result_is_the_rate_and_counts_what_it_cost() -> None:
     assert found.steps == sum(len(probe.records) for probe in found.probes)
 
 
-def probe_at(step_size: float, seen: bool = True) -> Probe:
-    record = sls.PeakRecord(torch.tensor(1.0), step_size, 1.0, 1, sls.Status.ACCEPTED, 1.0)
-    return Probe((record,) * 4, rising=1, seen=seen)
+def probe_at(step_size: float, growth: float = 1.0, seen: bool = True) -> Probe:
+    """One rising step and 64 that settle; the geometric mean of their second half is given."""
+    steps = [step_size * growth ** (k - 47.5) for k in range(64)]
+    records = [
+        sls.PeakRecord(torch.tensor(1.0), step, 1.0, 1, sls.Status.ACCEPTED, 1.0)
+        for step in (1e-4, *steps)
+    ]
+    return Probe(tuple(records), rising=1, seen=seen)
+
+
+def test_a_probe_that_was_cut_short_does_not_count() -> None:
+    short, other = probe_at(2e-4, growth=1.02), probe_at(1e-3, growth=1.01)
+    assert (short.cut_short, other.cut_short) == (True, False)
+    assert Suggestion((short, other)).lr == pytest.approx(ABOVE * 1e-3)
+
+
+def test_probes_that_were_all_cut_short_count() -> None:
+    probes = (probe_at(1e-3, growth=1.02), probe_at(4e-3, growth=1.02))
+    assert Suggestion(probes).lr == pytest.approx(ABOVE * 2e-3)
+
+
+def test_a_blind_probe_is_not_cut_short() -> None:
+    """Its step may rise faster."""
+    assert not probe_at(1e-3, growth=1.1, seen=False).cut_short
+
+
+DOUBTS = ("differ by a factor of 5", "1 of 2 probes never saw", "1 of 2 probes were cut", "rising")
 
 
 @pytest.mark.parametrize(
-    ("probes", "words"),
+    ("probes", "doubt"),
     [
-        ((probe_at(1e-3), probe_at(2e-3)), "forward passes"),
-        ((probe_at(1e-3), probe_at(5e-3)), "differ by a factor of 5"),
-        ((probe_at(1e-3), probe_at(1e-3, seen=False)), "1 of 2 probes never saw a gain"),
+        ((probe_at(1e-3), probe_at(2e-3)), None),
+        ((probe_at(1e-3), probe_at(5e-3)), DOUBTS[0]),
+        ((probe_at(1e-3), probe_at(1e-3, seen=False)), DOUBTS[1]),
+        ((probe_at(1e-3), probe_at(1e-4, growth=1.02)), DOUBTS[2]),
+        ((probe_at(1e-3, growth=1.02),), DOUBTS[3]),
     ],
-    ids=["sure", "wide", "blind"],
+    ids=["sure", "wide", "blind", "short", "all short"],
 )
 def test_explain_says_what_is_doubtful_and_nothing_else(
-    probes: tuple[Probe, ...], words: str
+    probes: tuple[Probe, ...], doubt: str | None
 ) -> None:
-    text = Suggestion(1e-3, probes).explain()
-    assert words in text
-    doubts = [doubt for doubt in ("differ by", "never saw") if doubt in text]
-    assert doubts == [doubt for doubt in doubts if doubt in words]
+    text = Suggestion(probes).explain()
+    assert [words for words in DOUBTS if words in text] == ([] if doubt is None else [doubt])
 
 
 def test_the_picture_has_every_probe_and_the_rate(tmp_path: Path) -> None:
@@ -428,4 +453,4 @@ def test_the_picture_has_every_probe_and_the_rate(tmp_path: Path) -> None:
 def test_the_picture_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
-        Suggestion(1e-3, (probe_at(1e-3),)).plot()
+        Suggestion((probe_at(1e-3),)).plot()

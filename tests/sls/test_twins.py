@@ -60,7 +60,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "every": {"search": "every"},
     "annealed": {"total_steps": STEPS, "anneal": 0.5},
     "decayed": {"weight_decay": 0.1},
-    "clipped": {"max_grad_norm": 0.1},
+    "clipped": {"max_grad_norm": 0.2},
     "other-constants": {"c": 0.6, "shrink": 0.7, "growth": 1.05, "init_step": 0.02},
     # So large a start fails some searches, and so slow a growth lets the walks not part.
     "few-trials": {"max_trials": 2, "init_step": 100.0, "shrink": 0.3, "growth": 1.001},

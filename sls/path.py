@@ -1,0 +1,87 @@
+"""The points `w − η·d` of one parameter group, with d whole or made anew piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sls.arithmetic import Tensors, precise
+from sls.directions import Direction, checked, exact_slope
+from sls.parameters import GroupTensors
+
+
+class Path:
+    """The points `w − η·d` of one parameter group.
+
+    The whole d is kept, unless the direction is pointwise and the group large. It is then made
+    anew wherever it is needed, and no more than a piece of it is there at a time.
+
+    Args:
+        group: the parameters, at w.
+        direction: where d comes from, `searched` or `taken`; its `pointwise` is asked.
+        make: d of a group, or of a piece of it, before `commit`.
+    """
+
+    def __init__(
+        self,
+        group: GroupTensors,
+        direction: Direction,
+        make: Callable[[GroupTensors], Tensors],
+    ):
+        self.group = group
+        self._direction = direction
+        self._make = make
+        in_pieces = direction.pointwise and group.is_large
+        self._whole = None if in_pieces else checked(make(group), group)
+
+    def parts(self) -> Iterator[tuple[GroupTensors, Tensors]]:
+        """The group and d, or pieces of both."""
+        if self._whole is not None:
+            yield self.group, self._whole
+            return
+        for piece in self.group.pieces():
+            yield piece, self._make(piece)
+
+    def move(self, step_size: float) -> None:
+        """Go to `w − η·d`; needs `remember_origin`."""
+        for part, d in self.parts():
+            part.move(step_size, d)
+        self.group.has_moved()
+
+    def take(self, step_size: float, decay: float) -> None:
+        """Go to `w − η·d − decay·w` without a way back, and commit."""
+        if self._whole is None or self._direction.pointwise:
+            self._direction.step(self.group, step_size, decay)
+            return
+        self.group.step(self._whole, step_size, decay)
+        self._direction.commit(self.group)
+
+
+def searched(direction: Direction, group: GroupTensors) -> Path:
+    """The path along which trials are made."""
+    return Path(group, direction, direction.searched)
+
+
+def taken(direction: Direction, group: GroupTensors) -> Path:
+    """The path of the step that is taken."""
+    return Path(group, direction, direction.taken)
+
+
+def slope(paths: Sequence[Path], device: torch.device) -> Tensor:
+    """`p = ⟨g, d⟩` of these paths together, from the parameters that are here."""
+    pairs = ((part.grads, d) for path in paths for part, d in path.parts())
+    return exact_slope(pairs, device)
+
+
+def slope_and_move(paths: Sequence[Path], device: torch.device, step_size: float) -> Tensor:
+    """`slope`, and go to `w − η·d`, so that d is made once; needs `remember_origin`."""
+    partial = []
+    for path in paths:
+        for part, d in path.parts():
+            partial.append(exact_slope([(part.grads, d)], device))
+            part.move(step_size, d)
+        path.group.has_moved()
+    dtype = precise(partial) if partial else torch.float32
+    return sum((x.to(dtype) for x in partial), torch.zeros((), dtype=dtype, device=device))
