@@ -138,7 +138,8 @@ class _Buffer:
 
     def record_change(self) -> bool:
         """Remember its value after the first evaluation; False if it surely did not change."""
-        now = self.owner.get(self.name)
+        # The buffers of a scripted module have no `get`.
+        now = self.owner[self.name] if self.name in self.owner else None  # noqa: SIM401
         if now is self.tensor and _surely_equal(now, self.before):
             return False
         self.tensor_after = now

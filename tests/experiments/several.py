@@ -31,27 +31,32 @@ from experiments.training.processes import joined
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-SMALL = ["task=digits", "device=cpu", "trainer.epochs=2", "logger.console=false"]
-VIT = ["model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
-DROPOUT = [*SMALL, *VIT, "model.dropout=0.1", "trainer.max_steps=12", "trainer.eval_every_steps=6"]
-# The last of an epoch's five batches has one example, too few for two processes.
-UNEVEN = [*SMALL, *VIT, "model.dropout=0", "trainer.batch_size=359", "trainer.micro_batches=3"]
-CASES = {
-    "adam": [*UNEVEN, "optimizer=adam"],
-    "peak_sls": [*UNEVEN, "optimizer=peak_sls"],
-    "alsals": [*UNEVEN, "optimizer=alsals"],
-    "momo_adam": [*UNEVEN, "optimizer=momo_adam"],
-    "batch_norm": [*SMALL, "model.width=4", "optimizer=salsa"],
-    "averaged": [*SMALL, "model.width=4", "optimizer=peak_sls_averaged"],
-    "whole": [*DROPOUT, "optimizer=alsals"],
-    "broken": [*DROPOUT, "optimizer=alsals"],
-}
-
 
 def changed(arguments: list[str], *changes: str) -> list[str]:
     """The arguments with some of them in place of those of the same key."""
     by_key = {word.partition("=")[0]: word for word in (*arguments, *changes)}
     return list(by_key.values())
+
+
+# Seconds for one call of torchrun, which takes ten on a machine with nothing else to do.
+LIMIT = 600.0
+
+SMALL = ["task=digits", "device=cpu", "trainer.epochs=2", "logger.console=false"]
+VIT = ["model=vit", "model.width=16", "model.layers=1", "model.heads=2"]
+DROPOUT = [*SMALL, *VIT, "model.dropout=0.1", "trainer.max_steps=12", "trainer.eval_every_steps=6"]
+# The last of an epoch's five batches has one example, too few for two processes.
+UNEVEN = [*SMALL, *VIT, "model.dropout=0", "trainer.batch_size=359", "trainer.micro_batches=3"]
+BRIEF = [*changed(SMALL, "trainer.epochs=1"), "model.width=4"]
+CASES = {
+    "adam": [*UNEVEN, "optimizer=adam"],
+    "peak_sls": [*UNEVEN, "optimizer=peak_sls"],
+    "alsals": [*UNEVEN, "optimizer=alsals"],
+    "momo_adam": [*UNEVEN, "optimizer=momo_adam"],
+    "batch_norm": [*BRIEF, "optimizer=salsa"],
+    "averaged": [*BRIEF, "optimizer=peak_sls_averaged"],
+    "whole": [*DROPOUT, "optimizer=alsals"],
+    "broken": [*DROPOUT, "optimizer=alsals"],
+}
 
 
 def config_of(case: str, folder: Path) -> RunConfig:
@@ -60,12 +65,22 @@ def config_of(case: str, folder: Path) -> RunConfig:
 
 
 def torchrun(*arguments: str, processes: int = 2, **options: object) -> subprocess.Popen[str]:
-    """Start torchrun with the arguments of a script; its output is read by `communicate`."""
+    """Start torchrun with the arguments of a script; `outcome_of` waits for its end."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(processes), *arguments]
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=REPOSITORY, env=environ, text=True, **pipes, **options)
+
+
+def outcome_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What torchrun and its processes have printed on both streams, once they have ended."""
+    try:
+        return process.communicate(timeout=LIMIT)
+    finally:
+        if process.poll() is None:
+            process.terminate()  # it ends the others
+            process.communicate(timeout=LIMIT)
 
 
 def lines_of(stderr: str) -> list[str]:

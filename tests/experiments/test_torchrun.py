@@ -19,7 +19,8 @@ from experiments.training.evaluation import evaluate
 from tests.experiments import several
 
 CPU = torch.device("cpu")
-LIMIT = 250.0
+
+pytestmark = pytest.mark.timeout(3 * several.LIMIT)
 # Compared with a run of one process, step by step: no BatchNorm, no dropout, and no decision that
 # hangs on the last bits, as how fast PeakSLS rises where the loss hardly falls.
 COMPARED = ["adam", "alsals", "momo_adam"]
@@ -43,7 +44,7 @@ def shared(tmp_path_factory) -> Path:
     """The folder of the runs of all cases, each by two processes."""
     where = tmp_path_factory.mktemp("shared")
     process = several.torchrun(several.__file__, str(where))
-    output = process.communicate(timeout=LIMIT)
+    output = several.outcome_of(process)
     assert process.returncode == 0, output
     (where / "output.txt").write_text("".join(output))
     return where
@@ -145,11 +146,11 @@ def test_sigterm_to_torchrun_leaves_a_checkpoint_that_one_process_does_not_resum
     arguments = several.changed(several.DROPOUT, "optimizer=adam", place, *endless)
     folder = RunFolder(run_path(load(arguments, environ={})))
     process = several.torchrun("main.py", *arguments)
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + several.LIMIT
     while folder.last_step() is None and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=LIMIT)
+    output, errors = several.outcome_of(process)
     assert output.count("adam · seed 0") == 1
     assert several.lines_of(errors).count("terminated") == 1
     saved = torch.load(folder.checkpoint_file)
@@ -162,7 +163,7 @@ def test_an_error_of_all_processes_is_one_line(tmp_path):
     process = several.torchrun(
         "main.py", *several.SMALL, "trainer.batch_size=5000", f"results_dir={tmp_path / 'runs'}"
     )
-    output, errors = process.communicate(timeout=LIMIT)
+    output, errors = several.outcome_of(process)
     (line,) = several.lines_of(errors)
     assert line.startswith("error: trainer.batch_size is 5000, but there are only 1437")
     assert "exitcode  : 2" in errors
@@ -181,7 +182,7 @@ def test_an_error_of_all_processes_is_one_line(tmp_path):
 )
 def test_an_error_of_one_process_ends_both_with_its_message_alone(tmp_path, how, last_line, code):
     process = several.torchrun(several.__file__, str(tmp_path), how)
-    _, errors = process.communicate(timeout=LIMIT)
+    _, errors = several.outcome_of(process)
     lines = several.lines_of(errors)
     assert lines[-1].removeprefix("[rank1]: ").startswith(last_line)
     assert sum("Traceback" in line for line in lines) == (how == "bug")
@@ -196,7 +197,7 @@ def test_digits_ends_within_a_percent_of_one_process(tmp_path):
         arguments = ["task=digits", "device=cpu", f"results_dir={tmp_path / name}"]
         folder = RunFolder(run_path(load(arguments, environ={})))
         if name == "shared":
-            several.torchrun("main.py", *arguments).communicate(timeout=LIMIT)
+            several.outcome_of(several.torchrun("main.py", *arguments))
         else:
             run(load(arguments, environ={}))
         accuracies.append(folder.summary()["final"]["accuracy"])

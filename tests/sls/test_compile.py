@@ -506,3 +506,32 @@ def test_an_exported_model_moves_buffers_once() -> None:
     optimizer = ALSALS(exported.parameters(), init_step=10.0)
     train(optimizer, loss_of(exported))
     assert int(exported.state_dict()["1.num_batches_tracked"]) == STEPS
+
+
+def test_a_scripted_model_moves_buffers_once() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        scripted = torch.jit.script(batch_norm_network())
+    optimizer = ALSALS(scripted.parameters(), init_step=10.0)
+    train(optimizer, loss_of(scripted))
+    assert int(scripted.state_dict()["1.num_batches_tracked"]) == STEPS
+
+
+@pytest.fixture
+def process_group() -> Iterator[None]:
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("make", [ALSALS, held_peak])
+@pytest.mark.usefixtures("process_group")
+def test_a_compiled_model_in_ddp_is_the_same_run_in_two_graphs(make: Make) -> None:
+    def in_ddp(model: nn.Module, backend: Any) -> Loss:
+        compiled = torch.compile(model, backend=backend)
+        return loss_of(nn.parallel.DistributedDataParallel(compiled))
+
+    compiled = run(make, in_ddp, "eager")
+    assert_same(compiled, run(make, as_it_is, "eager"))
+    assert_two_graphs(compiled.graphs)
