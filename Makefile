@@ -33,8 +33,8 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/gpt_vs_adam.py
-	$(BIN)/python benchmarks/step_cost.py
-	$(BIN)/python benchmarks/peak_cost.py
+	$(BIN)/python benchmarks/step_cost.py --long
+	$(BIN)/python benchmarks/own_cost.py
 	$(BIN)/python benchmarks/slope.py
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/report.py
