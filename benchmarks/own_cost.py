@@ -83,14 +83,10 @@ class Ready:
 
 def shapes(width: int, layers: int, vocabulary: int) -> list[tuple[int, ...]]:
     """The shapes of a GPT-2's parameters."""
-    vectors: list[tuple[int, ...]] = [(width,)] * 6 + [(3 * width,), (4 * width,)]
-    matrices: list[tuple[int, ...]] = [
-        (3 * width, width),
-        (width, width),
-        (4 * width, width),
-        (width, 4 * width),
-    ]
-    return [(vocabulary, width), (512, width)] + (matrices + vectors) * layers
+    block: list[tuple[int, ...]] = [(width,)] * 6
+    block += [(3 * width,), (4 * width,), (3 * width, width), (width, width)]
+    block += [(4 * width, width), (width, 4 * width)]
+    return [(vocabulary, width), (512, width), *(block * layers)]
 
 
 def own_work(size: tuple[int, int, int], steps: int) -> dict[str, Any]:
@@ -132,7 +128,7 @@ class Whole:
                 self.optimizer.zero_grad()
             loss: torch.Tensor = self.model(tokens, labels=tokens).loss
             if torch.is_grad_enabled():
-                loss.backward()
+                torch.autograd.backward(loss)
             return loss
 
         start = time.perf_counter()
