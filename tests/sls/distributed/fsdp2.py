@@ -31,13 +31,21 @@ STEPS = 10
 
 
 def sharded(*, mesh: tuple[int, ...] = (2,), **options: Any) -> nn.Module:
-    """The smooth network with its layers sharded one by one; rank 1 has none of a bias of one."""
+    """The smooth network, its first layer sharded by itself and the rest by the outermost module.
+
+    A forward pass without backward leaves the rest unsharded.
+    """
     model = smooth_network()
+    return shard(model, model[0], mesh=mesh, **options)
+
+
+def shard(
+    model: nn.Module, *parts: nn.Module, mesh: tuple[int, ...] = (2,), **options: Any
+) -> nn.Module:
     names = ("replicate", "shard")[-len(mesh) :]
     device_mesh = init_device_mesh("cpu", mesh, mesh_dim_names=names)
-    for layer in model:
-        if list(layer.parameters()):
-            fully_shard(layer, mesh=device_mesh, **options)
+    for module in parts:
+        fully_shard(module, mesh=device_mesh, **options)
     return fully_shard(model, mesh=device_mesh, **options)
 
 
@@ -98,6 +106,32 @@ def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
     return {**seen, "before": before, "params": numbers(optimizer_params(optimizer))}
 
 
+class Steep(nn.Module):
+    """A network and two numbers, the first of which has a gradient of NaN where `steep`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = smooth_network()
+        self.numbers = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, x: Tensor, steep: bool) -> Tensor:
+        still = self.numbers - self.numbers.detach()
+        return self.network(x) + (still[0].sqrt() if steep else still.sum())
+
+
+def a_nan_in_one_shard(wrap: Callable[[nn.Module], nn.Module]) -> list[float]:
+    """The parameters after a gradient of NaN in the shard of rank 0, at the held peak."""
+    model = wrap(Steep())
+    optimizer = MAKERS["PeakSLS-held"](model.parameters())
+
+    def loss_with_nan(k: int) -> Tensor:
+        x, y = part(k, torch.float64)
+        return nn.functional.cross_entropy(model(x, k == 7), y)
+
+    train(model, optimizer, range(STEPS), loss_with_nan)
+    return numbers(optimizer_params(optimizer))
+
+
 def closure_with_backward() -> dict[str, Any]:
     model = sharded()
     optimizer = MAKERS["ALSALS"](model.parameters())
@@ -117,11 +151,13 @@ def averaged() -> dict[str, Any]:
     model = sharded()
     optimizer = sls.PeakSLS(model.parameters(), averaging=True)
     train(model, optimizer, range(10), partial(loss_of, model))
-    seen = {"before": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+    seen = {"before": last_loss(model)}
     with optimizer.averaged():
         seen["within"] = last_loss(model)
-        seen["average"] = numbers(optimizer_params(optimizer))
-    return {**seen, "after": last_loss(model)}
+        average = numbers(optimizer_params(optimizer))
+    plain = smooth_network()
+    nn.utils.vector_to_parameters(torch.tensor(average, dtype=torch.float64), plain.parameters())
+    return {**seen, "after": last_loss(model), "of the average": last_loss(plain)}
 
 
 def low_precision() -> dict[str, Any]:
@@ -184,6 +220,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "resharded": partial(run, partial(sharded, reshard_after_forward=True), MAKERS["ALSALS"]),
     **{f"resumed {name}": partial(resumed, MAKERS[name]) for name in RESUMED},
     **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
+    "one shard": partial(a_nan_in_one_shard, shard),
+    "one shard of replicas": partial(a_nan_in_one_shard, DistributedDataParallel),
     "backward": closure_with_backward,
     "averaged": averaged,
     "built too early": built_too_early,

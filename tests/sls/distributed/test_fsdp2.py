@@ -87,9 +87,15 @@ def test_a_nan_on_one_rank_at_the_held_peak_leaves_finite_parameters(ranks: list
     assert all(abs(x) < 10 for x in ranks[0]["nan PeakSLS-held"]["params"])
 
 
+def test_a_nan_in_one_shard_is_one_for_all(ranks: list[Any]) -> None:
+    """At the held peak, where nothing is read."""
+    expected = ranks[0]["one shard of replicas"]
+    assert ranks[0]["one shard"] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 def test_forward_passes_see_the_average_within_and_not_after(ranks: list[Any]) -> None:
     seen = ranks[0]["averaged"]
-    assert seen["average"] != seen["params"]
+    assert seen["within"] == pytest.approx(seen["of the average"], rel=1e-9)
     assert seen["before"] == seen["after"] != seen["within"]
 
 
