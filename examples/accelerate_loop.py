@@ -10,6 +10,7 @@ tinyshakespeare/input.txt in SLS_DATA_ROOT; any text will do.
 import os
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -29,8 +30,8 @@ def main() -> list[float]:
     torch.manual_seed(0)
     accelerator = Accelerator()
     text = torch.frombuffer(bytearray(TEXT.read_bytes()), dtype=torch.uint8).long()
-    blocks = list(text[: 64 * (len(text) // 64)].split(64))
-    loader = DataLoader(blocks, batch_size=8, shuffle=True)  # type: ignore[arg-type]
+    blocks: Any = [text[i : i + 64] for i in range(0, len(text) - 64, 64)]
+    loader: DataLoader[Tensor] = DataLoader(blocks, batch_size=8, shuffle=True)
     size = {"vocab_size": 256, "n_positions": 64, "n_embd": 64, "n_layer": 2, "n_head": 4}
     model = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=0))
     optimizer = sls.PeakSLS(model.parameters(), total_steps=STEPS, max_grad_norm=1.0)
@@ -48,8 +49,8 @@ def main() -> list[float]:
         closure = sls.accumulate(loss_of, islice(micro_batches, MICRO_BATCHES))
         losses.append(float(optimizer.step(closure, scaler=accelerator.scaler)))
         if k % 10 == 9:
-            record = optimizer.last_step
-            accelerator.print(f"step {k + 1}: {record.loss:.3f}, {record.step_size:.1e}")
+            step_size = optimizer.param_groups[0]["lr"]
+            accelerator.print(f"{k + 1} steps: loss {losses[-1]:.3f}, step size {step_size:.1e}")
     return losses
 
 

@@ -21,7 +21,7 @@ def train(model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
     """Train what is not frozen."""
     trained = [param for param in model.parameters() if param.requires_grad]
     order = torch.cat([torch.randperm(len(inputs)) for _ in range(EPOCHS)])
-    parts = order.split(BATCH)
+    parts = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
     optimizer = sls.PeakSLS(trained, total_steps=len(parts))
 
     def loss_of(part: Tensor) -> Tensor:

@@ -205,7 +205,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         added = {name: x for name, x in checks.ADDED_LATER.items() if name in self.defaults}
         groups = [{**added, **group} for group in state_dict.get("param_groups", [])]
         saved = groups[0] if groups else {}
-        missing = sorted({*self.defaults, "search_state"} - set(saved))
+        missing = sorted({*self.defaults, "search_state"} - set(saved) - {"differentiable"})
         if missing:
             raise ValueError(
                 f"this state_dict is not {type(self).__name__}'s: it lacks {', '.join(missing)}"

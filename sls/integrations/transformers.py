@@ -125,6 +125,10 @@ class LineSearchTrainer(Trainer):  # type: ignore[misc]
         >>> folder.cleanup()
     """
 
+    optimizer: Any
+    optimizer_cls_and_kwargs: Any
+    lr_scheduler: Any
+
     def __init__(
         self,
         *args: Any,
@@ -170,7 +174,8 @@ class LineSearchTrainer(Trainer):  # type: ignore[misc]
     @property
     def line_search(self) -> ClosureOptimizer[Any]:
         """The optimizer, without Accelerate's wrapper."""
-        return getattr(self.optimizer, "optimizer", self.optimizer)  # type: ignore[no-any-return]
+        ours: ClosureOptimizer[Any] = getattr(self.optimizer, "optimizer", self.optimizer)
+        return ours
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """Build the optimizer, unless it was given; the Trainer calls this when training begins."""
@@ -257,7 +262,7 @@ class LineSearchTrainer(Trainer):  # type: ignore[misc]
 
     def _with_gradients(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Processes exchange gradients with the last micro-batch only."""
-        return nullcontext() if last else self.accelerator.no_sync(model)  # type: ignore[no-any-return]
+        return nullcontext() if last else self.accelerator.no_sync(model)
 
     @contextmanager
     def _without_gradients(self) -> Iterator[None]:
