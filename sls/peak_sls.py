@@ -22,7 +22,7 @@ from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, CommittedFirst, MomentumSGD
+from sls.directions import Adam, CommittedFirst, MomentumSGD, scaled
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
@@ -295,9 +295,11 @@ class _Step:
         self.evaluation = evaluation
         self.loss = loss
         self.ranks = evaluation.ranks
-        self.direction: CommittedFirst = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[0]
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
+        self.direction: CommittedFirst = scaled(
+            optimizer.reading or optimizer.direction, self.groups
+        )
         self.memory = optimizer.search_state
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
@@ -329,7 +331,7 @@ class _Step:
             self.anchor.complete()
         taken = step_size * self.factor
         for group, move in zip(self.groups, moves, strict=True):
-            decay = taken * group.settings["weight_decay"]
+            decay = taken * group.weight_decay
             move(taken, decay)
             self.anchor.decay(group.raw_params, decay)
         after = peak.after_step(self.settings["total_steps"])
