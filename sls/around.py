@@ -19,12 +19,15 @@ from torch.optim.optimizer import Optimizer
 
 from sls.arithmetic import Tensors, choose, local, real
 from sls.directions import CommittedFirst
-from sls.parameters import GroupTensors
+from sls.parameters import GroupTensors, States
 from sls.settings import GROUP_SCALE, check
 from sls.snapshot import Snapshot
 
 INITIAL = "base_lr"
 """The key, in our parameter groups, of the base's learning rate before any scheduler."""
+
+NAME = "base"
+"""The key, in our groups and in our state of each parameter, of the base's part of it."""
 
 OF_THE_BASE = ("betas", "eps", "weight_decay", "direction")
 """Settings that belong to the base."""
@@ -146,15 +149,18 @@ class Base:
             for group, lr in zip(groups, own, strict=True):
                 group["lr"] = lr
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """The class and the state of each optimizer."""
-        return [
-            {"class": type(optimizer).__name__, "state_dict": optimizer.state_dict()}
-            for optimizer in self.optimizers
-        ]
+    def show_state(self, states: States) -> None:
+        """Let our state of each parameter refer to the base's.
+
+        torch.distributed.checkpoint looks there for the names of what it saves and loads.
+        """
+        for optimizer in self.optimizers:
+            for param, theirs in optimizer.state.items():
+                if theirs and isinstance(param, Tensor):
+                    states.setdefault(param, {})[NAME] = theirs
 
     def load_state_dict(self, saved: Sequence[Mapping[str, Any]]) -> None:
-        """Load what `state_dict` returned.
+        """Load the class and the state of each optimizer.
 
         Raises:
             ValueError: the state is that of other optimizers, or of other groups.

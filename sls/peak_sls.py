@@ -15,8 +15,10 @@ from torch.optim.optimizer import ParamsT
 
 from sls import path as paths
 from sls import settings as checks
+from sls.anchor import NAME as ANCHOR
 from sls.anchor import Anchor
 from sls.arithmetic import read
+from sls.averaging import NAME as AVERAGE
 from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
@@ -63,7 +65,8 @@ class PeakMemory:
     def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:
         """The memory from the values that `plain` returned."""
         peak, net = PeakState.from_plain(plain["peak"]), Net.from_plain(plain["net"])
-        return cls(**{**plain, "peak": peak, "net": net})
+        unread = [loss for loss in plain.get("unread", []) if loss is not None]
+        return cls(**{**plain, "peak": peak, "net": net, "unread": unread})
 
 
 class PeakSLS(ClosureOptimizer[PeakRecord]):
@@ -232,6 +235,18 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         """
         super().load_state_dict(state_dict)
         self._unread.clear()
+
+    def make_state(self, group: GroupTensors) -> None:
+        """Make the state of a step; the anchor by name only, since a held peak has none."""
+        super().make_state(group)
+        for param in group.raw_params:
+            state = self.state.setdefault(param, {})
+            state[ANCHOR] = {}
+            if self.averages:
+                state[AVERAGE] = torch.zeros_like(param)
+        # torch.distributed.checkpoint loads no list that is longer than the one that is there.
+        plain = self.param_groups[0]["search_state"]
+        self.param_groups[0]["search_state"] = {**plain, "unread": [None] * CHECK_EVERY}
 
     def __getstate__(self) -> dict[str, Any]:
         self._save_unread()
