@@ -90,7 +90,7 @@ class BetweenSteps:
         """
         if self._looks == 0:
             return
-        unknown = [p.grad for p in params if p.grad is not None and self._is_new(p)]
+        unknown = [p.grad for p in params if p.grad is not None and self._is_new(p, p.grad)]
         if not unknown:
             return
         self._looks -= 1
@@ -99,11 +99,11 @@ class BetweenSteps:
             text = DROPPED.format(optimizer=self._optimizer)
             warnings.warn(text, UserWarning, stacklevel=_USER)
 
-    def _is_new(self, param: Tensor) -> bool:
+    def _is_new(self, param: Tensor, gradient: Tensor) -> bool:
         if id(param) not in self._gradients:
             return False
         tensor, version = self._gradients[id(param)]
-        return tensor is None or tensor() is not param.grad or version != param.grad._version
+        return tensor is None or tensor() is not gradient or version != gradient._version
 
 
 def _mark(gradient: Tensor | None) -> tuple[ref[Tensor] | None, int]:
