@@ -34,6 +34,8 @@ Which file answers which question:
 | Which learning rate is right for AdamW? | `suggestion`; `restoring`: the way back |
 | Which settings are there, and what do errors say? | `settings` |
 | What does the optimizer warn about? | `hints`; `frameworks`: where a framework made the closure |
+| What does it warn about that others wrote between two steps? | `between_steps` |
+| Whose state is a `state_dict`, and how are two in one? | `saved_state`, `joined_state` |
 | How does it fit into Lightning? | `integrations.lightning` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
 """

@@ -19,11 +19,15 @@ from torch.optim.optimizer import Optimizer
 
 from sls.arithmetic import Tensors, choose, local, real
 from sls.directions import CommittedFirst
-from sls.parameters import GroupTensors
+from sls.parameters import GroupTensors, States
+from sls.settings import GROUP_SCALE, check
 from sls.snapshot import Snapshot
 
 INITIAL = "base_lr"
 """The key, in our parameter groups, of the base's learning rate before any scheduler."""
+
+NAME = "base"
+"""The key, in our groups and in our state of each parameter, of the base's part of it."""
 
 OF_THE_BASE = ("betas", "eps", "weight_decay", "direction")
 """Settings that belong to the base."""
@@ -35,7 +39,7 @@ UNFIT: Mapping[type[Optimizer], str] = {
 }
 
 ROUNDING = 1e-6
-"""By so much a scheduler may exceed the initial rate; more is refused."""
+"""By so much a scheduler may exceed the initial rate, and a share of it differ from a scale."""
 
 
 class Base:
@@ -145,15 +149,18 @@ class Base:
             for group, lr in zip(groups, own, strict=True):
                 group["lr"] = lr
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """The class and the state of each optimizer."""
-        return [
-            {"class": type(optimizer).__name__, "state_dict": optimizer.state_dict()}
-            for optimizer in self.optimizers
-        ]
+    def show_state(self, states: States) -> None:
+        """Let our state of each parameter refer to the base's.
+
+        torch.distributed.checkpoint looks there for the names of what it saves and loads.
+        """
+        for optimizer in self.optimizers:
+            for param, theirs in optimizer.state.items():
+                if theirs and isinstance(param, Tensor):
+                    states.setdefault(param, {})[NAME] = theirs
 
     def load_state_dict(self, saved: Sequence[Mapping[str, Any]]) -> None:
-        """Load what `state_dict` returned.
+        """Load the class and the state of each optimizer.
 
         Raises:
             ValueError: the state is that of other optimizers, or of other groups.
@@ -168,17 +175,20 @@ class Base:
     def _rates(self, initial: Sequence[float]) -> tuple[float, list[float]]:
         """The factor of the schedulers on our step, and the rate of each group.
 
-        The rate is 1 in the first group, in others their ratio to it. Where schedulers lower the
-        groups by different factors, the largest is that of the step.
+        The rate is 1 in the first group, in others their ratio to it, times `lr_scale`. Where
+        schedulers lower the groups by different factors, the largest is that of the step.
         """
+        groups = self.param_groups
         factors = [
             self._factor(i, group["lr"], first)
-            for i, (group, first) in enumerate(zip(self.param_groups, initial, strict=True))
+            for i, (group, first) in enumerate(zip(groups, initial, strict=True))
         ]
         factor = max(f for f, first in zip(factors, initial, strict=True) if first > 0)
         reference = next(first for first in initial if first > 0)
         share = [f / factor if factor > 0 else 1.0 for f in factors]
-        return factor, [first / reference * s for first, s in zip(initial, share, strict=True)]
+        scales = _scales_beside(share, [float(group.get(GROUP_SCALE, 1.0)) for group in groups])
+        rates = [first / reference * s for first, s in zip(initial, share, strict=True)]
+        return factor, [rate * scale for rate, scale in zip(rates, scales, strict=True)]
 
     def _factor(self, i: int, lr: float | Tensor, initial: float) -> float:
         now = float(lr)
@@ -252,6 +262,16 @@ class Reading(CommittedFirst):
         return dict(zip(params, moves, strict=True))
 
 
+def _scales_beside(shares: Sequence[float], scales: Sequence[float]) -> Sequence[float]:
+    """The scales of the groups, or 1 where a scheduler has them in its rates, as timm's do."""
+    largest = max(scales)
+    within = [
+        abs(share - scale / largest) <= ROUNDING
+        for share, scale in zip(shares, scales, strict=True)
+    ]
+    return [1.0] * len(scales) if all(within) else scales
+
+
 def initial_rate(group: Mapping[str, Any]) -> float:
     """The learning rate of a base's group, before any scheduler."""
     return float(group.get("initial_lr", group["lr"]))
@@ -314,6 +334,8 @@ def _refuse_unfit_group(group: Mapping[str, Any], where: str) -> None:
         raise ValueError(
             f"lr of {where} must be a number, to know the scale of its step; got {lr!r}"
         )
+    if GROUP_SCALE in group:
+        check({GROUP_SCALE: group[GROUP_SCALE]}, where)
     for name, reason in (
         ("maximize", "a line search minimizes the loss"),
         ("differentiable", "a line search moves the parameters in place"),

@@ -35,7 +35,7 @@ def weight_of_step(t: int) -> float:
 def update_average(params: Sequence[Tensor], states: States, t: int, foreach: bool | None) -> None:
     """`x ← x + c_t·(w − x)` for all parameters that have moved; x starts at the first such w."""
     for param in params:
-        if param in states and NAME not in states[param]:
+        if param.grad is not None and param in states and NAME not in states[param]:
             states[param][NAME] = param.detach().clone()
     averaged = _averaged(params, states)
     averages = [real(local(states[param][NAME])) for param in averaged]

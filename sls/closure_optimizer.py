@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
@@ -20,16 +20,28 @@ from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from sls import settings as checks
-from sls.around import INITIAL, Base, Reading, initial_rate, params_of
+from sls.around import INITIAL, NAME, Base, Reading, initial_rate, params_of
+from sls.between_steps import BetweenSteps, any_nonzero
 from sls.bounds import check_type
 from sls.closure import Closure, ClosureForms, Evaluation
 from sls.compiled import never_compiled
 from sls.diagnosis import Diagnosis, flat
 from sls.directions import Direction
 from sls.hints import Hints
+from sls.joined_state import joined, parted
+from sls.parameters import GroupTensors
 from sls.record import Ended
 from sls.replay import NoReplay, Replay
+from sls.saved_state import (
+    OWNER,
+    PLACEHOLDERS,
+    changed_settings,
+    completed,
+    require_own,
+    without_empty,
+)
 from sls.scaling import scale_of
+from sls.snapshot import Snapshot
 from sls.step_sizes import anneal_factor
 
 Record = TypeVar("Record", bound=Ended)
@@ -39,7 +51,8 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     """An optimizer that evaluates the loss itself and chooses the size of its step.
 
     Subclasses take the step. `group["lr"]` is the step's size, for readers only: writing to it
-    changes nothing.
+    changes nothing, and is warned of. A parameter group may have `lr_scale`, a positive number: its
+    direction and its weight decay are multiplied by it, in the trials and in the step.
 
     Args:
         params: parameters, (name, parameter) pairs, or parameter groups.
@@ -62,15 +75,22 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     """Arguments without a default that `around` fills in."""
 
     def __init__(self, params: ParamsT, settings: dict[str, Any], search_state: dict[str, Any]):
-        self._forms = ClosureForms()
-        self.hints = Hints(type(self).__name__)
-        self._diagnosis = Diagnosis(type(self).__name__)
-        self.last_step: Record | None = None
+        self._begin()
         super().__init__(params, settings)
         first, *others = self.param_groups
-        first["search_state"] = search_state
+        first |= {"search_state": search_state, OWNER: type(self).__name__, PLACEHOLDERS: False}
         for group in [first, *others]:
             group["lr"] = first["init_step"]
+        self._between.note_rates(self.param_groups)
+
+    def _begin(self) -> None:
+        """Set what is no part of the saved state."""
+        name = type(self).__name__
+        self._forms = ClosureForms()
+        self.hints = Hints(name)
+        self._between = BetweenSteps(name)
+        self._diagnosis = Diagnosis(name)
+        self.last_step: Record | None = None
 
     @classmethod
     def around(cls, optimizer: Optimizer, *others: Optimizer, **settings: Any) -> Self:
@@ -133,13 +153,14 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         groups = [{"params": params_of(group)} for group in base.param_groups]
         ours = cls(groups, **{**cls.settings_around, **settings})
         ours.base = base
-        ours._note_initial_rates()
+        ours._note_base(base)
         return ours
 
-    def _note_initial_rates(self) -> None:
-        assert self.base is not None  # noqa: S101
-        for group, theirs in zip(self.param_groups, self.base.param_groups, strict=True):
+    def _note_base(self, base: Base) -> None:
+        """Write the base's name and initial rate into groups that have none yet."""
+        for group, theirs in zip(self.param_groups, base.param_groups, strict=True):
             group.setdefault(INITIAL, initial_rate(theirs))
+            group.setdefault(NAME, base.name)
 
     @property
     @abstractmethod
@@ -156,7 +177,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         """
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a parameter group; it may have its own `betas`, `eps` and `weight_decay`.
+        """Add a parameter group; it may have its own `betas`, `eps`, `weight_decay`, `lr_scale`.
 
         Around another optimizer, the group with all its settings is added to that one.
 
@@ -173,7 +194,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         except ValueError:
             self.base.drop_last_group()
             raise
-        self._note_initial_rates()
+        self._note_base(self.base)
 
     def _add_own_group(self, param_group: dict[str, Any]) -> None:
         where = f"parameter group {len(self.param_groups)}"
@@ -192,36 +213,45 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
             self.param_groups[-1]["lr"] = first["lr"]
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole state; around other optimizers, with theirs under "base"."""
+        """The whole state; around other optimizers, with theirs in it."""
         state = super().state_dict()
-        return state if self.base is None else {**state, "base": self.base.state_dict()}
+        state["state"] = without_empty(state["state"])  # of placeholders
+        return state if self.base is None else joined(state, self.base.optimizers)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a `state_dict`; training goes on as if it had not stopped, bit for bit.
 
+        The settings are the saved ones, as in torch's optimizers; those that change are warned of.
+
         Raises:
             ValueError: the state is that of another optimizer, or of other groups.
         """
-        added = {name: x for name, x in checks.ADDED_LATER.items() if name in self.defaults}
-        groups = [{**added, **group} for group in state_dict.get("param_groups", [])]
-        saved = groups[0] if groups else {}
-        missing = sorted({*self.defaults, "search_state"} - set(saved) - {"differentiable"})
-        if missing:
-            raise ValueError(
-                f"this state_dict is not {type(self).__name__}'s: it lacks {', '.join(missing)}"
-            )
-        self._load_base(state_dict.get("base"))
-        super().load_state_dict({**state_dict, "param_groups": groups})
+        groups = completed(state_dict.get("param_groups", []), self.defaults)
+        require_own(groups, self.defaults, type(self).__mro__)
+        first = {PLACEHOLDERS: False, **groups[0], OWNER: type(self).__name__}
+        states = without_empty(state_dict["state"])
+        saved = {**state_dict, "state": states, "param_groups": [first, *groups[1:]]}
+        own, bases = parted(saved, holds_nothing=first[PLACEHOLDERS])
+        self._load_base(own.pop("base", bases))  # states of earlier versions have it beside
+        own["param_groups"][0][PLACEHOLDERS] = False
+        changes = changed_settings(self.param_groups, groups, self.defaults)
+        super().load_state_dict(own)
+        if self.base is not None:
+            self.base.show_state(self.state)
+            self._note_base(self.base)
+        if changes:
+            text = f"the loaded state changes settings of {type(self).__name__}: "
+            warnings.warn(text + "; ".join(changes), UserWarning, stacklevel=3)
 
-    def _load_base(self, saved: list[dict[str, Any]] | None) -> None:
+    def _load_base(self, saved: list[dict[str, Any]]) -> None:
         name = type(self).__name__
-        if self.base is None and saved is not None:
+        if self.base is None and saved:
             theirs = " and ".join(part["class"] for part in saved)
             raise ValueError(
                 f"this state_dict was saved around {theirs}; build {name}.around({theirs}(…))"
             )
         if self.base is not None:
-            if saved is None:
+            if not saved:
                 raise ValueError(
                     f"this state_dict is {name}'s own, not one around {self.base.name}"
                 )
@@ -234,11 +264,10 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # torch's addition, no setting of ours
         if "_forms" not in self.__dict__:  # unpickled or deep-copied
-            self._forms = ClosureForms()
-            self.hints = Hints(type(self).__name__)
-            self._diagnosis = Diagnosis(type(self).__name__)
-            self.last_step = None
+            self._begin()
+        self._between.note_rates(self.param_groups)
 
     @never_compiled
     def step(  # type: ignore[override]
@@ -250,7 +279,8 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         loss = optimizer.step(lambda: criterion(model(inputs), targets))
         ```
 
-        Gradients are zeroed and computed here. All evaluations of the closure in one step see the
+        Gradients are zeroed and computed here; those that others have written since the last step
+        are dropped, with a warning. All evaluations of the closure in one step see the
         same random numbers and buffers.
 
         Args:
@@ -270,19 +300,81 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
                 that runs backward itself does not scale the loss.
         """
         params = [param for group in self.param_groups for param in group["params"]]
+        if closure is None and self._only_state_is_wanted(params):
+            self._make_placeholders()
+            return torch.zeros(())
+        self._drop_placeholders()
         scale = scale_of(scaler, self, params)
         evaluation = Evaluation(closure, params, self._forms, self.replay(params), scale)
+        self._between.check_rates(self.param_groups, None if self.base is None else self.base.name)
+        self._between.check_gradients(params)
         loss = evaluation.loss_and_gradients()
         try:
-            around = nullcontext() if self.base is None else self.base.reading(self.param_groups)
-            with torch.no_grad(), around as self.reading:
+            with torch.no_grad(), self._read_direction():
                 self.last_step = self.take_step(evaluation, loss)
         finally:
-            self.reading = None
             evaluation.finish()
+            self._between.note_gradients(params)
+            self._between.note_rates(self.param_groups)
         self._diagnosis.see(self.last_step)
         self.hints.see(self.last_step)
         return loss
+
+    @contextmanager
+    def _read_direction(self) -> Iterator[None]:
+        """A context in which `reading` is the base's direction, if there is a base."""
+        if self.base is None:
+            yield
+            return
+        try:
+            with self.base.reading(self.param_groups) as self.reading:
+                yield
+        finally:
+            self.reading = None
+            self.base.show_state(self.state)
+
+    # --------------------------------------------- state for torch.distributed.checkpoint
+
+    def _only_state_is_wanted(self, params: Sequence[Tensor]) -> bool:
+        """Whether `torch.distributed.checkpoint` calls `step()`, to have the state made.
+
+        It does so where there is no state, with every lr and every gradient 0.
+        """
+        if any(group["lr"] != 0 for group in self.param_groups):
+            return False
+        gradients = [param.grad for param in params if param.grad is not None]
+        return bool(gradients) and not any_nonzero(gradients)
+
+    @torch.no_grad()
+    def _make_placeholders(self) -> None:
+        """Make state, if there is none, with the names and shapes that it will have.
+
+        The next step, or the next one to load it, drops it again, so that it changes nothing.
+        """
+        if self.state:
+            return
+        before = Snapshot(() if self.base is None else self.base.optimizers)
+        try:
+            with self._read_direction():
+                for group in self.param_groups:
+                    self.make_state(GroupTensors(group, self.state))
+                if self.base is not None:
+                    self.base.show_state(self.state)
+        finally:
+            before.restore()
+        self.param_groups[0][PLACEHOLDERS] = True
+
+    def make_state(self, group: GroupTensors) -> None:
+        """Make the state that the parameters of a group have after a step, whatever its values."""
+        if self.reading is None:
+            self.direction.commit(group)
+        else:
+            self.reading.searched(group)
+
+    def _drop_placeholders(self) -> None:
+        if self.param_groups[0].get(PLACEHOLDERS):
+            self.state.clear()
+            self.param_groups[0][PLACEHOLDERS] = False
 
     def log(self, prefix: str = "sls/") -> dict[str, float | int | str]:
         """The last step as a flat dictionary of plain numbers and text, for loggers.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -107,6 +107,55 @@ class CommittedFirst(Direction, Protocol):
     def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
         """Commit, and go to `w − η·d − decay·w` without a way back."""
         group.step(self.committed(group), step_size, decay)
+
+
+class Scaled(CommittedFirst):
+    """A direction times the scale of each parameter group (`lr_scale`).
+
+    Args:
+        direction: the direction; `committed` needs one that has it.
+    """
+
+    def __init__(self, direction: Direction):
+        self._direction = direction
+        self.takes_what_it_searched = direction.takes_what_it_searched
+        self.pointwise = direction.pointwise
+
+    def searched(self, group: GroupTensors) -> Tensors:
+        """The direction searched, scaled."""
+        return _scaled(self._direction.searched(group), group)
+
+    def taken(self, group: GroupTensors) -> Tensors:
+        """The direction taken, scaled."""
+        return _scaled(self._direction.taken(group), group)
+
+    def commit(self, group: GroupTensors) -> None:
+        """Write the direction's state, to which the scale is nothing."""
+        self._direction.commit(group)
+
+    def committed(self, group: GroupTensors) -> Tensors:
+        """Commit, and return the direction, scaled."""
+        return _scaled(cast(CommittedFirst, self._direction).committed(group), group)
+
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Commit, and go to `w − η·d − decay·w`, d scaled, without a way back."""
+        self._direction.step(group, group.scale * step_size, decay)
+
+
+def _scaled(direction: Tensors, group: GroupTensors) -> Tensors:
+    if group.scale == 1:
+        return direction
+    return group.arithmetic.mul(checked(direction, group), group.scale)
+
+
+AnyDirection = TypeVar("AnyDirection", bound=Direction)
+
+
+def scaled(direction: AnyDirection, groups: Iterable[GroupTensors]) -> AnyDirection | Scaled:
+    """The direction times the scale of each group; itself where all scales are 1."""
+    if all(group.scale == 1 for group in groups):
+        return direction
+    return Scaled(direction)
 
 
 class SGD(Direction):

@@ -26,7 +26,7 @@ from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, rounding
-from sls.directions import Direction, finite_difference_slope
+from sls.directions import Direction, finite_difference_slope, scaled
 from sls.evidence import next_level, proves_nothing
 from sls.parameters import GroupTensors
 from sls.path import Path
@@ -141,11 +141,11 @@ class Step:
         self.evaluation = evaluation
         self.loss = loss
         self.ranks = evaluation.ranks
-        self.direction: Direction = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[optimizer.searched_groups[0]]
         self.before = optimizer.search_state
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
         self.tried = [self.groups[number] for number in optimizer.searched_groups]
+        self.direction: Direction = scaled(optimizer.reading or optimizer.direction, self.groups)
         self.factor = optimizer.anneal_factor(self.before.k)
         self.clipped_by = clip_(
             self.groups, self.settings["max_grad_norm"], loss.device, self.ranks
@@ -264,7 +264,7 @@ class Step:
     def _finish(self, step_size: float, after: SearchState) -> None:
         for group in self.groups:
             taken = self._size_for(group, step_size) * self.factor
-            group.decay(taken * group.settings["weight_decay"])
+            group.decay(taken * group.weight_decay)
             self.direction.commit(group)
         self._remember(after)
         self.optimizer.report_step_size(step_size)
@@ -301,7 +301,7 @@ class Step:
             return self._record(refusal, loss, p, None)
         for path in taken:
             size = self._size_for(path.group, step_size) * self.factor
-            path.take(size, size * path.group.settings["weight_decay"])
+            path.take(size, size * path.group.weight_decay)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
         return self._record(Status.REPEATED, loss, p, None)

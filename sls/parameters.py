@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sls.arithmetic import Arithmetic, Tensors, choose, local, real
 from sls.pieces import Part, pieces
+from sls.settings import GROUP_SCALE
 
 ON_HOST = frozenset({"cpu"})
 """Devices whose numbers the host reads without waiting."""
@@ -32,6 +33,7 @@ class GroupTensors:
         grads: their gradients g.
         states: the optimizer's state of each parameter.
         settings: the group's settings.
+        scale: the factor on its direction and its weight decay, `lr_scale`.
         arithmetic: the operations on its lists of tensors.
     """
 
@@ -44,6 +46,7 @@ class GroupTensors:
                     "build the embedding with sparse=False"
                 )
         self.settings = group
+        self.scale = float(group.get(GROUP_SCALE, 1.0))
         self.arithmetic: Arithmetic = choose(group["foreach"], with_gradient)
         # A defaultdict would make an empty state of a look-up, even in a step that fails.
         self.states = [states.get(param, {}) for param in with_gradient]
@@ -110,6 +113,11 @@ class GroupTensors:
             self.arithmetic.copy_(self.params, self._origin)
             self._at_origin = True
 
+    @property
+    def weight_decay(self) -> float:
+        """λ times the group's scale, so that decay is `η·λ·w`."""
+        return self.scale * float(self.settings["weight_decay"])
+
     def decay(self, amount: float) -> None:
         """Subtract `amount·w`, wherever the parameters are: decoupled weight decay."""
         if amount != 0:
@@ -146,6 +154,7 @@ class Piece(GroupTensors):
         self._parts = parts
         self._at_origin = group._at_origin
         self.settings = group.settings
+        self.scale = group.scale
         self.arithmetic = group.arithmetic
         self.states = [group.states[part.number] for part in parts]
         self.raw_params = [group.raw_params[part.number] for part in parts]

@@ -15,14 +15,16 @@ from torch.optim.optimizer import ParamsT
 
 from sls import path as paths
 from sls import settings as checks
+from sls.anchor import NAME as ANCHOR
 from sls.anchor import Anchor
 from sls.arithmetic import read
+from sls.averaging import NAME as AVERAGE
 from sls.averaging import Forwards, lent, statistics_of, update_average
 from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, CommittedFirst, MomentumSGD
+from sls.directions import Adam, CommittedFirst, MomentumSGD, scaled
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
@@ -63,7 +65,8 @@ class PeakMemory:
     def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:
         """The memory from the values that `plain` returned."""
         peak, net = PeakState.from_plain(plain["peak"]), Net.from_plain(plain["net"])
-        return cls(**{**plain, "peak": peak, "net": net})
+        unread = [loss for loss in plain.get("unread", []) if loss is not None]
+        return cls(**{**plain, "peak": peak, "net": net, "unread": unread})
 
 
 class PeakSLS(ClosureOptimizer[PeakRecord]):
@@ -233,6 +236,18 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         super().load_state_dict(state_dict)
         self._unread.clear()
 
+    def make_state(self, group: GroupTensors) -> None:
+        """Make the state of a step; the anchor by name only, since a held peak has none."""
+        super().make_state(group)
+        for param in group.raw_params:
+            state = self.state.setdefault(param, {})
+            state[ANCHOR] = {}
+            if self.averages:
+                state[AVERAGE] = torch.zeros_like(param)
+        # torch.distributed.checkpoint loads no list that is longer than the one that is there.
+        plain = self.param_groups[0]["search_state"]
+        self.param_groups[0]["search_state"] = {**plain, "unread": [None] * CHECK_EVERY}
+
     def __getstate__(self) -> dict[str, Any]:
         self._save_unread()
         return super().__getstate__()
@@ -295,9 +310,11 @@ class _Step:
         self.evaluation = evaluation
         self.loss = loss
         self.ranks = evaluation.ranks
-        self.direction: CommittedFirst = optimizer.reading or optimizer.direction
         self.settings = optimizer.param_groups[0]
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
+        self.direction: CommittedFirst = scaled(
+            optimizer.reading or optimizer.direction, self.groups
+        )
         self.memory = optimizer.search_state
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
@@ -329,7 +346,7 @@ class _Step:
             self.anchor.complete()
         taken = step_size * self.factor
         for group, move in zip(self.groups, moves, strict=True):
-            decay = taken * group.settings["weight_decay"]
+            decay = taken * group.weight_decay
             move(taken, decay)
             self.anchor.decay(group.raw_params, decay)
         after = peak.after_step(self.settings["total_steps"])

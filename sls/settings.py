@@ -59,7 +59,10 @@ SHARED_DEFAULTS: SharedSettings = {
 ADDED_LATER: Mapping[str, Any] = {"max_grad_norm": None, "max_extra_forwards": 0.05}
 """Settings that an older `state_dict` lacks, and the values with which it was made."""
 
-PER_GROUP = frozenset({"betas", "eps", "weight_decay"})
+GROUP_SCALE = "lr_scale"
+"""A setting that groups alone have: the scale of their direction and weight decay; else it is 1."""
+
+PER_GROUP = frozenset({"betas", "eps", "weight_decay", GROUP_SCALE})
 """Settings that may differ between parameter groups; all others are the same in all groups."""
 
 GROUP_KEYS = frozenset({"params", "param_names", "name"})
@@ -120,6 +123,10 @@ _RULES: Mapping[str, _Rule] = {
     ),
     "averaging": _one_of(True, False),
     "foreach": _one_of(None, True, False),
+    GROUP_SCALE: _Rule(
+        lambda x: _number(x) and x > 0,
+        "a positive number (to freeze parameters, set requires_grad to False)",
+    ),
 }
 
 
@@ -169,8 +176,9 @@ def check_group(
     for name in given:
         if name == "lr":
             raise ValueError(f"lr of {where}: the line search chooses it; set init_step instead")
-        if name not in defaults:
-            raise ValueError(f"{where} has the unknown setting {name!r}{_nearest(name, defaults)}")
+        known = [*defaults, GROUP_SCALE]
+        if name not in known:
+            raise ValueError(f"{where} has the unknown setting {name!r}{_nearest(name, known)}")
     check(given, where)
     for name, value in given.items():
         if name not in PER_GROUP and value != first[name]:

@@ -58,8 +58,9 @@ def alsals(
     total_steps: int | None = None,
     anneal: float = 0.5,
     max_grad_norm: float | None = None,
+    scales: float | Vector = 1.0,
 ) -> list[Step]:
-    """Run `steps` steps from `w0`, step k on mini-batch k.
+    """Run `steps` steps from `w0`, step k on mini-batch k; `scales` multiply d and λ.
 
     A step without a search needs no slope; it records the exact one, whatever `slope` says.
     Smoothing by ratio knows no `min_step`.
@@ -74,7 +75,7 @@ def alsals(
         f0, true = float(losses(k, w)), gradients(k, w)
         g = clipped(true, max_grad_norm)
         new_moments = next_moments(moments, g, betas)
-        d = adam_direction(new_moments, betas, eps)
+        d = scales * adam_direction(new_moments, betas, eps)
         searching = search == "every" or frequency.due(k) or search_start.failed_at is not None
         if searching:
             frequency.searched(k)
@@ -114,6 +115,6 @@ def alsals(
                 h = s = 0.0
         if eta > 0:
             moments = new_moments
-            w = moved(w, d, eta * anneal_factor(k, total_steps, anneal), weight_decay)
+            w = moved(w, d, eta * anneal_factor(k, total_steps, anneal), scales * weight_decay)
         record.append(Step(w.copy(), eta, p, trials, h, s))
     return record

@@ -85,10 +85,11 @@ def peak_sls(
     init_step: float = 1e-4,
     weight_decay: float = 0.0,
     max_grad_norm: float | None = None,
+    scales: float | Vector = 1.0,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; all losses are finite.
 
-    A judged step has one trial.
+    `scales` multiply d and λ. A judged step has one trial.
     """
     w = w0.copy()
     moments, momentum = no_moments(w), np.zeros_like(w)
@@ -144,12 +145,12 @@ def peak_sls(
                     level = smooth.mean(), smooth.error()
         moments = next_moments(moments, g, betas)
         momentum = betas[0] * momentum + g
-        d = adam_direction(moments, betas, eps) if direction == "adam" else momentum
+        d = scales * (adam_direction(moments, betas, eps) if direction == "adam" else momentum)
         taken = eta * anneal_factor(k, total_steps, anneal)
         if place == 0:
             since = np.zeros_like(w)
-        since = (1 - taken * weight_decay) * since + taken * d
-        w = moved(w, d, taken, weight_decay)
+        since = (1 - taken * scales * weight_decay) * since + taken * d
+        w = moved(w, d, taken, scales * weight_decay)
         place += 1
         record.append(Step(w.copy(), eta, float(true @ d), int(judged), math.nan, math.nan))
         if window == 8 or (total_steps is not None and k + 1 >= 0.4 * total_steps):

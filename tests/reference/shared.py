@@ -83,7 +83,7 @@ def anneal_factor(k: int, total_steps: int | None, anneal: float) -> float:
     return (total_steps - k) / (anneal * total_steps)
 
 
-def moved(w0: Vector, d: Vector, taken: float, weight_decay: float) -> Vector:
+def moved(w0: Vector, d: Vector, taken: float, weight_decay: float | Vector) -> Vector:
     """w0 − η·d − η·λ·w0, with η the step taken (after annealing)."""
     return w0 - taken * d - taken * weight_decay * w0
 

@@ -160,5 +160,6 @@ def test_a_state_from_before_the_setting_loads() -> None:
     for group in saved["param_groups"]:
         del group["max_grad_norm"]
     optimizer = ALSALS([w], max_grad_norm=1.0)
-    optimizer.load_state_dict(saved)
+    with pytest.warns(UserWarning, match=r"max_grad_norm: 1\.0 → None"):
+        optimizer.load_state_dict(saved)
     assert optimizer.param_groups[0]["max_grad_norm"] is None

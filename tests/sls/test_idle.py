@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sls import ALSALS, SLS, AdamSLS, PeakSLS, SaLSA, Status
 from sls.evidence import proves_nothing, repeats
 from tests.sls.optimizers import LINE_SEARCHES, Make, each_optimizer, each_search
+from tests.sls.test_failure import assert_same_state
 
 EPS = torch.finfo(torch.float32).eps
 IDLE_STEPS = 300
@@ -132,7 +133,7 @@ def test_a_mini_batch_without_a_slope_changes_nothing(make: Make) -> None:
     assert torch.equal(problem.w, w)
     after = optimizer.state_dict()
     for name, value in state["state"].get(0, {}).items():
-        assert torch.equal(torch.as_tensor(after["state"][0][name]), torch.as_tensor(value)), name
+        assert_same_state(after["state"][0][name], value, name)
 
 
 # --- too much ------------------------------------------------------------------------------------

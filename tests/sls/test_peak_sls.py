@@ -646,7 +646,7 @@ def test_a_run_resumed_between_checks_of_the_net_goes_on_bit_for_bit() -> None:
 
     problem, optimizer = trained(make, 2 * CHECK_EVERY + 7)
     again = copy.deepcopy(problem)
-    resumed = PeakSLS(again.parameters(), averaging=True)
+    resumed = PeakSLS(again.parameters(), init_step=1e-2, averaging=True)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     never_saved = trained(make, 2 * CHECK_EVERY + 7)
     pairs = [(problem, optimizer), (again, resumed), never_saved]

@@ -349,7 +349,7 @@ def test_a_resumed_run_continues_bit_for_bit(search: Any, steps: int) -> None:
     module, optimizer = made("network, four units", search=search)
     walk(optimizer, module, steps)
     saved = pickle.dumps((module.state_dict(), optimizer.state_dict()))
-    again, optimizer_again = made("network, four units")
+    again, optimizer_again = made("network, four units", search=search)
     weights, state = pickle.loads(saved)
     again.load_state_dict(weights)
     optimizer_again.load_state_dict(state)
