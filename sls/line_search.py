@@ -31,6 +31,7 @@ from sls.evidence import next_level, proves_nothing
 from sls.parameters import GroupTensors
 from sls.path import Path
 from sls.record import Status, StepRecord
+from sls.replay import NoReplay, Replay
 from sls.search import SearchResult, backtrack
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
@@ -104,6 +105,10 @@ class LineSearch(ClosureOptimizer[StepRecord]):
             case "budget":
                 return state.search_is_affordable(settings["max_extra_forwards"])
         return True
+
+    def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
+        """No replay in a step that will not search, and so evaluates once."""
+        return super().replay(params) if self._search_is_due() else NoReplay()
 
     def choose_groups(self) -> None:
         """Choose `searched_groups` for the next step, after its gradients: always all."""

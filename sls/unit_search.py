@@ -18,6 +18,7 @@ from sls.line_search import LineSearch, Step
 from sls.parameters import GroupTensors
 from sls.path import Path
 from sls.record import Status, StepRecord
+from sls.replay import NoReplay, Replay
 from sls.search import SearchResult
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
@@ -102,6 +103,12 @@ class UnitSearch(LineSearch):
     def step_type(self) -> type[Step]:
         """The class that takes a step."""
         return _UnitStep if self.has_units else Step
+
+    def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
+        """With units always: whether a step searches is known when its gradients are there."""
+        return (
+            Replay(param.device for param in params) if self.has_units else super().replay(params)
+        )
 
     def choose_groups(self) -> None:
         """All units in the first steps; then, of those due, the one not searched for longest."""

@@ -96,7 +96,7 @@ def test_a_resumed_run_is_the_uninterrupted_one() -> None:
     optimizer = ALSALS(module.parameters(), search="budget", max_extra_forwards=0.2)
     walk(module, optimizer, range(13))
     other = copy.deepcopy(module)
-    resumed = ALSALS(other.parameters())
+    resumed = ALSALS(other.parameters(), search="budget", max_extra_forwards=0.2)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     walk(module, optimizer, range(13, 40))
     walk(other, resumed, range(13, 40))
