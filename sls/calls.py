@@ -40,7 +40,7 @@ class Calls:
             see: takes a module that is called, before it runs; returns those of its submodules,
                 itself included, that it sees for the first time.
         """
-        known = [module for root in self.roots for module in see(root)]
+        known = [module for root in list(self._roots) for module in see(root)]
         if not self._just_looked and self._is_out_of_date(known):
             self._compiled = None
         self._ran_uncompiled = self._compiled is None
@@ -53,16 +53,6 @@ class Calls:
             with _hook(lambda module: self._note(module, see)):
                 yield
         self._count = self._count_roots()
-
-    @property
-    def compiled(self) -> bool | None:
-        """Whether modules are called in compiled code; None as long as that is not known."""
-        return self._compiled
-
-    @property
-    def roots(self) -> list[nn.Module]:
-        """The modules that it is known to call, but for the submodules of others."""
-        return list(self._roots)
 
     def settled(self, params: Iterable[Tensor]) -> bool:
         """Whether the last evaluation is the closure's, its modules all known; else repeat it.
