@@ -1,6 +1,7 @@
 """Pages of the site whose source is not a Markdown file below docs/: a hook of mkdocs.
 
-The README is the home page, CONTRIBUTING.md and the reports below results/ are pages, and a
+The README is the home page; CONTRIBUTING.md, the reports below results/ and the tables of
+benchmarks/results/ are pages, and a
 notebook of the gallery becomes Markdown with its stored outputs. So each text has one source.
 """
 
@@ -28,7 +29,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
     add("index.md", (ROOT / "README.md").read_text(encoding="utf-8"))
     add("contributing.md", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
-    for path in [*ROOT.glob("results/*/report/*.md"), *ROOT.glob("results/*/report/pictures/*")]:
+    reports = [*ROOT.glob("results/*/report/*.md"), *ROOT.glob("results/*/report/pictures/*")]
+    measured = [path for end in ("md", "png") for path in ROOT.glob(f"benchmarks/results/*.{end}")]
+    for path in [*reports, *measured]:
         add(path.relative_to(ROOT).as_posix(), path.read_bytes())
     for path in sorted(ROOT.glob("docs/gallery/*.ipynb")):
         add(f"gallery/{path.stem}.md", notebook_markdown(path, add))
@@ -40,7 +43,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     markdown = re.sub(r"(\]\([^)\s]+)\.ipynb", r"\1.md", markdown)
     if page.file.src_uri in ("index.md", "contributing.md"):  # their sources lie above docs/
         return markdown.replace("](docs/", "](").replace("](CONTRIBUTING.md", "](contributing.md")
-    return markdown.replace("](../results/", "](results/")
+    return re.sub(r"\]\(\.\./(results|benchmarks)/", r"](\1/", markdown)
 
 
 def notebook_markdown(path: Path, add: Any) -> str:
