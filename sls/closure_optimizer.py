@@ -27,6 +27,7 @@ from sls.closure import Closure, ClosureForms, Evaluation
 from sls.compiled import never_compiled
 from sls.diagnosis import Diagnosis, flat
 from sls.directions import Direction
+from sls.distributed import shard_whole_tensors
 from sls.hints import Hints
 from sls.joined_state import joined, parted
 from sls.parameters import GroupTensors
@@ -236,6 +237,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         own["param_groups"][0][PLACEHOLDERS] = False
         changes = changed_settings(self.param_groups, groups, self.defaults)
         super().load_state_dict(own)
+        shard_whole_tensors(self.state)
         if self.base is not None:
             self.base.show_state(self.state)
             self._note_base(self.base)

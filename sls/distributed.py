@@ -12,7 +12,7 @@ backend sums. Nothing is read by the host here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -298,6 +298,24 @@ class Processes:
                 yield
         finally:
             _reshard([*self._wrappers, *called])
+
+
+def shard_whole_tensors(states: Mapping[Tensor, dict[str, Any]]) -> None:
+    """Shard what is whole in the state of sharded parameters, in place.
+
+    `torch.distributed.checkpoint` shards only what is there before the first step.
+    """
+    for param, state in states.items():
+        for name, tensor in state.items():
+            if is_sharded(param) and type(tensor) is Tensor and tensor.shape == param.shape:
+                state[name] = _sharded_like(param, tensor)
+
+
+def _sharded_like(param: Any, tensor: Tensor) -> Tensor:
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = param.device_mesh, param.placements
+    return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
 
 
 def is_initialized() -> bool:

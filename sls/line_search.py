@@ -107,8 +107,12 @@ class LineSearch(ClosureOptimizer[StepRecord]):
         return True
 
     def replay(self, params: Sequence[Tensor]) -> Replay | NoReplay:
-        """No replay in a step that will not search, and so evaluates once."""
-        return super().replay(params) if self._search_is_due() else NoReplay()
+        """No replay in a step that will not search, and so evaluates once.
+
+        The first step after a resume looks at the modules, to know which processes take part.
+        """
+        once = not self._search_is_due() and self._forms.processes.known
+        return NoReplay() if once else super().replay(params)
 
     def choose_groups(self) -> None:
         """Choose `searched_groups` for the next step, after its gradients: always all."""

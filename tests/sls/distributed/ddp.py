@@ -110,9 +110,27 @@ def resumed(make: Make) -> dict[str, Any]:
     return {"params": numbers(again.parameters()), "losses": seen["losses"]}
 
 
-def closures(*, runs_backward: bool, **ddp: Any) -> dict[str, Any]:
-    """ALSALS from a step that is far too large; a closure that runs backward in every trial."""
-    model = DistributedDataParallel(network(), **ddp)
+def wrapped(**options: Any) -> nn.Module:
+    return DistributedDataParallel(network(), **options)
+
+
+def compiled_around() -> nn.Module:
+    return torch.compile(wrapped(), backend="eager")
+
+
+def compiled_within() -> nn.Module:
+    return DistributedDataParallel(torch.compile(network(), backend="eager"))
+
+
+def compiled_in_place() -> nn.Module:
+    model = wrapped()
+    model.compile(backend="eager")
+    return model
+
+
+def closures(wrap: Callable[[], nn.Module], *, runs_backward: bool) -> dict[str, Any]:
+    """ALSALS from a step that is too large; a closure that may run backward in every trial."""
+    model = wrap()
     torch.manual_seed(distributed.get_rank())
     optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
 
@@ -226,11 +244,14 @@ class Counter(nn.Module):
 
 
 def buffers_that_ddp_sends() -> list[list[float]]:
-    """The counter in every evaluation of three steps."""
+    """The counter in every evaluation of four steps; before the last one is a validation."""
     model = DistributedDataParallel(Counter())
     optimizer = sls.SLS(model.parameters(), n_batches_per_epoch=1, init_step=8.0)
     seen = []
-    for _ in range(3):
+    for k in range(4):
+        if k == 3:
+            with torch.no_grad():
+                model(torch.ones(2))  # after which DDP does not send the buffers once
         model.module.seen.clear()
         optimizer.step(lambda: model(torch.ones(2)))
         seen.append(list(model.module.seen))
@@ -342,7 +363,7 @@ DIVIDED = ("SLS", "PLASLS", "ALSALS", "SaLSA", "PeakSLS")
 """The others are in the slow tests, here and below."""
 NOISY = ("SLS", "AdamSLS", "PLASLS", "ALSALS", "SaLSA", "budget", "ALSALS-around", "ALSALS-clipped")
 NOISY += ("PeakSLS-averaged", "PeakSLS-held")
-RESUMED = ("SaLSA", "PeakSLS-averaged", "PeakSLS-held")
+RESUMED = ("SaLSA", "budget", "PeakSLS-averaged", "PeakSLS-held")
 WITH_BACKWARD = ("plain", "bucket views", "static graph")
 OPTIONS: dict[str, dict[str, Any]] = {
     "bucket views": {"gradient_as_bucket_view": True},
@@ -367,12 +388,15 @@ CASES: dict[str, Callable[[], Any]] = {
     **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
     **{f"resumed {name}": partial(resumed, MAKERS[name]) for name in RESUMED},
     **{
-        f"{name} forward": partial(closures, runs_backward=False, **options)
+        f"{name} forward": partial(closures, partial(wrapped, **options), runs_backward=False)
         for name, options in {"plain": {}, **OPTIONS}.items()
     },
     **{
-        f"{name} backward": partial(closures, runs_backward=True, **OPTIONS.get(name, {}))
-        for name in WITH_BACKWARD
+        f"{name} backward": partial(
+            closures, partial(wrapped, **OPTIONS.get(name, {})), runs_backward=True
+        )
+        for name, options in {"plain": {}, **OPTIONS}.items()
+        if name in WITH_BACKWARD
     },
     "unused parameters": unused_parameters,
     "accumulated": accumulated,
@@ -389,9 +413,18 @@ CASES: dict[str, Callable[[], Any]] = {
     "reads": reads_of_the_host,
 }
 
+COMPILED = {
+    "compiled around": compiled_around,
+    "compiled within": compiled_within,
+    "compiled in place": compiled_in_place,
+}
 SLOW_CASES = {
-    **{f"noisy {name}": partial(noisy, MAKERS[name]) for name in MAKERS.keys() - {*NOISY}},
-    **divisions(*(MAKERS.keys() - {*DIVIDED} - ROUNDING_NOISE)),
+    **{
+        name: partial(closures, wrap, runs_backward=False)
+        for name, wrap in {"plain forward": wrapped, **COMPILED}.items()
+    },
+    **{f"noisy {name}": partial(noisy, MAKERS[name]) for name in sorted(MAKERS.keys() - {*NOISY})},
+    **divisions(*sorted(MAKERS.keys() - {*DIVIDED} - ROUNDING_NOISE)),
 }
 
 if __name__ == "__main__":

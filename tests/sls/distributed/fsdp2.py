@@ -10,6 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -87,6 +92,22 @@ def resumed(make: Make) -> dict[str, Any]:
     optimizer = make(again.parameters())
     again.load_state_dict(weights)
     optimizer.load_state_dict(state)
+    seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
+    return {"params": numbers(optimizer_params(optimizer)), "steps": seen["steps"]}
+
+
+def resumed_by_torch(make: Make) -> dict[str, Any]:
+    """The same through the functions of torch.distributed.checkpoint."""
+    model = sharded()
+    optimizer = make(model.parameters())
+    train(model, optimizer, range(STEPS // 2), partial(loss_of, model))
+    options = StateDictOptions(full_state_dict=True)
+    weights, state = get_state_dict(model, optimizer, options=options)
+    again = sharded()
+    optimizer = make(again.parameters())
+    set_state_dict(
+        again, optimizer, model_state_dict=weights, optim_state_dict=state, options=options
+    )
     seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
     return {"params": numbers(optimizer_params(optimizer)), "steps": seen["steps"]}
 
@@ -198,6 +219,7 @@ MAKERS["SLS-huge"] = lambda params: sls.SLS(params, n_batches_per_epoch=1, init_
 MAKERS["PeakSLS-held"] = lambda params: sls.PeakSLS(params, total_steps=STEPS, max_grad_norm=0.05)
 COMPARED = ("PLASLS", "ALSALS-around", "SaLSA", "PeakSLS-averaged", "PeakSLS-held", "SLS-tiny")
 """Every part of a step is in one of these; the others are compared by the slow tests."""
+BY_TORCH = ("PLASLS", "PeakSLS-averaged")
 RESUMED = ("ALSALS-around", "PeakSLS-averaged", "PeakSLS-held")
 WITH_NAN = {
     "PLASLS": (MAKERS["PLASLS"], 7),
@@ -219,6 +241,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "two dimensions": partial(run, partial(sharded, mesh=(2, 1)), MAKERS["ALSALS"]),
     "resharded": partial(run, partial(sharded, reshard_after_forward=True), MAKERS["ALSALS"]),
     **{f"resumed {name}": partial(resumed, MAKERS[name]) for name in RESUMED},
+    **{f"by torch {name}": partial(resumed_by_torch, MAKERS[name]) for name in BY_TORCH},
     **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
     "one shard": partial(a_nan_in_one_shard, shard),
     "one shard of replicas": partial(a_nan_in_one_shard, DistributedDataParallel),
@@ -230,7 +253,7 @@ CASES: dict[str, Callable[[], Any]] = {
 }
 
 SLOW_CASES: dict[str, Callable[[], Any]] = {
-    **compared(*(MAKERS.keys() - {*COMPARED, "ALSALS"} - ROUNDING_NOISE)),
+    **compared(*sorted(MAKERS.keys() - {*COMPARED, "ALSALS"} - ROUNDING_NOISE)),
     "mixed precision": low_precision,
 }
 

@@ -105,6 +105,13 @@ def test_options_of_ddp_change_no_bit(ranks: list[Any], options: str) -> None:
         assert rank[f"{options} forward"] == rank["plain forward"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ddp.COMPILED)
+def test_compilation_changes_no_bit(slow_ranks: list[Any], name: str) -> None:
+    for rank in slow_ranks:
+        assert rank[name]["params"] == rank["plain forward"]["params"]
+
+
 @pytest.mark.parametrize("options", ddp.WITH_BACKWARD)
 def test_a_closure_that_runs_backward_in_trials_trains_alike(
     ranks: list[Any], options: str
@@ -139,9 +146,9 @@ def test_averaged_weights_are_the_same_on_all_ranks_and_given_back(ranks: list[A
 
 
 def test_all_evaluations_of_a_step_see_the_buffers_that_ddp_sends(ranks: list[Any]) -> None:
-    """Those of rank 0, which has counted one for each step."""
-    for rank in ranks:
-        assert [set(counts) for counts in rank["buffers"]] == [{0.0}, {1.0}, {2.0}]
+    """Those of rank 0, which has counted one for each step, but after a validation."""
+    for rank, own in zip(ranks, (4.0, 5.0), strict=True):
+        assert [set(counts) for counts in rank["buffers"]] == [{0.0}, {1.0}, {2.0}, {own}]
         assert max(len(counts) for counts in rank["buffers"]) > 2
 
 

@@ -75,6 +75,15 @@ def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str)
         assert resumed["steps"] == whole["steps"][fsdp2.STEPS // 2 :]
 
 
+@pytest.mark.parametrize("name", fsdp2.BY_TORCH)
+def test_so_does_one_resumed_by_torch(ranks: list[Any], name: str) -> None:
+    """With whole tensors; `torch.distributed.checkpoint` saves these states or sharded ones."""
+    for rank in ranks:
+        whole, resumed = rank[f"sharded {name}"], rank[f"by torch {name}"]
+        assert resumed["params"] == whole["params"]
+        assert resumed["steps"] == whole["steps"][fsdp2.STEPS // 2 :]
+
+
 @pytest.mark.parametrize("name", ["PLASLS", "PeakSLS"])
 def test_a_nan_on_one_rank_moves_nothing_on_any(ranks: list[Any], name: str) -> None:
     for rank in ranks:
