@@ -128,8 +128,8 @@ class Suggestion:
         ]
         if all(probe.cut_short for probe in self.probes):
             text.append(
-                "The step was still rising at the end of every probe; the rate may be too small: "
-                f"try again with init_step={self.lr / 2:.2g}"
+                "The step was still rising at the end of every probe: try a larger rate, too, if "
+                "the run is long"
             )
         elif len(self.counted) < len(self.probes):
             left_out = len(self.probes) - len(self.counted)
