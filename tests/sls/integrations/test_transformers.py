@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -320,6 +322,41 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert difference(parameters(resumed.model), parameters(whole.model)) == 0
     assert logged(resumed, "loss") == logged(whole, "loss")
     assert same(resumed.line_search.state_dict(), whole.line_search.state_dict())
+
+
+# ----------------------------------------------------------------------- processes, compilation
+
+
+def in_processes(folder: Path, processes: int, batch: int) -> Any:
+    folder.mkdir()
+    root = str(Path(__file__).parents[3])
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", str(processes), "-m", "tests.sls.integrations.in_processes"),
+            *(str(folder), str(batch)),
+        ],
+        check=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+    )
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    two, one = in_processes(tmp_path / "two", 2, 2), in_processes(tmp_path / "one", 1, 4)
+    assert (two["ranks"], two["equal"], one["ranks"]) == (2, True, 1)
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor")
+def test_a_compiled_model_takes_the_same_steps(tmp_path: Path) -> None:
+    settings = {"line_search": "alsals", "max_steps": 4}
+    compiled = trained(tmp_path, torch_compile=True, torch_compile_backend="eager", **settings)
+    plain = trained(tmp_path, **settings)
+    assert logged(compiled, "loss") == pytest.approx(logged(plain, "loss"), rel=1e-4)
 
 
 # ------------------------------------------------------------------------------- the average
