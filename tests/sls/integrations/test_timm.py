@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import sls
 
@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     from timm.data import Mixup
     from timm.loss import SoftTargetCrossEntropy
     from timm.models import load_checkpoint, resume_checkpoint
-    from timm.optim import param_groups_weight_decay
+    from timm.optim import param_groups_layer_decay, param_groups_weight_decay
     from timm.utils import CheckpointSaver, ModelEmaV3, random_seed
 
 STEPS = 12
@@ -77,3 +77,20 @@ def test_weight_decay_is_that_of_timms_groups() -> None:
     training = Training()
     decays = {group["weight_decay"] for group in training.optimizer.param_groups}
     assert decays == {0.0, 0.05}
+
+
+def test_layer_wise_decay_scales_the_steps_of_early_layers() -> None:
+    model = Training().model
+    groups = param_groups_layer_decay(model, weight_decay=0.0, layer_decay=0.5)
+    optimizer = sls.PeakSLS(groups, total_steps=STEPS)
+    before = [[p.detach().clone() for p in group["params"]] for group in optimizer.param_groups]
+    x, y = torch.randn(8, 1, 16, 16), torch.arange(8) % 4
+    optimizer.step(lambda: nn.functional.cross_entropy(model(x), y))
+    moves = {}
+    for group, old in zip(optimizer.param_groups, before, strict=True):
+        pairs = zip(group["params"], old, strict=True)
+        move = max(float((p.detach() - q).abs().max()) for p, q in pairs)
+        moves[group["lr_scale"]] = max(move, moves.get(group["lr_scale"], 0.0))
+    # Adam's first direction is the gradient's sign, so that the largest move is the step.
+    assert len(moves) > 3
+    assert list(moves.values()) == pytest.approx([1e-4 * scale for scale in moves], rel=1e-2)
