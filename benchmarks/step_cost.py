@@ -91,7 +91,7 @@ def peers() -> dict[str, Make]:
     """The optimizers of other packages that are installed."""
     found: dict[str, Make] = {}
     try:
-        from salsa.SaLSA import SaLSA as Theirs  # type: ignore[import-untyped]
+        from salsa.SaLSA import SaLSA as Theirs
 
         found["salsa-optimizer"] = lambda params, _: Theirs(params)
         found["salsa-optimizer, every step"] = lambda params, _: Theirs(params, speed_up=False)

@@ -19,7 +19,8 @@ TASKS = ("mrpc", "sst2", "qnli", "mnli")
 OPTIMIZERS = available(CONFIG_ROOT, "optimizer")
 SMALL = [name for name in EXPERIMENTS if name.startswith("cpu_")]
 QUICK = [name for name in EXPERIMENTS if name.startswith("quick_")]
-ROWS = [name for name in EXPERIMENTS if name not in [*SMALL, *QUICK, "smoke"]]
+CLAIMS = [name for name in EXPERIMENTS if name.startswith("replication_")]
+ROWS = [name for name in EXPERIMENTS if name not in [*SMALL, *QUICK, *CLAIMS, "smoke"]]
 
 
 def test_every_row_of_the_papers_and_every_small_one_has_a_file() -> None:
@@ -78,7 +79,7 @@ def three_steps(experiment: str, optimizer: str, results: Path) -> list[dict[str
         "cpu_sst2_gpt2": ["task.train_examples=96", "task.max_tokens=32"],
         "cpu_shakespeare_gpt2": ["task.validation_share=0.001", "trainer.batch_size=8"],
         "cpu_cifar10_resnet": ["model.width=4", "trainer.batch_size=16"],
-        "cpu_cifar10_vit": ["model.layers=1", "model.width=32", "trainer.batch_size=16"],
+        "cpu_cifar10_vit": ["model.layers=2", "model.width=32", "trainer.batch_size=16"],
     }
     config = load(
         [

@@ -54,7 +54,14 @@ def test_searches_from_afar_reject_trials(ranks: list[Any]) -> None:
     assert max(ranks[0]["sharded ALSALS"]["forwards"]) > 10
 
 
-@pytest.mark.parametrize("name", ["two dimensions", "resharded", "backward"])
+def test_copies_on_a_mesh_of_two_dimensions_change_nothing_but_rounding(ranks: list[Any]) -> None:
+    """A kernel rounds the numbers at a tensor's end otherwise, and shards end elsewhere."""
+    for part in ("params", "losses", "last"):
+        expected = pytest.approx(ranks[0]["sharded ALSALS"][part], rel=1e-9, abs=1e-12)
+        assert ranks[0]["two dimensions"][part] == expected
+
+
+@pytest.mark.parametrize("name", ["resharded", "backward"])
 def test_other_ways_to_shard_and_to_evaluate_change_no_bit(ranks: list[Any], name: str) -> None:
     for part in ("params", "losses", "last"):
         assert ranks[0][name][part] == ranks[0]["sharded ALSALS"][part]
