@@ -273,7 +273,8 @@ def picture(results: dict[str, Any]) -> Figure:
         panel.set_title(key, fontsize=10)
         panel.set_xlabel("÷ Adam's")
         panel.tick_params(labelsize=8)
-    axes[0].legend(fontsize=8, loc="lower right")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, ncols=3, loc="outside lower center")
     return figure
 
 
