@@ -20,7 +20,7 @@ LIMIT = 60
 
 
 def launch(
-    worker: str, folder: Path, cases: str, *, processes: int = 2, limit: int = 240
+    worker: str, folder: Path, cases: str, *, processes: int = 2, limit: int = 285
 ) -> list[Any]:
     """What each rank of the worker saw; a launch that hangs or fails raises, with its output.
 
