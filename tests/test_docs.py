@@ -16,6 +16,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(ROOT.glob("docs/gallery/*.ipynb"))
+MARKED_NOTEBOOKS = [
+    pytest.param(path, marks=pytest.mark.slow) if path.stem == "comparing_optimizers" else path
+    for path in NOTEBOOKS
+]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
 
@@ -36,7 +40,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert not loaded, "the site loads files from elsewhere"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MARKED_NOTEBOOKS, ids=lambda path: getattr(path, "stem", None))
 def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs the extra docs")
     nbformat = pytest.importorskip("nbformat")

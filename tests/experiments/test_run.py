@@ -381,6 +381,7 @@ def load_checkpoint(folder):
     return without_time(checkpoint)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
     random_step, random_delay = random.randrange(31, 44), random.uniform(0, 0.02)
     kills = [

@@ -140,6 +140,7 @@ def test_a_finished_run_is_skipped_by_one_process_too(shared, capsys):
     assert "already run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_sigterm_to_torchrun_leaves_a_checkpoint_that_one_process_does_not_resume(tmp_path):
     endless = ("trainer.max_steps=null", "trainer.epochs=1000", "logger.console=true")
     place = f"results_dir={tmp_path}"
