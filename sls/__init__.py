@@ -17,7 +17,8 @@ Which file answers which question:
 | How do units of parameters get a step each? | `units`: splitting a model; `unit_search` |
 | When does a search stop shrinking the step? | `search` |
 | When is a trial accepted? | `conditions` |
-| Which way does a step go, and what is its slope? | `directions` |
+| Which way does a step go, and what is its slope? | `directions`; `moments`: Adam's |
+| How does a step move along it, whole or piece by piece? | `path`, `pieces` |
 | Where does the next search start, and is one due? How is a step annealed? | `step_sizes` |
 | What is too small or too large a step? | `bounds` |
 | When does a mini-batch say nothing about the step? | `evidence` |
@@ -36,7 +37,7 @@ Which file answers which question:
 | What does the optimizer warn about? | `hints`; `frameworks`: where a framework made the closure |
 | What does it warn about that others wrote between two steps? | `between_steps` |
 | Whose state is a `state_dict`, and how are two in one? | `saved_state`, `joined_state` |
-| How does it fit into Lightning? | `integrations.lightning` |
+| How does it fit into Lightning, and into the Trainer? | `integrations` |
 | How are lists of tensors computed with? | `parameters`, `arithmetic` |
 """
 
