@@ -25,6 +25,7 @@ Which file answers which question:
 | How does `PeakSLS` choose its step? | `peak`: the rule; `judge`: the evidence; `net`: after it |
 | Where does `PeakSLS` look back to, and how are weights averaged? | `anchor`, `averaging` |
 | How is the loss evaluated? | `closure`: its forms; `replay`: dropout, BatchNorm |
+| How are random generators read and set? | `random_numbers` |
 | How are modules found, also in compiled code? | `calls`, `compiled` |
 | How is it evaluated in parts? | `accumulation` |
 | How do many processes take the same step? | `distributed` |

@@ -204,6 +204,12 @@ def real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
+def overlaps(tensor: Tensor) -> bool:
+    """Whether elements share memory, as an expanded tensor's: kernels refuse to write into it."""
+    sizes_and_strides = zip(tensor.size(), tensor.stride(), strict=True)
+    return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
+
+
 def swap(one: Tensor, other: Tensor) -> None:
     """Exchange the values of two tensors, in place."""
     kept = other.clone()

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sls.arithmetic import overlaps
 from sls.calls import Calls
-
-RandomState = dict[torch.device, Tensor]
+from sls.random_numbers import RandomState, random_state, set_random_state
 
 
 class Replay:
@@ -33,7 +33,7 @@ class Replay:
     """
 
     def __init__(self, devices: Iterable[torch.device]):
-        self._devices = sorted({d for d in devices if d.type not in ("cpu", "meta")}, key=str)
+        self._devices = set(devices)
         self._random_before: RandomState = {}
         self._random_after: RandomState = {}
         self._buffers = _Buffers()
@@ -49,10 +49,10 @@ class Replay:
                 code runs uncompiled in this context.
             see: called with each of these modules, and of their submodules, before it runs.
         """
-        self._random_before = _random_state(self._devices)
+        self._random_before = random_state(self._devices)
         with self._buffers.watched(Calls() if calls is None else calls, see):
             yield
-        self._random_after = _random_state(self._devices)
+        self._random_after = random_state(self._devices)
 
     def must_repeat(self, calls: Calls, params: Iterable[Tensor]) -> bool:
         """Whether the first evaluation has to be repeated; if so, goes back to the state before it.
@@ -70,12 +70,12 @@ class Replay:
 
     def rewind(self) -> None:
         """Go back to the state before the first evaluation; call before each later one."""
-        _set_random_state(self._random_before)
+        set_random_state(self._random_before)
         self._buffers.rewind()
 
     def finish(self) -> None:
         """Go to the state that the first evaluation left; call after the last one."""
-        _set_random_state(self._random_after)
+        set_random_state(self._random_after)
         self._buffers.finish()
 
 
@@ -103,26 +103,6 @@ class NoReplay:
 
     def finish(self) -> None:
         """Do nothing: nothing has to be undone."""
-
-
-def _random_state(devices: Sequence[torch.device]) -> RandomState:
-    state = {torch.device("cpu"): torch.get_rng_state()}
-    for device in devices:
-        module = torch.get_device_module(device)
-        # Apple's module has one generator and takes no device.
-        one = device.type == "mps"
-        state[device] = module.get_rng_state() if one else module.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: RandomState) -> None:
-    for device, value in state.items():
-        if device.type == "cpu":
-            torch.set_rng_state(value)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(value)
-        else:
-            torch.get_device_module(device).set_rng_state(value, device)
 
 
 @dataclass(slots=True)
@@ -178,7 +158,7 @@ class _Buffers:
 
     def _remember(self, module: nn.Module) -> None:
         for name, tensor in module._buffers.items():
-            if tensor is not None and _overlaps(tensor):
+            if tensor is not None and overlaps(tensor):
                 continue  # an expanded buffer, which torch's kernels refuse to write into
             before = None if tensor is None else tensor.detach().clone()
             self._buffers.append(_Buffer(module._buffers, name, tensor, before))
@@ -200,11 +180,6 @@ def _write(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
     there = [(target, source) for target, source in pairs if target is not None]
     if there:
         torch._foreach_copy_([t for t, _ in there], [s for _, s in there if s is not None])
-
-
-def _overlaps(tensor: Tensor) -> bool:
-    sizes_and_strides = zip(tensor.size(), tensor.stride(), strict=True)
-    return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
 
 
 def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:

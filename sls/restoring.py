@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sls.arithmetic import overlaps
+from sls.random_numbers import random_state, set_random_state
+
 Restore = Callable[[], Any]
 
 
@@ -55,7 +58,7 @@ class Weights:
     def __init__(self, model: nn.Module):
         self._owners = [(module._buffers, dict(module._buffers)) for module in model.modules()]
         tensors: list[Tensor] = [param for param in model.parameters() if param.requires_grad]
-        tensors += [x for x in model.buffers() if not _is_expanded(x)]
+        tensors += [x for x in model.buffers() if not overlaps(x)]
         self._copies = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     @torch.no_grad()
@@ -67,12 +70,6 @@ class Weights:
             buffers.update(before)
         for tensor, copy in self._copies:
             tensor.detach().copy_(copy)
-
-
-def _is_expanded(tensor: Tensor) -> bool:
-    """Whether elements share memory: torch's kernels refuse to write into such a tensor."""
-    sizes_and_strides = zip(tensor.size(), tensor.stride(), strict=True)
-    return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
 
 
 def _flags(model: nn.Module) -> Iterator[Restore]:
@@ -92,18 +89,11 @@ def _flags(model: nn.Module) -> Iterator[Restore]:
 
 def _generators(model: nn.Module, loader: Iterable[Any]) -> Iterator[Restore]:
     """Random generators, global ones and those of the loader."""
-    yield from _state_of(torch.default_generator)
+    devices = (tensor.device for tensor in (*model.parameters(), *model.buffers()))
+    yield partial(set_random_state, random_state(devices))
     yield from _state_of(random)
     if "numpy" in sys.modules:
         yield from _state_of(sys.modules["numpy"].random)
-    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
-    for device in devices:
-        if device.type in ("cpu", "meta"):
-            continue
-        module = torch.get_device_module(device)
-        # Apple's module has one generator and takes no device.
-        where = () if device.type == "mps" else (device,)
-        yield partial(module.set_rng_state, module.get_rng_state(*where), *where)
     for value in _attributes_of_loader(loader):
         yield from _state_of(value)
 

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sls.closure_optimizer import ClosureOptimizer
-
-RANDOM_STATE = tuple[Tensor, Tensor | None]
+from sls.random_numbers import RandomState, random_state, set_random_state
 
 MIXIN_FIRST = """\
 LineSearchModule must come before LightningModule, whose hooks it overrides:
@@ -94,7 +93,7 @@ class LineSearchModule:
         trainer = _trainer(self)
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._micro_batches = []
-        state = _random_state(_device(self)) if trainer.accumulate_grad_batches > 1 else None
+        state = random_state([_device(self)]) if trainer.accumulate_grad_batches > 1 else {}
         batches = [*self._micro_batches, _MicroBatch(_shallow(batch), batch_idx, state)]
         self._micro_batches = batches
         return super().on_train_batch_start(batch, batch_idx)  # type: ignore[misc]
@@ -188,12 +187,13 @@ class LineSearchModule:
 class _MicroBatch:
     """A batch, its number, the random generators before it, and its loss at the start of the step.
 
-    The loss is Lightning's, divided by `accumulate_grad_batches`.
+    The loss is Lightning's, divided by `accumulate_grad_batches`. There is no state of generators
+    where nothing is accumulated.
     """
 
     batch: Any
     batch_idx: int
-    random_state: RANDOM_STATE | None
+    random_state: RandomState
     loss: Tensor | None = None
 
 
@@ -253,12 +253,11 @@ class _StepClosure:
     def _trial_loss(self) -> Tensor:
         losses = []
         if self._earlier:
-            device = _device(self._module)
-            here = _random_state(device)
+            here = random_state([_device(self._module)])
             for micro_batch in self._earlier:
-                _set_random_state(micro_batch.random_state, device)
+                set_random_state(micro_batch.random_state)
                 losses.append(self._module._loss_in_trial(micro_batch))
-            _set_random_state(here, device)
+            set_random_state(here)
         return _sum([*losses, self._module._loss_in_trial(self._last)])
 
 
@@ -290,19 +289,6 @@ def _arguments(training_step: Any, micro_batch: _MicroBatch) -> tuple[Any, ...]:
     batch = _shallow(micro_batch.batch)
     several = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values())
     return (batch, micro_batch.batch_idx) if several or len(parameters) > 1 else (batch,)
-
-
-def _random_state(device: torch.device) -> RANDOM_STATE:
-    there = None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(device)
-    return torch.get_rng_state(), there
-
-
-def _set_random_state(state: RANDOM_STATE | None, device: torch.device) -> None:
-    if state is None:
-        return
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.get_device_module(device).set_rng_state(state[1], device)
 
 
 # ------------------------------------------------------------------------------ leaving no trace

@@ -1,0 +1,34 @@
+"""The state of torch's random generators: the CPU's, and those of other devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+RandomState = dict[torch.device, Tensor]
+
+
+def random_state(devices: Iterable[torch.device]) -> RandomState:
+    """The state of the CPU's generator, and of the generator of each of these devices."""
+    state = {torch.device("cpu"): torch.get_rng_state()}
+    for device in set(devices):
+        if device.type in ("cpu", "meta"):
+            continue
+        module = torch.get_device_module(device)
+        # Apple's module has one generator and takes no device.
+        one = device.type == "mps"
+        state[device] = module.get_rng_state() if one else module.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: RandomState) -> None:
+    """Put the generators into the state that `random_state` returned."""
+    for device, value in state.items():
+        if device.type == "cpu":
+            torch.set_rng_state(value)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(value)
+        else:
+            torch.get_device_module(device).set_rng_state(value, device)
