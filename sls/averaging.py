@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sls.arithmetic import choose, local, real, swap
+from sls.calls import each_call
 from sls.parameters import States
 from sls.replay import Replay
 
@@ -76,7 +75,7 @@ def statistics_of(forwards: Forwards, devices: Iterable[torch.device]) -> Iterat
 def _estimate(forwards: Iterable[Callable[[], object]]) -> None:
     found: dict[_BatchNorm, tuple[bool, float | None]] = {}
 
-    def before_forward(module: nn.Module, inputs: Any) -> None:
+    def reset(module: nn.Module) -> None:
         if not isinstance(module, _BatchNorm) or module in found:
             return
         if module.running_mean is not None:
@@ -85,12 +84,11 @@ def _estimate(forwards: Iterable[Callable[[], object]]) -> None:
             module.momentum = None  # torch's word for a plain mean
             module.training = True
 
-    handle = register_module_forward_pre_hook(before_forward)
     try:
-        for forward in forwards:
-            forward()
+        with each_call(reset):
+            for forward in forwards:
+                forward()
     finally:
-        handle.remove()
         for norm, (training, momentum) in found.items():
             norm.training, norm.momentum = training, momentum
 

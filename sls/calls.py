@@ -50,7 +50,7 @@ class Calls:
             with self._watched_uncompiled(see):
                 yield
         else:
-            with _hook(lambda module: self._note(module, see)):
+            with each_call(lambda module: self._note(module, see)):
                 yield
         self._count = self._count_roots()
 
@@ -92,7 +92,7 @@ class Calls:
             compiled = compiled or is_compiled(module) or compiled_calls() > outside
             self._note(module, see)
 
-        with uncompiled(), _hook(note):
+        with uncompiled(), each_call(note):
             yield
         self._compiled = compiled
 
@@ -106,7 +106,12 @@ def _with_gradient(params: Iterable[Tensor]) -> set[int]:
 
 
 @contextmanager
-def _hook(note: Callable[[nn.Module], None]) -> Iterator[None]:
+def each_call(note: Callable[[nn.Module], None]) -> Iterator[None]:
+    """Within, `note` is called with every module that is called, before it runs.
+
+    Code that `torch.compile` is compiling does not see it.
+    """
+
     def before_forward(module: nn.Module, inputs: Any) -> None:
         if not torch.compiler.is_compiling():
             note(module)

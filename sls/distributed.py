@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from sls.arithmetic import is_sharded
+from sls.calls import each_call
 
 FSDP1 = """\
 FullyShardedDataParallel (FSDP1) is not supported: its flat parameters hide which gradients are \
@@ -329,8 +329,8 @@ def called_wrappers(note: Callable[[nn.Module], None]) -> Iterator[None]:
     seen: set[nn.Module] = set()
     types = tuple(_wrapper_types())
 
-    def before_forward(module: nn.Module, inputs: Any) -> None:
-        if module in seen or torch.compiler.is_compiling():
+    def look(module: nn.Module) -> None:
+        if module in seen:
             return
         for submodule in module.modules():
             if submodule not in seen:
@@ -338,11 +338,8 @@ def called_wrappers(note: Callable[[nn.Module], None]) -> Iterator[None]:
                 if isinstance(submodule, types):
                     note(submodule)
 
-    handle = register_module_forward_pre_hook(before_forward)
-    try:
+    with each_call(look):
         yield
-    finally:
-        handle.remove()
 
 
 def _wrapper_types() -> tuple[type[nn.Module], type[Any], type[nn.Module]]:
