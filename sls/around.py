@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
 from sls.arithmetic import Tensors, choose, local, real
-from sls.directions import CommittedFirst
+from sls.directions import Direction
 from sls.parameters import GroupTensors, States
 from sls.settings import GROUP_SCALE, check
 from sls.snapshot import Snapshot
@@ -201,11 +201,11 @@ class Base:
         return min(1.0, now / initial) if initial > 0 else 1.0
 
 
-class Reading(CommittedFirst):
+class Reading(Direction):
     """The base's direction in one step: `d = w − base(w)`, searched and taken.
 
     The base steps once, when the direction is first asked for. Until `commit` a copy of its state
-    is kept, to go back to; a step that is taken in any case (`committed`) needs none.
+    is kept, to go back to; a step that is taken in any case (`step`) needs none.
 
     Args:
         base: the optimizers.
@@ -235,10 +235,10 @@ class Reading(CommittedFirst):
         self._kept = True
         self._before = None
 
-    def committed(self, group: GroupTensors) -> Tensors:
-        """What the base's step moves; there is no way back."""
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Move by what the base's step moves; committed first, it needs no copy of the state."""
         self.commit(group)
-        return self.searched(group)
+        group.step(self.searched(group), step_size, decay)
 
     def finish(self) -> None:
         """Put the base's state back if the step has failed; drop all copies."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -97,23 +97,11 @@ def checked(direction: Tensors, group: GroupTensors) -> Tensors:
     return direction
 
 
-class CommittedFirst(Direction, Protocol):
-    """A direction for steps that are taken in any case, and so need no way back."""
-
-    @abstractmethod
-    def committed(self, group: GroupTensors) -> Tensors:
-        """Commit, and return the direction of the step, as `taken` would have before."""
-
-    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
-        """Commit, and go to `w − η·d − decay·w` without a way back."""
-        group.step(self.committed(group), step_size, decay)
-
-
-class Scaled(CommittedFirst):
+class Scaled(Direction):
     """A direction times the scale of each parameter group (`lr_scale`).
 
     Args:
-        direction: the direction; `committed` needs one that has it.
+        direction: the direction.
     """
 
     def __init__(self, direction: Direction):
@@ -133,10 +121,6 @@ class Scaled(CommittedFirst):
         """Write the direction's state, to which the scale is nothing."""
         self._direction.commit(group)
 
-    def committed(self, group: GroupTensors) -> Tensors:
-        """Commit, and return the direction, scaled."""
-        return _scaled(cast(CommittedFirst, self._direction).committed(group), group)
-
     def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
         """Commit, and go to `w − η·d − decay·w`, d scaled, without a way back."""
         self._direction.step(group, group.scale * step_size, decay)
@@ -148,10 +132,7 @@ def _scaled(direction: Tensors, group: GroupTensors) -> Tensors:
     return group.arithmetic.mul(checked(direction, group), group.scale)
 
 
-AnyDirection = TypeVar("AnyDirection", bound=Direction)
-
-
-def scaled(direction: AnyDirection, groups: Iterable[GroupTensors]) -> AnyDirection | Scaled:
+def scaled(direction: Direction, groups: Iterable[GroupTensors]) -> Direction:
     """The direction times the scale of each group; itself where all scales are 1."""
     if all(group.scale == 1 for group in groups):
         return direction
@@ -168,7 +149,7 @@ class SGD(Direction):
         return group.grads
 
 
-class MomentumSGD(CommittedFirst):
+class MomentumSGD(Direction):
     """The heavy ball, `d = m` with `m ← β₁·m + g`, searched and taken.
 
     With a fixed step this is `torch.optim.SGD(momentum=β₁)`. A constant gradient ends in
@@ -194,13 +175,13 @@ class MomentumSGD(CommittedFirst):
         group.arithmetic.add_(momentum, group.grads, 1)
         group.keep_state()
 
-    def committed(self, group: GroupTensors) -> Tensors:
-        """Write m; it is the direction."""
+    def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
+        """Write m, and move along it, without a copy."""
         self.commit(group)
-        return group.state_tensors("momentum_buffer")
+        group.step(group.state_tensors("momentum_buffer"), step_size, decay)
 
 
-class Adam(CommittedFirst):
+class Adam(Direction):
     """Adam's direction with momentum, `d = m̂/(√v̂ + ε)`, searched and taken.
 
     `m̂ = m/(1−β₁ᵗ)`, `v̂ = v/(1−β₂ᵗ)` with `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`; t counts
@@ -218,10 +199,6 @@ class Adam(CommittedFirst):
     def commit(self, group: GroupTensors) -> None:
         """Write m, v and t."""
         moments.commit(group)
-
-    def committed(self, group: GroupTensors) -> Tensors:
-        """Write m, v and t; Adam's direction with momentum."""
-        return moments.committed(group)
 
     def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
         """Write m, v and t, and move, in one pass over the tensors where torch has a kernel."""

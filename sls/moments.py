@@ -58,9 +58,21 @@ def commit(group: GroupTensors) -> None:
     _keep(group)
 
 
-def committed(group: GroupTensors) -> Tensors:
-    """Write m, v and t; d, with what was written."""
-    commit(group)
+def step(group: GroupTensors, step_size: float, decay: float) -> None:
+    """Write m, v and t, and go to `w − η·d − decay·w`, with no copy and no way back."""
+    if not _has_kernel(group):
+        commit(group)
+        group.step(_direction_of_kept(group), step_size, decay)
+        return
+    if decay != 0:
+        group.arithmetic.mul_(group.params, 1 - decay)
+    first, second = group.state_tensors("exp_avg"), group.state_tensors("exp_avg_sq")
+    _run_kernel(group, group.params, first, second, step_size, group.settings["betas"][0])
+    _keep(group)
+
+
+def _direction_of_kept(group: GroupTensors) -> Tensors:
+    """d, of the moments that were written."""
     arithmetic = group.arithmetic
     beta1, _ = group.settings["betas"]
     steps = [state["step"] for state in group.states]
@@ -69,18 +81,6 @@ def committed(group: GroupTensors) -> Tensors:
     d = arithmetic.div(group.state_tensors("exp_avg"), roots)
     arithmetic.div_by_(d, [1 - beta1**t for t in steps])
     return d
-
-
-def step(group: GroupTensors, step_size: float, decay: float) -> None:
-    """Write m, v and t, and go to `w − η·d − decay·w`, with no copy and no way back."""
-    if not _has_kernel(group):
-        group.step(committed(group), step_size, decay)
-        return
-    if decay != 0:
-        group.arithmetic.mul_(group.params, 1 - decay)
-    first, second = group.state_tensors("exp_avg"), group.state_tensors("exp_avg_sq")
-    _run_kernel(group, group.params, first, second, step_size, group.settings["betas"][0])
-    _keep(group)
 
 
 def steps_after(group: GroupTensors) -> Sequence[int]:

@@ -24,7 +24,7 @@ from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
-from sls.directions import Adam, CommittedFirst, MomentumSGD, scaled
+from sls.directions import Adam, Direction, MomentumSGD, scaled
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
@@ -163,7 +163,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     """The last plain memory that was read or written, and the same as an object."""
 
     @property
-    def direction(self) -> CommittedFirst:
+    def direction(self) -> Adam | MomentumSGD:
         """Adam's, or SGD's with momentum."""
         return Adam() if self.param_groups[0]["direction"] == "adam" else MomentumSGD()
 
@@ -312,9 +312,7 @@ class _Step:
         self.ranks = evaluation.ranks
         self.settings = optimizer.param_groups[0]
         self.groups = [GroupTensors(group, optimizer.state) for group in optimizer.param_groups]
-        self.direction: CommittedFirst = scaled(
-            optimizer.reading or optimizer.direction, self.groups
-        )
+        self.direction: Direction = scaled(optimizer.reading or optimizer.direction, self.groups)
         self.memory = optimizer.search_state
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
