@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sls.arithmetic import Tensors, precise
+from sls.arithmetic import Tensors
 from sls.directions import Direction, checked, exact_slope
 from sls.parameters import GroupTensors
 
@@ -54,9 +54,9 @@ class Path:
         """Go to `w − η·d − decay·w` without a way back, and commit."""
         if self._whole is None or self._direction.pointwise:
             self._direction.step(self.group, step_size, decay)
-            return
-        self.group.step(self._whole, step_size, decay)
-        self._direction.commit(self.group)
+        else:
+            self.group.step(self._whole, step_size, decay)
+            self._direction.commit(self.group)
 
 
 def searched(direction: Direction, group: GroupTensors) -> Path:
@@ -77,11 +77,12 @@ def slope(paths: Sequence[Path], device: torch.device) -> Tensor:
 
 def slope_and_move(paths: Sequence[Path], device: torch.device, step_size: float) -> Tensor:
     """`slope`, and go to `w − η·d`, so that d is made once; needs `remember_origin`."""
-    partial = []
-    for path in paths:
-        for part, d in path.parts():
-            partial.append(exact_slope([(part.grads, d)], device))
-            part.move(step_size, d)
-        path.group.has_moved()
-    dtype = precise(partial) if partial else torch.float32
-    return sum((x.to(dtype) for x in partial), torch.zeros((), dtype=dtype, device=device))
+
+    def pairs() -> Iterator[tuple[Tensors, Tensors]]:
+        for path in paths:
+            for part, d in path.parts():
+                yield part.grads, d
+                part.move(step_size, d)
+            path.group.has_moved()
+
+    return exact_slope(pairs(), device)
