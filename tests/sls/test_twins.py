@@ -60,12 +60,14 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "every": {"search": "every"},
     "annealed": {"total_steps": STEPS, "anneal": 0.5},
     "decayed": {"weight_decay": 0.1},
-    "clipped": {"max_grad_norm": 0.2},
+    "clipped": {"max_grad_norm": 0.1},
     "other-constants": {"c": 0.6, "shrink": 0.7, "growth": 1.05, "init_step": 0.02},
     # So large a start fails some searches, and so slow a growth lets the walks not part.
     "few-trials": {"max_trials": 2, "init_step": 100.0, "shrink": 0.3, "growth": 1.001},
 }
 DEFAULT_PAIRS = ["SLS", "AdamSLS", "ALSALS", "ALSALS-ratio", "SaLSA", "SaLSA-sgd"]
+# Under the smaller bound this walk is chaotic: rounding reaches 1e-6 near step 195 of 200.
+CALMER = {("ALSALS-ratio", "clipped"): {"max_grad_norm": 0.2}}
 
 
 PEAK_VARIATIONS: dict[str, dict[str, Any]] = {
@@ -115,7 +117,8 @@ def test_walks_with_its_twin(name: str, problem: str) -> None:
 @pytest.mark.parametrize("variation", VARIATIONS)
 @pytest.mark.parametrize("name", DEFAULT_PAIRS)
 def test_walks_with_its_twin_under_other_settings(name: str, variation: str) -> None:
-    pair, module, settings = PAIRS[name], PROBLEMS["network"](), VARIATIONS[variation]
+    pair, module = PAIRS[name], PROBLEMS["network"]()
+    settings = CALMER.get((name, variation), VARIATIONS[variation])
     plain = PlainProblem(PROBLEMS["network"]())
     expected = pair.twin(
         plain.loss, plain.gradient, plain.start(), STEPS, **{**pair.settings, **settings}
