@@ -36,8 +36,8 @@ WRITTEN_AROUND = """\
 scheduler or by hand; this changes nothing, the line search chooses the step. Build the scheduler \
 on {base}: it scales the step."""
 
-_USER = 4
-"""From the functions here to the user's line: `BetweenSteps`, `step`, torch's hook around it."""
+_USER = 6
+"""From the functions here to the user's line: this one, `step`, `never_compiled`, torch's hook."""
 
 
 class BetweenSteps:

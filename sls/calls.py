@@ -54,6 +54,11 @@ class Calls:
                 yield
         self._count = self._count_roots()
 
+    @property
+    def modules(self) -> Iterator[nn.Module]:
+        """The modules that it is known to call, and their submodules."""
+        return (module for root in list(self._roots) for module in root.modules())
+
     def settled(self, params: Iterable[Tensor]) -> bool:
         """Whether the last evaluation is the closure's, its modules all known; else repeat it.
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
+from weakref import ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sls.calls import Calls
 from sls.distributed import Alone, Processes
@@ -40,6 +41,12 @@ EXPENSIVE_CLOSURE = """\
 the closure runs backward() even where gradients are disabled, so every trial of the line search \
 pays for a backward pass that is not used. Return the loss without backward(), \
 `lambda: criterion(model(inputs), targets)`, or run backward() only if torch.is_grad_enabled()."""
+
+
+CONSTANT_CLOSURE = """\
+the closure returns the same tensor again, a loss computed before: a line search evaluates the \
+loss several times per step, at other parameters each time. Compute it inside the closure, \
+`lambda: criterion(model(inputs), targets)`."""
 
 
 class ClosureForms:
@@ -94,6 +101,7 @@ class Evaluation:
         scaled: whether gradients may overflow for the scale alone.
         forwards: the number of forward passes so far, a lower bound where the closure itself
             runs several.
+        checks: the number of those that `check` made.
     """
 
     def __init__(
@@ -117,15 +125,17 @@ class Evaluation:
         self._scale = scale
         self.scaled = scale.used
         self.forwards = 0
+        self.checks = 0
+        self._returned: ref[Tensor] | None = None
 
     def loss_and_gradients(self) -> Tensor:
         """The detached loss; afterwards `.grad` holds its gradients and nothing else.
 
         Raises:
             TypeError: the closure returns no scalar.
-            RuntimeError: the loss depends on no parameter of the optimizer, the closure ran
-                backward on a loss that it should have scaled, or the model is wrapped for many
-                processes in a way that is not supported.
+            RuntimeError: the loss depends on no parameter of the optimizer or was computed before,
+                the closure ran backward on a loss that it should have scaled, or the model is
+                wrapped for many processes in a way that is not supported.
         """
         loss = self._first_evaluation()
         while self._replay.must_repeat(self._calls, self._params):
@@ -149,6 +159,11 @@ class Evaluation:
         return loss.detach()
 
     @property
+    def modules(self) -> Iterator[nn.Module]:
+        """The modules that the first evaluation called, and their submodules."""
+        return self._calls.modules
+
+    @property
     def ranks(self) -> Alone:
         """What combines the numbers of all processes, after the first evaluation."""
         return self._processes.ranks
@@ -170,6 +185,11 @@ class Evaluation:
             self._processes.finish()
             for param, gradient in zip(self._params, gradients, strict=True):
                 param.grad = gradient
+
+    def check(self) -> Tensor:
+        """`loss`, for a look at whether it repeats, which the budget of a search does not pay."""
+        self.checks += 1
+        return self.loss()
 
     def _trial(self) -> Tensor:
         if self._forms.need_gradients(self._closure):
@@ -205,6 +225,10 @@ class Evaluation:
         if self._takes_scale:
             keywords["scale"] = self._scale.scale
         loss = self._closure(**keywords)
+        if isinstance(loss, Tensor):
+            if self._returned is not None and self._returned() is loss:
+                raise RuntimeError(CONSTANT_CLOSURE)
+            self._returned = ref(loss)
         if isinstance(loss, (int, float)):
             # As precise as the parameters, since the loss was most likely computed like them.
             precision = torch.promote_types(self._params[0].dtype.to_real(), torch.float32)
@@ -217,7 +241,12 @@ class Evaluation:
                 "the closure's loss depends on no parameter of this optimizer: it has no graph, "
                 "and backward() inside the closure left no gradient"
             )
-        self._scale.scale(loss).backward()  # type: ignore[no-untyped-call]
+        try:
+            self._scale.scale(loss).backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            if "backward through the graph a second time" not in str(error):
+                raise
+            raise RuntimeError(CONSTANT_CLOSURE) from error
         if all(param.grad is None for param in self._params):
             raise RuntimeError("the closure's loss depends on no parameter of this optimizer")
 

@@ -168,6 +168,11 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
     def direction(self) -> Direction:
         """The direction of the step, but for optimizers built by `around`."""
 
+    @property
+    @abstractmethod
+    def calls(self) -> int:
+        """The number of calls of `step` so far, those of earlier processes included."""
+
     @abstractmethod
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> Record:
         """Take the step, after loss and gradients; runs without gradients.
@@ -312,6 +317,8 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         self._between.check_gradients(params)
         loss = evaluation.loss_and_gradients()
         try:
+            if self.calls == 0:
+                self.hints.check_model(evaluation.modules, params)
             with torch.no_grad(), self._read_direction():
                 self.last_step = self.take_step(evaluation, loss)
         finally:

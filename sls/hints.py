@@ -1,12 +1,17 @@
-"""Warnings of an optimizer, once each: it does not move; the loss does not repeat."""
+"""Warnings of an optimizer, once each: it does not move; the loss does not repeat; the model."""
 
 from __future__ import annotations
 
 import math
+import random
+import sys
 import warnings
+from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from sls.arithmetic import read
 from sls.closure import Evaluation
@@ -20,14 +25,41 @@ _USER = 6
 """From the functions here to the user's line: `Hints`, `step`, `never_compiled`, torch's hook."""
 
 
+NOT_REPEATED = """\
+{optimizer}: the loss does not repeat: the same step with the same parameters gave {first:.6g}, \
+then {again:.6g}. {cause}"""
+
+DRAWN = """\
+The closure must evaluate the same mini-batch in every call: draw it before the closure, and any \
+random numbers that are not torch's."""
+
+NOT_TORCHS = """\
+The closure draws random numbers from {module}, which are not replayed: use torch's, or draw them \
+before the closure."""
+
+EVAL_MODE = """\
+{optimizer}: the model is in eval mode in its first step: dropout is off, BatchNorm's statistics \
+stay. Call model.train() before training. If that is meant, filter this warning."""
+
+HALF = """\
+{optimizer}: parameters are torch.float16, in which gradients below 6e-8 are 0 and steps below a \
+thousandth of a parameter are lost: keep them in float32 and run the forward pass under \
+torch.autocast(device, dtype=torch.float16), or use torch.bfloat16."""
+
+
 class Hints:
-    """The warnings of one optimizer, each given once; not part of the state that is saved."""
+    """The warnings of one optimizer, each given once; not part of the state that is saved.
+
+    Attributes:
+        in_doubt: whether something speaks against it that the loss repeats.
+    """
 
     def __init__(self, optimizer: str):
         self._optimizer = optimizer
         self._refused = 0
         self._warned = False
         self._checked = False
+        self.in_doubt = False
 
     def see(self, record: Ended) -> None:
         """Warn, once, after `REFUSED_IN_A_ROW` steps in a row that moved nothing."""
@@ -47,6 +79,20 @@ class Hints:
             stacklevel=_USER,
         )
 
+    def check_model(self, modules: Iterable[nn.Module], params: Iterable[Tensor]) -> None:
+        """Warn of a model that should not be trained as it is; in the first step of a run.
+
+        Args:
+            modules: those that the closure has called, and their submodules.
+            params: the parameters.
+        """
+        if any(param.dtype == torch.float16 for param in params):
+            text = HALF.format(optimizer=self._optimizer)
+            warnings.warn(text, UserWarning, stacklevel=_USER)
+        if _is_evaluating(modules):
+            text = EVAL_MODE.format(optimizer=self._optimizer)
+            warnings.warn(text, UserWarning, stacklevel=_USER)
+
     def check_that_the_loss_repeats(self, evaluation: Evaluation, loss: Tensor) -> None:
         """Evaluate the mini-batch again, the first time that this is called; warn if it differs.
 
@@ -57,14 +103,33 @@ class Hints:
         if self._checked:
             return
         self._checked = True
-        first, again = read(loss, evaluation.loss())
+        before = _foreign_random_states()
+        first, again = read(loss, evaluation.check())
+        after = _foreign_random_states()
         both_finite = math.isfinite(first) and math.isfinite(again)
         if both_finite and not repeats(first, again, torch.finfo(loss.dtype).eps):
-            warnings.warn(
-                f"{self._optimizer}: the step has fallen below what a search can judge, and the "
-                f"loss does not repeat: the same mini-batch with the same parameters gave "
-                f"{first:.6g}, then {again:.6g}. Noise in the closure must come from torch's "
-                "generators, which are replayed, or be the same in every call of a step",
-                UserWarning,
-                stacklevel=2,
-            )
+            drawn = " and ".join(name for name in before if before[name] != after[name])
+            cause = NOT_TORCHS.format(module=drawn) if drawn else DRAWN
+            names = {"optimizer": self._optimizer, "cause": cause}
+            text = NOT_REPEATED.format(first=first, again=again, **names)
+            warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _is_evaluating(modules: Iterable[nn.Module]) -> bool:
+    """Whether all modules are in eval mode, and one of them would be another in train mode."""
+    modules = list(modules)
+    return not any(module.training for module in modules) and any(map(_has_modes, modules))
+
+
+def _has_modes(module: nn.Module) -> bool:
+    if isinstance(module, _DropoutNd):
+        return module.p > 0
+    return isinstance(module, _BatchNorm) and module.track_running_stats
+
+
+def _foreign_random_states() -> dict[str, str]:
+    """The states of random generators that are not replayed, as text, by the name of the module."""
+    states = {"Python's random": repr(random.getstate())}
+    if (numpy := sys.modules.get("numpy")) is not None:
+        states["numpy.random"] = repr(numpy.random.get_state(legacy=False))
+    return states

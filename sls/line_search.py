@@ -36,6 +36,11 @@ from sls.search import SearchResult, backtrack
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
 
+COLLAPSED = 1e-3
+"""A step that falls to so much of the first raises the question whether the loss repeats,"""
+WINDFALL = 2.0
+"""as does a decrease that is larger than what the slope promises by this factor."""
+
 
 class LineSearch(ClosureOptimizer[StepRecord]):
     """The base class of the optimizers whose step is found by backtracking on the mini-batch.
@@ -89,6 +94,11 @@ class LineSearch(ClosureOptimizer[StepRecord]):
         """
         group = self.param_groups[0]
         return float(group["growth"] ** (1 / group.get("n_batches_per_epoch", 1)))
+
+    @property
+    def calls(self) -> int:
+        """The number of calls of `step` so far, those of earlier processes included."""
+        return int(self.param_groups[0]["search_state"]["k"])
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> StepRecord:
         """Search a step and take it, or repeat the last one where no search is due."""
@@ -218,8 +228,9 @@ class Step:
     def _start(self, bounds: StepBounds) -> float:
         """The first step tried, within the bounds of the parameters' type; they are at w."""
         start = self.before.start(self.settings["init_step"], self.optimizer.growth)
-        if start < SMALL or self.before.failed_at is not None:
-            self.optimizer.hints.check_that_the_loss_repeats(self.evaluation, self.loss)
+        hints, least = self.optimizer.hints, max(SMALL, COLLAPSED * self.settings["init_step"])
+        if hints.in_doubt or start < least or self.before.failed_at is not None:
+            hints.check_that_the_loss_repeats(self.evaluation, self.loss)
         return bounds.within(start)
 
     def _accept(
@@ -230,6 +241,8 @@ class Step:
         searched: Sequence[Path],
         after: SearchState,
     ) -> StepRecord:
+        if loss - result.loss > WINDFALL * result.step_size * p + self._slack(loss, result.loss):
+            self.optimizer.hints.in_doubt = True
         self._keep(result.step_size, searched)
         memory = self.optimizer.condition.memory_after(
             result.step_size, loss - result.loss, p, self.before.memory
@@ -286,7 +299,8 @@ class Step:
 
     def _remember(self, after: SearchState) -> None:
         """Write the state after a search, which took place in step k and cost forward passes."""
-        k, extra = self.before.k, self.before.extra + self.evaluation.forwards - 1
+        k, trials = self.before.k, self.evaluation.forwards - self.evaluation.checks - 1
+        extra = self.before.extra + trials
         self.optimizer.remember(replace(after, k=k + 1, last_searched=k, extra=extra))
 
     def _taken(self, group: GroupTensors) -> Path:

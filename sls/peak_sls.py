@@ -34,6 +34,9 @@ from sls.peak import PeakState, Phase
 from sls.record import PeakRecord, Status
 from sls.replay import NoReplay, Replay
 
+DOUBTFUL = 6
+"""So many doubtful judgements raise the question whether the loss repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
@@ -168,6 +171,11 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         return Adam() if self.param_groups[0]["direction"] == "adam" else MomentumSGD()
 
     # -------------------------------------------------------------------------------- the step
+
+    @property
+    def calls(self) -> int:
+        """The number of calls of `step` so far, those of earlier processes included."""
+        return self.search_state.peak.k
 
     def take_step(self, evaluation: Evaluation, loss: Tensor) -> PeakRecord:
         """Look back at the last step and take one, or only take one where the peak is held."""
@@ -427,6 +435,8 @@ class _LookingStep(_Step):
             peak = peak.with_judgement(judgement)
         else:
             peak = replace(peak, place=0)
+        if peak.doubts == DOUBTFUL:
+            self.optimizer.hints.check_that_the_loss_repeats(self.evaluation, self.loss)
         self.take_along(peak, along, loss)
         return self.record(
             Status.ACCEPTED,

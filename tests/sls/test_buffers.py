@@ -170,6 +170,7 @@ def test_batch_norm_statistics_are_those_of_one_forward_pass(make: Make) -> None
     assert_buffers_move_once(make, batch_norm_network())
 
 
+@pytest.mark.filterwarnings("ignore:.*the model is in eval mode")
 @each_search
 def test_batch_norm_in_evaluation_keeps_its_statistics(make: Make) -> None:
     model = batch_norm_network().eval()

@@ -87,6 +87,7 @@ FORMS: list[Form] = [*CHEAP, standard, standard_with_zeros]
 
 each_form = pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 each_cheap_form = pytest.mark.parametrize("form", CHEAP, ids=lambda form: form.__name__)
+eval_mode_is_known = pytest.mark.filterwarnings("ignore:.*the model is in eval mode")
 cost_is_known = pytest.mark.filterwarnings("ignore:the closure runs backward")
 
 
@@ -173,6 +174,7 @@ def test_one_backward_pass_a_step(make: Make, form: Form) -> None:
 
 
 @cost_is_known
+@eval_mode_is_known
 @each_form
 @each_optimizer
 def test_gradients_after_the_step_are_those_at_its_start(make: Make, form: Form) -> None:
@@ -188,6 +190,7 @@ def test_gradients_after_the_step_are_those_at_its_start(make: Make, form: Form)
             assert torch.equal(param.grad, gradient)
 
 
+@eval_mode_is_known
 def test_left_over_gradients_do_not_enter_the_step() -> None:
     model = dropout_network().eval()
     optimizer, loss = SLS(model.parameters()), batch_loss(model)

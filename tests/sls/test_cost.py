@@ -41,7 +41,7 @@ class Synchronisations(TorchDispatchMode):
 
 @pytest.mark.parametrize("optimizer_class", [SLS, AdamSLS, ALSALS])
 @pytest.mark.parametrize("init_step", [1e-3, 1e3])
-def test_one_synchronisation_a_trial_and_none_elsewhere(
+def test_one_synchronisation_an_extra_forward_pass_and_none_elsewhere(
     optimizer_class: type, init_step: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = PROBLEMS["network"]()
@@ -50,7 +50,7 @@ def test_one_synchronisation_a_trial_and_none_elsewhere(
         for k in range(5):
             before = synchronisations.count
             optimizer.step(lambda k=k: module(k))
-            assert synchronisations.count - before == optimizer.last_step.trials
+            assert synchronisations.count - before == optimizer.last_step.forwards - 1
 
 
 def test_a_repeated_step_synchronises_once_to_see_that_all_is_finite(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -46,11 +46,11 @@ class Stretched(nn.Module):
         return torch.cat([(p * r).detach().reshape(-1) for p, r in pairs]).numpy()
 
 
-def groups_of(module: nn.Module, scales: tuple[float, float], **settings: Any) -> list[Any]:
+def groups_of(module: nn.Module, scales: tuple[float, float]) -> list[Any]:
     params = list(module.parameters())
     return [
-        {"params": params[:2], "lr_scale": scales[0], **settings},
-        {"params": params[2:], "lr_scale": scales[1], **settings},
+        {"params": params[:2], "lr_scale": scales[0]},
+        {"params": params[2:], "lr_scale": scales[1]},
     ]
 
 
@@ -72,8 +72,8 @@ def test_a_scaled_walk_is_that_of_its_twin(rule: Any, twin: Any, steps: int) -> 
     optimizer = rule(groups_of(scaled, SCALES), weight_decay=0.05)
     sizes = [param.numel() for param in scaled.parameters()]
     scales = np.repeat([SCALES[0]] * 2 + [SCALES[1]] * 2, sizes)
-    settings = {"weight_decay": 0.05, "scales": scales}
-    for k, step in enumerate(twin(plain.loss, plain.gradient, plain.start(), steps, **settings)):
+    same = {"weight_decay": 0.05, "scales": scales}
+    for k, step in enumerate(twin(plain.loss, plain.gradient, plain.start(), steps, **same)):
         optimizer.step(lambda k=k: scaled(k))
         np.testing.assert_allclose(vector_of(scaled), step.w, rtol=1e-6, atol=1e-9)
 
@@ -96,6 +96,7 @@ def test_a_scale_of_one_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer.step(lambda: module(0))
 
 
+@settings(deadline=None)
 @given(scale=st.floats(0.01, 100), decay=st.floats(0, 0.5))
 def test_direction_and_weight_decay_are_scaled(scale: float, decay: float) -> None:
     plain, scaled = (nn.Parameter(torch.tensor([3.0], dtype=torch.float64)) for _ in range(2))

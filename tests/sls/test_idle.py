@@ -349,6 +349,7 @@ def test_a_setting_that_the_parameters_cannot_hold_is_refused(
         make([nn.Parameter(torch.ones(2, dtype=dtype))], **{setting: value})
 
 
+@pytest.mark.filterwarnings("ignore:.*parameters are torch.float16")
 @pytest.mark.parametrize("make", [AdamSLS, ALSALS, SaLSA, PeakSLS])
 @pytest.mark.parametrize(("dtype", "eps"), [(torch.float32, 0.0), (torch.float16, 1e-8)])
 def test_an_epsilon_that_rounds_to_nothing_divides_nothing_by_zero(
