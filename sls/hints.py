@@ -6,7 +6,7 @@ import math
 import random
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,13 @@ from sls.record import Ended
 
 REFUSED_IN_A_ROW = 10
 """So many steps in a row without a move give a warning."""
+
+FAR_LESS = 0.1
+"""A decrease of at most so much of the promised one is not the curvature of the loss,"""
+ALIKE = 0.05
+"""where the shares of several trials differ by no more than this, relative to their size,"""
+SPAN = 4.0
+"""and their steps by at least this factor: the shares of true gradients go to one."""
 
 _USER = 6
 """From the functions here to the user's line: `Hints`, `step`, `never_compiled`, torch's hook."""
@@ -36,6 +43,12 @@ random numbers that are not torch's."""
 NOT_TORCHS = """\
 The closure draws random numbers from {module}, which are not replayed: use torch's, or draw them \
 before the closure."""
+
+OTHER_LOSS = """\
+{optimizer}: the gradients are not those of the loss: along them it falls by {share:.2g} of what \
+they promise, at steps of any size, so that no search can end. Return the loss that backward() ran \
+on, with its scale or its division by the number of micro-batches; `scaler.scale(loss)` goes with \
+`step(closure, scaler=scaler)`."""
 
 EVAL_MODE = """\
 {optimizer}: the model is in eval mode in its first step: dropout is off, BatchNorm's statistics \
@@ -59,6 +72,7 @@ class Hints:
         self._refused = 0
         self._warned = False
         self._checked = False
+        self._told_of_other_loss = False
         self.in_doubt = False
 
     def see(self, record: Ended) -> None:
@@ -92,6 +106,24 @@ class Hints:
         if _is_evaluating(modules):
             text = EVAL_MODE.format(optimizer=self._optimizer)
             warnings.warn(text, UserWarning, stacklevel=_USER)
+
+    def see_failed_search(self, trials: Sequence[tuple[float, float]], least: float) -> None:
+        """Warn, once, where the trials show that the gradients belong to another loss.
+
+        Args:
+            trials: the decrease that the slope promised, `η·p`, and the one found, of each trial.
+            least: the smallest decrease that is not mere rounding.
+        """
+        if self._told_of_other_loss:
+            return
+        seen = [(promised, found) for promised, found in trials if promised > 0 and found > least]
+        shares = {promised: found / promised for promised, found in seen}
+        share = shares[min(shares)] if shares else math.inf
+        alike = [promised for promised in shares if abs(shares[promised] / share - 1) <= ALIKE]
+        if share <= FAR_LESS and max(alike) >= SPAN * min(alike):
+            self._told_of_other_loss = True
+            text = OTHER_LOSS.format(optimizer=self._optimizer, share=share)
+            warnings.warn(text, UserWarning, stacklevel=2)
 
     def check_that_the_loss_repeats(self, evaluation: Evaluation, loss: Tensor) -> None:
         """Evaluate the mini-batch again, the first time that this is called; warn if it differs.

@@ -40,6 +40,8 @@ COLLAPSED = 1e-3
 """A step that falls to so much of the first raises the question whether the loss repeats,"""
 WINDFALL = 2.0
 """as does a decrease that is larger than what the slope promises by this factor."""
+SEEN = 100.0
+"""A decrease of so many roundings of the loss is known to a few percent."""
 
 
 class LineSearch(ClosureOptimizer[StepRecord]):
@@ -202,8 +204,10 @@ class Step:
             result = SearchResult(start, first, 1, Status.ACCEPTED)
             return self._accept(loss, p, result, searched, self.before)
         condition, memory = self.optimizer.condition, self.before.memory
+        promised_and_found: list[tuple[float, float]] = []
 
         def holds(step_size: float, loss_next: float) -> bool:
+            promised_and_found.append((step_size * p, loss - loss_next))
             decrease = loss - loss_next + self._slack(loss, loss_next)
             return condition.holds(step_size, decrease, p, memory)
 
@@ -221,6 +225,8 @@ class Step:
             result = replace(result, status=Status.EXHAUSTED)
             return self._fail(loss, p, result, self._after_failure(result))
         if not result.status.moved:
+            least = rounding(loss, loss, SEEN * torch.finfo(self.loss.dtype).eps)
+            self.optimizer.hints.see_failed_search(promised_and_found, least)
             return self._give_up(loss, p, result, trial)
         after = self.before.after_search(result.step_size, result.trials)
         return self._accept(loss, p, result, searched, after)

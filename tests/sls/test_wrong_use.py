@@ -134,6 +134,44 @@ def test_a_draw_changes_the_state_of_its_generator_alone(draw: Any, name: str) -
     assert [one for one in before if before[one] != after[one]] == [name]
 
 
+# ------------------------------------------------------------------- gradients of another loss
+
+
+def scaled_gradients(module: nn.Module, scale: float) -> Callable[[], Tensor]:
+    """A closure that runs backward on `scale` times the loss that it returns."""
+
+    def closure() -> Tensor:
+        loss = module(0)
+        if torch.is_grad_enabled():
+            (scale * loss).backward()
+        return loss.detach()
+
+    return closure
+
+
+@pytest.mark.parametrize("make", [SLS, AdamSLS, PLASLS, ALSALS, SaLSA])
+def test_scaled_gradients_beside_an_unscaled_loss_are_named_once(make: Make) -> None:
+    module = PROBLEMS["network"]()
+    optimizer = make(module.parameters())
+    closure = scaled_gradients(module, 65536.0)
+    messages = warnings_of(lambda: optimizer.step(closure), times=20)
+    (message,) = [text for text in messages if "not those of the loss" in text]
+    assert "falls by 1.5e-05 of what they promise" in message
+    assert "step(closure, scaler=scaler)" in message
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("init_step", [1.0, 100.0, 1e4])
+@pytest.mark.parametrize("make", [SLS, AdamSLS, ALSALS, SaLSA])
+def test_searches_that_fail_with_the_loss_own_gradients_name_nothing(
+    make: Make, init_step: float, problem: str
+) -> None:
+    module = PROBLEMS[problem]()
+    optimizer = make(module.parameters(), max_trials=30, init_step=init_step, c=0.99)
+    messages = warnings_of(lambda: optimizer.step(lambda: module(0)), times=20)
+    assert not [text for text in messages if "not those of the loss" in text]
+
+
 # -------------------------------------------------------------------------------------- models
 
 
