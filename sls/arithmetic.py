@@ -206,6 +206,8 @@ def real(tensor: Tensor) -> Tensor:
 
 def overlaps(tensor: Tensor) -> bool:
     """Whether elements share memory, as an expanded tensor's: kernels refuse to write into it."""
+    if tensor.is_contiguous():
+        return False
     sizes_and_strides = zip(tensor.size(), tensor.stride(), strict=True)
     return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
 

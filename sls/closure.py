@@ -274,6 +274,12 @@ def _forget_cast_parameters() -> None:
 
 
 def _has_keyword(closure: Closure, name: str) -> bool:
+    function = closure if hasattr(closure, "__code__") else type(closure).__call__
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType) and not (_is_described(closure) or _is_described(function)):
+        # What `inspect` would find, which takes as long as a small model's trial.
+        named = slice(code.co_posonlyargcount, code.co_argcount + code.co_kwonlyargcount)
+        return name in code.co_varnames[named]
     try:
         parameter = inspect.signature(closure).parameters.get(name)
     except (TypeError, ValueError):
@@ -282,3 +288,8 @@ def _has_keyword(closure: Closure, name: str) -> bool:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         inspect.Parameter.KEYWORD_ONLY,
     )
+
+
+def _is_described(function: Any) -> bool:
+    """Whether its signature is said to be another than its code's, as by `functools.wraps`."""
+    return hasattr(function, "__wrapped__") or hasattr(function, "__signature__")

@@ -76,7 +76,8 @@ class Direction(Protocol):
 
     def step(self, group: GroupTensors, step_size: float, decay: float) -> None:
         """Go to `w − η·d − decay·w` along d as it is `taken`, without a way back, and commit."""
-        group.step(self.taken(group), step_size, decay)
+        for part in group.pieces() if self.pointwise and group.is_large else [group]:
+            part.step(checked(self.taken(part), part), step_size, decay)
         self.commit(group)
 
 

@@ -258,12 +258,23 @@ class Step:
         return self._record(result.status, loss, p, result)
 
     def _keep(self, step_size: float, searched: Sequence[Path]) -> None:
-        """Move from the accepted trial to the point that the step keeps."""
+        """Move from the accepted trial to the point that the step keeps, decay and commit."""
         for path in searched:
             if not self.direction.takes_what_it_searched:
-                self._taken(path.group).move(step_size * self.factor)
-            elif self.factor != 1:
-                path.move(step_size * self.factor)
+                self._step_from_origin(path.group, step_size)
+                continue
+            taken = step_size * self.factor
+            if self.factor != 1:
+                path.move(taken)
+            path.group.decay(taken * path.group.weight_decay)
+            self.direction.commit(path.group)
+
+    def _step_from_origin(self, group: GroupTensors, step_size: float) -> None:
+        """Go back to w, take the step from there, and commit."""
+        taken = self._size_for(group, step_size) * self.factor
+        group.restore()
+        group.has_moved()
+        self.direction.step(group, taken, taken * group.weight_decay)
 
     def _size_for(self, group: GroupTensors, step_size: float) -> float:
         """The step that this group takes where the search's is `step_size`."""
@@ -280,7 +291,7 @@ class Step:
                 result = replace(result, step_size=fallback, loss=float(trial(fallback)))
             if self._no_rise(loss, result.loss):
                 for group in self.groups:
-                    self._taken(group).move(result.step_size * self.factor)
+                    self._step_from_origin(group, result.step_size)
                 self._finish(result.step_size, after)
                 return self._record(Status.FALLBACK, loss, p, result)
         return self._fail(loss, p, result, after)
@@ -290,10 +301,6 @@ class Step:
         return after if result.status is Status.NONFINITE_TRIALS else after.with_new_means()
 
     def _finish(self, step_size: float, after: SearchState) -> None:
-        for group in self.groups:
-            taken = self._size_for(group, step_size) * self.factor
-            group.decay(taken * group.weight_decay)
-            self.direction.commit(group)
         self._remember(after)
         self.optimizer.report_step_size(step_size)
 
@@ -309,9 +316,6 @@ class Step:
         extra = self.before.extra + trials
         self.optimizer.remember(replace(after, k=k + 1, last_searched=k, extra=extra))
 
-    def _taken(self, group: GroupTensors) -> Path:
-        return paths.taken(self.direction, group)
-
     def _restore(self) -> None:
         for group in self.groups:
             group.restore()
@@ -322,7 +326,7 @@ class Step:
         """Take the last step again, without a trial."""
         step_size = self.before.step_size
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
-        taken = [self._taken(group) for group in self.groups]
+        taken = [paths.taken(self.direction, group) for group in self.groups]
         loss, p = read(self.loss, self._exact_slope(taken))
         refusal = _refusal(loss, p)
         if refusal is not None:

@@ -25,7 +25,9 @@ def direction(group: GroupTensors) -> Tensors:
     """d, with the moments as they will be after the step; they are not written."""
     if _has_kernel(group):
         first = [tensor.clone() for tensor in group.state_tensors("exp_avg")]
-        return _direction_by_kernel(group, first, group.settings["betas"][0])
+        d, second = _direction_by_kernel(group, first, group.settings["betas"][0])
+        group.after_step = {"exp_avg": first, "exp_avg_sq": second}
+        return d
     beta1, _ = group.settings["betas"]
     d = group.arithmetic.lerp(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
     group.arithmetic.div_(d, _denominators(group))
@@ -36,7 +38,8 @@ def direction(group: GroupTensors) -> Tensors:
 def direction_without_momentum(group: GroupTensors) -> Tensors:
     """`g/(√v̂ + ε)`, with v as it will be after the step; it is not written."""
     if _has_kernel(group):
-        return _direction_by_kernel(group, [torch.zeros_like(g) for g in group.grads], 0.0)
+        d, _ = _direction_by_kernel(group, [torch.zeros_like(g) for g in group.grads], 0.0)
+        return d
     return group.arithmetic.div(group.grads, _denominators(group))
 
 
@@ -90,6 +93,10 @@ def steps_after(group: GroupTensors) -> Sequence[int]:
 
 def _write(group: GroupTensors) -> None:
     arithmetic = group.arithmetic
+    if group.after_step:
+        for name, values in group.after_step.items():
+            arithmetic.copy_(group.state_tensors(name), values)
+        return
     beta1, beta2 = group.settings["betas"]
     arithmetic.lerp_(group.state_tensors("exp_avg"), group.grads, 1 - beta1)
     second = group.state_tensors("exp_avg_sq")
@@ -133,12 +140,14 @@ def _has_kernel(group: GroupTensors) -> bool:
     return len(kinds) == 1 and next(iter(kinds))[0].type in FUSED_ON
 
 
-def _direction_by_kernel(group: GroupTensors, first: Tensors, beta1: float) -> Tensors:
-    """A step of −1 from 0, with a copy of v; m is written to."""
+def _direction_by_kernel(
+    group: GroupTensors, first: Tensors, beta1: float
+) -> tuple[Tensors, Tensors]:
+    """A step of −1 from 0, with a copy of v, which is returned too; m is written to."""
     directions = [torch.zeros_like(grad) for grad in group.grads]
     second = [tensor.clone() for tensor in group.state_tensors("exp_avg_sq")]
     _run_kernel(group, directions, first, second, -1.0, beta1)
-    return directions
+    return directions, second
 
 
 def _run_kernel(

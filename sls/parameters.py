@@ -35,6 +35,8 @@ class GroupTensors:
         settings: the group's settings.
         scale: the factor on its direction and its weight decay, `lr_scale`.
         arithmetic: the operations on its lists of tensors.
+        after_step: tensors of the state as they will be after the step, by name, where a direction
+            has made them already.
     """
 
     def __init__(self, group: dict[str, Any], states: States):
@@ -54,6 +56,7 @@ class GroupTensors:
         self.raw_params = with_gradient
         self.params = [real(local(param).detach()) for param in with_gradient]
         self.grads = [real(local(param.grad)) for param in with_gradient]
+        self.after_step: dict[str, Tensors] = {}
         self._origin: Tensors = []
         self._at_origin = True
         self._state_tensors: dict[str, Tensors] = {}
@@ -160,6 +163,7 @@ class Piece(GroupTensors):
         self.raw_params = [group.raw_params[part.number] for part in parts]
         self.params = [part.of(group.params) for part in parts]
         self.grads = [part.of(group.grads) for part in parts]
+        self.after_step = {}
         self._origin = [part.of(group._origin) for part in parts] if group._origin else []
 
     def state_tensors(self, name: str) -> Tensors:

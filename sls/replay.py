@@ -35,7 +35,7 @@ class Replay:
     def __init__(self, devices: Iterable[torch.device]):
         self._devices = set(devices)
         self._random_before: RandomState = {}
-        self._random_after: RandomState = {}
+        self._random_after: RandomState | None = None  # None: only one evaluation so far
         self._buffers = _Buffers()
 
     @contextmanager
@@ -49,10 +49,9 @@ class Replay:
                 code runs uncompiled in this context.
             see: called with each of these modules, and of their submodules, before it runs.
         """
-        self._random_before = random_state(self._devices)
+        self._random_before, self._random_after = random_state(self._devices), None
         with self._buffers.watched(Calls() if calls is None else calls, see):
             yield
-        self._random_after = random_state(self._devices)
 
     def must_repeat(self, calls: Calls, params: Iterable[Tensor]) -> bool:
         """Whether the first evaluation has to be repeated; if so, goes back to the state before it.
@@ -70,13 +69,17 @@ class Replay:
 
     def rewind(self) -> None:
         """Go back to the state before the first evaluation; call before each later one."""
+        if self._random_after is None:
+            self._random_after = random_state(self._devices)
+            self._buffers.remember_changes()
         set_random_state(self._random_before)
         self._buffers.rewind()
 
     def finish(self) -> None:
         """Go to the state that the first evaluation left; call after the last one."""
-        set_random_state(self._random_after)
-        self._buffers.finish()
+        if self._random_after is not None:
+            set_random_state(self._random_after)
+            self._buffers.finish()
 
 
 class NoReplay:
@@ -142,6 +145,9 @@ class _Buffers:
         with calls.watched(self._see):
             yield
         self._seen.clear()
+
+    def remember_changes(self) -> None:
+        """Remember what the first evaluation has left; buffers that it left alone are forgotten."""
         self._buffers = [buffer for buffer in self._buffers if buffer.record_change()]
 
     def _see(self, module: nn.Module) -> list[nn.Module]:

@@ -171,7 +171,7 @@ class _UnitStep(Step):
     def _keep(self, step_size: float, searched: Sequence[Path]) -> None:
         super()._keep(step_size, searched)
         for group in self._others():
-            self._taken(group).move(self._size_for(group, step_size) * self.factor)
+            self._step_from_origin(group, step_size)
 
     def _finish(self, step_size: float, after: SearchState) -> None:
         super()._finish(step_size, after)
