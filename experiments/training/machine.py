@@ -65,12 +65,16 @@ def _version(package: str) -> str | None:
 
 
 def _git_state(root: Path) -> dict[str, Any] | None:
-    """The commit that is checked out and whether files differ from it; None without git."""
+    """The commit that is checked out and whether its code differs; None without git.
+
+    What runs and reports write below `results/` is not code: with it, every run after the first of
+    a study that is committed would count as changed.
+    """
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None
     commit = _git(git, root, "rev-parse", "--verify", "HEAD")
-    changes = _git(git, root, "status", "--porcelain")
+    changes = _git(git, root, "status", "--porcelain", "--", ".", ":(exclude)results")
     return {"commit": commit, "dirty": None if changes is None else changes != ""}
 
 
