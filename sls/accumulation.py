@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from sls.distributed import Processes
 
 Scaling = Callable[[Tensor], Tensor]
 
@@ -27,6 +30,9 @@ def accumulate(
     It equals the closure of the whole batch to rounding, where examples do not see each other:
     BatchNorm sees micro-batches. A step evaluates it several times; every evaluation goes through
     the same micro-batches, in order, with the same random numbers.
+
+    Under `DistributedDataParallel` gradients are averaged over the ranks once a step, with the last
+    micro-batch; docs/many_processes.md says where the ranks need equal numbers of micro-batches.
 
     Args:
         loss_of: the mean loss of one micro-batch, a scalar tensor: `loss_of(inputs, targets)` for
@@ -67,7 +73,7 @@ def accumulate(
 
 
 class Accumulated:
-    """The closure that `accumulate` returns: a callable with the keywords `backward` and `scale`.
+    """The closure that `accumulate` returns, with keywords `backward`, `scale` and `processes`.
 
     Attributes:
         shares: the weight of each micro-batch; their sum is 1.
@@ -80,21 +86,43 @@ class Accumulated:
         self._micro_batches = micro_batches
         self.shares = shares
 
-    def __call__(self, backward: bool, scale: Scaling = lambda loss: loss) -> Tensor:
+    def __call__(
+        self,
+        backward: bool,
+        scale: Scaling = lambda loss: loss,
+        processes: Processes | None = None,
+    ) -> Tensor:
         """The loss of the whole batch.
 
         Args:
             backward: whether to run backward on every part.
             scale: applied to what backward runs on.
+            processes: those that evaluate the loss together. None: this one alone.
         """
-        parts = []
-        for batch, share in zip(self._micro_batches, self.shares, strict=True):
-            loss = self._loss(batch)
-            if backward and loss.requires_grad:
-                scale(loss * share).backward()  # type: ignore[no-untyped-call]
-            # Summed in float32 or better, and in the end no more precise than its parts.
-            parts.append(loss.detach().to(torch.promote_types(loss.dtype, torch.float32)) * share)
-        return torch.stack(parts).sum().to(loss.dtype)
+        processes = processes or Processes()
+        if backward:
+            processes.expect(len(self._micro_batches))
+        *earlier, last = zip(self._micro_batches, self.shares, strict=True)
+        losses = []
+        for batch, share in earlier:
+            with processes.averaged_later() if backward else nullcontext():
+                loss = self._loss(batch)
+                if backward:
+                    _run_backward(loss, share, scale)
+            losses.append(loss.detach())
+        loss = self._loss(last[0])
+        if backward:
+            processes.require_average(loss)
+            _run_backward(loss, last[1], scale)
+        return self._mean([*losses, loss.detach()])
+
+    def _mean(self, losses: Sequence[Tensor]) -> Tensor:
+        """Summed in float32 or better, and in the end no more precise than its parts."""
+        parts = [
+            loss.to(torch.promote_types(loss.dtype, torch.float32)) * share
+            for loss, share in zip(losses, self.shares, strict=True)
+        ]
+        return torch.stack(parts).sum().to(losses[-1].dtype)
 
     def _loss(self, batch: Any) -> Tensor:
         loss = self._loss_of(*batch) if isinstance(batch, (tuple, list)) else self._loss_of(batch)
@@ -102,6 +130,11 @@ class Accumulated:
             shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r:.60}"
             raise TypeError(f"loss_of must return the mean loss, a scalar tensor; got {shape}")
         return loss.reshape(())
+
+
+def _run_backward(loss: Tensor, share: float, scale: Scaling) -> None:
+    if loss.requires_grad:
+        scale(loss * share).backward()  # type: ignore[no-untyped-call]
 
 
 def _length(batch: Any) -> int:

@@ -4,7 +4,8 @@
 2. PyTorch's standard form (zero_grad, forward, backward, return the loss);
 3. a callable with a keyword `backward`, True for forward and backward, False for forward only;
    with a keyword `scale` too, it runs `scale(loss).backward()`, so that it may be used with a
-   `torch.amp.GradScaler`.
+   `torch.amp.GradScaler`; with a keyword `processes` (`sls.accumulate`'s), it is told the
+   processes that evaluate the loss together.
 
 A standard closure that skips backward where `torch.is_grad_enabled()` is False costs no more than
 the other forms.
@@ -120,6 +121,7 @@ class Evaluation:
         self._calls = forms.calls(closure)
         self._takes_backward = _has_keyword(closure, "backward")
         self._takes_scale = self._takes_backward and _has_keyword(closure, "scale")
+        self._takes_processes = self._takes_backward and _has_keyword(closure, "processes")
         self._replay = replay
         self._processes = forms.processes
         self._scale = scale
@@ -147,15 +149,15 @@ class Evaluation:
         self.forwards = 0
         for param in self._params:
             param.grad = None
-        see = self._processes.watch(again=not isinstance(self._replay, NoReplay))
+        see = self._processes.watch(self._params, again=not isinstance(self._replay, NoReplay))
         with self._replay.first_evaluation(self._calls, see), torch.enable_grad():
             loss = self._call(backward=True)
-            self._processes.settle(self._params)
+            self._processes.settle()
             if all(param.grad is None for param in self._params):
                 self._backward(loss)
             elif self.scaled and not self._takes_scale:
                 raise RuntimeError(BACKWARD_WITHOUT_SCALE)
-        self._processes.check_gradients(self._params)
+        self._processes.check_gradients()
         return loss.detach()
 
     @property
@@ -224,6 +226,8 @@ class Evaluation:
         keywords: dict[str, Any] = {"backward": backward} if self._takes_backward else {}
         if self._takes_scale:
             keywords["scale"] = self._scale.scale
+        if self._takes_processes:
+            keywords["processes"] = self._processes
         loss = self._closure(**keywords)
         if isinstance(loss, Tensor):
             if self._returned is not None and self._returned() is loss:

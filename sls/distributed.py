@@ -13,7 +13,7 @@ backend sums. Nothing is read by the host here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -51,6 +51,19 @@ follow one group."""
 LOW_PRECISION_DDP = """\
 DistributedDataParallel(mixed_precision=...) is not supported: it leaves its casts behind after a \
 forward pass without backward. Use torch.autocast in the closure."""
+
+UNEVEN = """\
+the ranks have different numbers of micro-batches: {numbers}. {reason} Give all ranks the same \
+number, as DistributedSampler does; the sizes may differ."""
+
+SHARDED = "Every forward pass of fully_shard needs all ranks."
+STATIC_GRAPH = "DistributedDataParallel(static_graph=True) averages gradients after each of them."
+SYNC_BATCH_NORM = "Every forward pass of SyncBatchNorm needs all ranks."
+
+NEVER_AVERAGED = """\
+the loss of the last micro-batch has no graph, but its backward pass is the one in which \
+DistributedDataParallel averages the gradients of all micro-batches. Put another one last, or give \
+the loss a graph, as by `+ 0 * outputs.sum()`."""
 
 JOINED = """\
 steps within DistributedDataParallel.join() or Join are not supported: ranks that have run out of \
@@ -104,6 +117,24 @@ class Replicas(Alone):
     def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
         """The means over the ranks, in one collective."""
         return self._combined(slopes, 1 / self._size)
+
+    def require_equal(self, micro_batches: int, reason: str) -> None:
+        """Raise on all ranks if their numbers of micro-batches differ; read by the host.
+
+        Args:
+            micro_batches: the number on this rank.
+            reason: why the numbers have to be equal.
+
+        Raises:
+            RuntimeError: names the number of each rank.
+        """
+        if self._size == 1:
+            return
+        own = torch.tensor([distributed.get_rank(), micro_batches])
+        numbers = [(int(rank), int(number)) for rank, number in self._gathered(own).tolist()]
+        if len({number for _, number in numbers}) > 1:
+            text = ", ".join(f"{number} on rank {rank}" for rank, number in sorted(numbers))
+            raise RuntimeError(UNEVEN.format(numbers=text, reason=reason))
 
     @property
     def _size(self) -> int:
@@ -173,6 +204,10 @@ class Processes:
         self._syncs_before: dict[DistributedDataParallel, bool] = {}
         self._syncs_after: dict[DistributedDataParallel, bool] = {}
         self._replicated: frozenset[Tensor] = frozenset()
+        self._params: Sequence[Tensor] = ()
+        self._micro_batches: int | None = None
+        self._held_back: ExitStack | None = None
+        self._average_is_due = False
 
     # ----------------------------------------------------------------------- the first evaluation
 
@@ -181,10 +216,11 @@ class Processes:
         """Whether nothing is to be found out: after a first evaluation, or in a single process."""
         return self._known or not is_initialized()
 
-    def watch(self, *, again: bool) -> Callable[[nn.Module], None] | None:
+    def watch(self, params: Sequence[Tensor], *, again: bool) -> Callable[[nn.Module], None] | None:
         """What to call with every module of the next first evaluation, before the module runs.
 
         Args:
+            params: all parameters of the optimizer.
             again: whether the modules are to be looked at; if not, what was found is kept.
 
         Returns:
@@ -194,7 +230,8 @@ class Processes:
             self.ranks, self._known = ALONE, False
             self._wrappers, self._syncs_before, self._syncs_after = [], {}, {}
             again = False
-        self._watching = again
+        self._params, self._watching = params, again
+        self._micro_batches, self._average_is_due = None, False
         if not again:
             return None
         self._wrappers, self._syncs_before = [], {}
@@ -205,14 +242,13 @@ class Processes:
                 self._wrappers.append(module)
             if isinstance(module, DistributedDataParallel):
                 self._syncs_before[module] = module.require_forward_param_sync
+                self._compare_numbers(module)
+                self._hold_back(module)
 
         return note
 
-    def settle(self, params: Sequence[Tensor]) -> None:
+    def settle(self) -> None:
         """Decide who takes part, after the forward pass whose modules were seen.
-
-        Args:
-            params: all parameters of the optimizer.
 
         Raises:
             RuntimeError: the model is wrapped in a way that no step can be right for.
@@ -224,7 +260,7 @@ class Processes:
         if any(isinstance(wrapper, flat) for wrapper in self._wrappers):
             raise RuntimeError(FSDP1)
         replicas = list(self._syncs_before)
-        sharded = [param for param in params if is_sharded(param)]
+        sharded = self._sharded
         shards = any(isinstance(wrapper, fully_sharded) for wrapper in self._wrappers)
         if sharded:
             self.ranks = _shards(sharded, by_fsdp=shards)
@@ -234,7 +270,11 @@ class Processes:
             self.ranks = _replicas(replicas)
             self._replicated = frozenset(p for ddp in replicas for p in ddp.parameters())
 
-    def check_gradients(self, params: Sequence[Tensor]) -> None:
+    @property
+    def _sharded(self) -> list[Tensor]:
+        return [param for param in self._params if is_sharded(param)]
+
+    def check_gradients(self) -> None:
         """Raise if a gradient is not the mean over the ranks, after the first evaluation.
 
         Raises:
@@ -244,11 +284,74 @@ class Processes:
         if not self._watching or self.ranks is ALONE:
             return
         shards = isinstance(self.ranks, Shards)
-        for param in params:
+        for param in self._params:
             if param.grad is None or (is_sharded(param) if shards else param in self._replicated):
                 continue
             message = NOT_SHARDED if shards else NOT_REPLICATED
             raise RuntimeError(message.format(shape=tuple(param.shape)))
+
+    # ------------------------------------------------------- micro-batches of the first evaluation
+
+    def expect(self, micro_batches: int) -> None:
+        """Check that the ranks have equal numbers of micro-batches where they must have.
+
+        Call it before the first one runs. DDP by itself needs no equal numbers: its ranks meet in
+        the first forward pass, which sends the buffers, and in the last backward pass. Otherwise
+        they meet in every pass; the numbers are then gathered, and read by the host.
+
+        Args:
+            micro_batches: the number on this rank.
+
+        Raises:
+            RuntimeError: the numbers differ, on all ranks; names the number of each.
+        """
+        if not is_initialized():
+            return
+        self._micro_batches = micro_batches
+        if sharded := self._sharded:
+            _shards(sharded, by_fsdp=True).require_equal(micro_batches, SHARDED)
+        for ddp in self._syncs_before:
+            self._compare_numbers(ddp)
+
+    def _compare_numbers(self, ddp: DistributedDataParallel) -> None:
+        reason = _meeting_in_every_pass(ddp)
+        if self._micro_batches is not None and reason is not None:
+            ranks = Replicas([ddp.process_group], next(ddp.parameters()).device)
+            ranks.require_equal(self._micro_batches, reason)
+
+    @contextmanager
+    def averaged_later(self) -> Iterator[None]:
+        """Within, DDP adds gradients up without their average over the ranks, as in its `no_sync`.
+
+        Not within is the last backward pass, which averages the sums. FSDP2 goes on to average, or
+        each rank would keep the gradients of the whole model. So does a static graph of DDP, which
+        cannot begin with a backward pass that is not averaged.
+        """
+        with ExitStack() as self._held_back:
+            try:
+                for ddp in self._syncs_before:
+                    self._hold_back(ddp)
+                yield
+            finally:
+                self._held_back = None
+
+    def _hold_back(self, ddp: DistributedDataParallel) -> None:
+        if self._held_back is None or ddp.static_graph or ddp.process_group.size() == 1:
+            return
+        self._held_back.enter_context(ddp.no_sync())
+        self._average_is_due = True
+
+    def require_average(self, last_loss: Tensor) -> None:
+        """Raise if gradients that were held back would not be averaged.
+
+        Args:
+            last_loss: the loss of the last micro-batch.
+
+        Raises:
+            RuntimeError: no backward pass of it is possible.
+        """
+        if self._average_is_due and not last_loss.requires_grad:
+            raise RuntimeError(NEVER_AVERAGED)
 
     # ---------------------------------------------------------------------------- more evaluations
 
@@ -273,14 +376,10 @@ class Processes:
 
         With `gradient_as_bucket_view` it would write them over those of the first evaluation.
         """
-        before = {ddp: ddp.require_backward_grad_sync for ddp in self._syncs_before}
-        for ddp in before:
-            ddp.require_backward_grad_sync = False
-        try:
+        with ExitStack() as contexts:
+            for ddp in self._syncs_before:
+                contexts.enter_context(ddp.no_sync())
             yield
-        finally:
-            for ddp, reduces in before.items():
-                ddp.require_backward_grad_sync = reduces
 
     @contextmanager
     def other_values(self) -> Iterator[None]:
@@ -377,6 +476,15 @@ def _shards(params: Sequence[Any], *, by_fsdp: bool) -> Shards:
         device = torch.device(device.type, torch.get_device_module(device).current_device())
     groups = [mesh.get_group(dimension) for dimension in range(mesh.ndim)]
     return Shards(groups, device, mesh.size(0) if mesh.ndim == 2 else 1)
+
+
+def _meeting_in_every_pass(ddp: DistributedDataParallel) -> str | None:
+    """Why ranks meet in every pass of a micro-batch; None: in the first and the last one only."""
+    if ddp.static_graph:
+        return STATIC_GRAPH
+    if any(isinstance(module, nn.SyncBatchNorm) for module in ddp.modules()):
+        return SYNC_BATCH_NORM
+    return None
 
 
 def _reshard(wrappers: Sequence[Any]) -> None:

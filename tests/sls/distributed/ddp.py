@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
 import sls
@@ -25,6 +26,7 @@ from tests.sls.distributed.problems import (
     part,
     smooth_network,
     train,
+    uneven_micro_batches,
 )
 from tests.sls.optimizers import LINE_SEARCHES, PEAKS, Make, start_at
 
@@ -169,26 +171,98 @@ def unused_parameters() -> dict[str, Any]:
     return {**seen, "params": numbers(model.parameters())}
 
 
-def accumulated() -> dict[str, Any]:
+MicroBatches = Callable[[int], list[tuple[Tensor, Tensor]]]
+
+
+def accumulated(parts: MicroBatches) -> dict[str, Any]:
     model = DistributedDataParallel(network())
     torch.manual_seed(distributed.get_rank())
     optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
     for k in range(8):
-        optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
+        optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), parts(k)))
     return {"params": numbers(model.parameters())}
 
 
-def accumulated_smooth() -> dict[str, Any]:
+def accumulated_smooth(parts: MicroBatches, **ddp: Any) -> dict[str, Any]:
     """Accumulation equals the whole part, where examples do not see each other."""
     runs = []
-    for split in (True, False):
-        model = DistributedDataParallel(smooth_network().float())
+    for micro_batches_of in (parts, partial(micro_batches, size=6)):
+        model = DistributedDataParallel(smooth_network().float(), **ddp)
         optimizer = sls.ALSALS(model.parameters(), init_step=3.0)
         for k in range(5):
-            parts = list(micro_batches(k)) if split else [part(k, even=True)]
-            optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), parts))
+            loss_of = partial(loss_of_micro_batch, model)
+            optimizer.step(sls.accumulate(loss_of, micro_batches_of(k)))
         runs.append(numbers(model.parameters()))
     return {"split": runs[0], "whole": runs[1]}
+
+
+def reductions(make: Make) -> list[int]:
+    """How often the gradients are averaged in each step of two micro-batches."""
+    model = DistributedDataParallel(network())
+    averaged: list[int] = []
+    # DDP refuses annotations that are text.
+    model.register_comm_hook(averaged, lambda steps, bucket: noted_average(steps, k, bucket))
+    optimizer = make(model.parameters())
+    for k in range(12):
+        optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
+    return [averaged.count(k) for k in range(12)]
+
+
+def noted_average(steps: list[int], k: int, bucket: Any) -> Any:
+    """DDP's own average of a bucket, in step k."""
+    steps.append(k)
+    return allreduce_hook(distributed.group.WORLD, bucket)
+
+
+def uneven(model: nn.Module) -> dict[str, Any]:
+    """What is said of uneven numbers of micro-batches, in a first step and in a later one."""
+    seen: dict[str, Any] = {}
+    for name, steps in (("first", 0), ("later", 2)):
+        optimizer = sls.ALSALS(model.parameters())
+        for k in range(steps):
+            optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
+        seen[f"{name} before"] = numbers(model.parameters())
+        try:
+            closure = sls.accumulate(partial(loss_of_micro_batch, model), uneven_micro_batches(0))
+            optimizer.step(closure)
+        except RuntimeError as error:
+            seen[f"{name} error"] = str(error)
+        seen[f"{name} after"] = numbers(model.parameters())
+    return seen
+
+
+def static_graph() -> nn.Module:
+    return DistributedDataParallel(smooth_network().float(), static_graph=True)
+
+
+def with_sync_batch_norm() -> nn.Module:
+    """The layer is not called, since it needs a GPU."""
+    model = DistributedDataParallel(smooth_network().float())
+    model.never_called = nn.SyncBatchNorm(2, affine=False)
+    return model
+
+
+def last_without_graph() -> None:
+    model = DistributedDataParallel(network())
+    optimizer = sls.SLS(model.parameters(), n_batches_per_epoch=1)
+
+    def loss_of(x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(model, (x, y)) if len(x) > 1 else torch.zeros(())
+
+    x, y = part(0, even=True)
+    optimizer.step(sls.accumulate(loss_of, zip(x.split(5), y.split(5), strict=True)))
+
+
+def buffers_of_micro_batches() -> list[list[float]]:
+    """The counter in every evaluation of three steps of two micro-batches."""
+    model = DistributedDataParallel(Counter())
+    optimizer = sls.SLS(model.parameters(), n_batches_per_epoch=1, init_step=8.0)
+    seen = []
+    for _ in range(3):
+        model.module.seen.clear()
+        optimizer.step(sls.accumulate(model, [torch.ones(2), torch.ones(2)]))
+        seen.append(list(model.module.seen))
+    return seen
 
 
 def loss_of_micro_batch(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -372,6 +446,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "unused": {"find_unused_parameters": True},
 }
 
+ACCUMULATED: dict[str, tuple[MicroBatches, dict[str, Any]]] = {
+    "even": (micro_batches, {}),
+    "uneven": (uneven_micro_batches, {}),
+    "uneven, bucket views": (uneven_micro_batches, OPTIONS["bucket views"]),
+    "static graph": (micro_batches, OPTIONS["static graph"]),
+}
+
 
 def divisions(*names: str) -> dict[str, Callable[[], Any]]:
     return {
@@ -399,8 +480,20 @@ CASES: dict[str, Callable[[], Any]] = {
         if name in WITH_BACKWARD
     },
     "unused parameters": unused_parameters,
-    "accumulated": accumulated,
-    "accumulated smooth": accumulated_smooth,
+    "accumulated": partial(accumulated, micro_batches),
+    "accumulated, uneven": partial(accumulated, uneven_micro_batches),
+    **{
+        f"accumulated smooth {name}": partial(accumulated_smooth, parts, **options)
+        for name, (parts, options) in ACCUMULATED.items()
+    },
+    **{
+        f"reductions {name}": partial(reductions, MAKERS[name])
+        for name in ("ALSALS", "PeakSLS-held")
+    },
+    "uneven static graph": lambda: uneven(static_graph()),
+    "uneven SyncBatchNorm": lambda: uneven(with_sync_batch_norm()),
+    "last without graph": last_without_graph,
+    "buffers of micro-batches": buffers_of_micro_batches,
     "overflow": an_overflow_on_one_rank,
     "averaged": averaged,
     "buffers": buffers_that_ddp_sends,

@@ -25,10 +25,12 @@ from tests.sls.distributed.problems import (
     ROUNDING_NOISE,
     batch,
     cross_entropy,
+    micro_batches,
     numbers,
     part,
     smooth_network,
     train,
+    uneven_micro_batches,
 )
 from tests.sls.optimizers import LINE_SEARCHES, PEAKS, Make, start_at
 
@@ -110,6 +112,36 @@ def resumed_by_torch(make: Make) -> dict[str, Any]:
     )
     seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
     return {"params": numbers(optimizer_params(optimizer)), "steps": seen["steps"]}
+
+
+def accumulated(wrap: Callable[[], nn.Module]) -> list[float]:
+    """The parameters after steps of two micro-batches."""
+    model = wrap()
+    optimizer = MAKERS["ALSALS"](model.parameters())
+    for k in range(5):
+        optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
+    return numbers(optimizer_params(optimizer))
+
+
+def loss_of_micro_batch(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return cross_entropy(model, (x.double(), y))
+
+
+def uneven(make: Make, steps: int) -> dict[str, Any]:
+    """What is said of uneven numbers of micro-batches after so many steps; one step more."""
+    model = sharded()
+    optimizer = make(model.parameters())
+    closure_of = partial(sls.accumulate, partial(loss_of_micro_batch, model))
+    for k in range(steps):
+        optimizer.step(closure_of(micro_batches(k)))
+    seen: dict[str, Any] = {"before": numbers(optimizer_params(optimizer))}
+    try:
+        optimizer.step(closure_of(uneven_micro_batches(0)))
+    except RuntimeError as error:
+        seen["error"] = str(error)
+    seen["after"] = numbers(optimizer_params(optimizer))
+    optimizer.step(closure_of(micro_batches(0)))
+    return {**seen, "moved": numbers(optimizer_params(optimizer)) != seen["after"]}
 
 
 def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
@@ -227,6 +259,12 @@ WITH_NAN = {
     "PeakSLS-held": (MAKERS["PeakSLS-held"], 8),
 }
 
+UNEVEN = {
+    "at first": (MAKERS["ALSALS"], 0),
+    "later": (MAKERS["ALSALS"], 2),
+    "held": (MAKERS["PeakSLS-held"], 8),
+}
+
 
 def compared(*names: str) -> dict[str, Callable[[], Any]]:
     return {
@@ -245,6 +283,9 @@ CASES: dict[str, Callable[[], Any]] = {
     **{f"nan {name}": partial(a_nan_on_one_rank, *case) for name, case in WITH_NAN.items()},
     "one shard": partial(a_nan_in_one_shard, shard),
     "one shard of replicas": partial(a_nan_in_one_shard, DistributedDataParallel),
+    "accumulated": partial(accumulated, sharded),
+    "accumulated by replicas": partial(accumulated, replicated),
+    **{f"uneven {name}": partial(uneven, *case) for name, case in UNEVEN.items()},
     "backward": closure_with_backward,
     "averaged": averaged,
     "built too early": built_too_early,

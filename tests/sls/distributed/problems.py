@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -76,7 +76,12 @@ def _whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def micro_batches(k: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """This rank's part of batch k in two."""
+def micro_batches(k: int, size: int = 3) -> list[tuple[Tensor, Tensor]]:
+    """This rank's part of batch k, six examples, in parts of this size."""
     x, y = part(k, even=True)
-    yield from zip(x.split(3), y.split(3), strict=True)
+    return list(zip(x.split(size), y.split(size), strict=True))
+
+
+def uneven_micro_batches(k: int) -> list[tuple[Tensor, Tensor]]:
+    """This rank's part of batch k: three micro-batches on rank 0, two of other sizes on rank 1."""
+    return micro_batches(k, size=2 if distributed.get_rank() == 0 else 4)

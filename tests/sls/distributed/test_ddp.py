@@ -16,6 +16,9 @@ SLOW_DIVIDED = sorted(
 )
 
 
+ACCUMULATED = ("accumulated", "accumulated, uneven")
+
+
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What both ranks saw in every case."""
@@ -120,15 +123,36 @@ def test_a_closure_that_runs_backward_in_trials_trains_alike(
         assert rank[f"{options} backward"]["params"] == rank["plain forward"]["params"]
 
 
-@pytest.mark.parametrize("name", ["unused parameters", "accumulated", "overflow", "two parts"])
+@pytest.mark.parametrize("name", ["unused parameters", "overflow", "two parts", *ACCUMULATED])
 def test_ranks_agree(ranks: list[Any], name: str) -> None:
     assert "params" in ranks[0][name], ranks[0][name]
     assert ranks[0][name] == ranks[1][name]
 
 
-def test_accumulation_equals_the_whole_batch(ranks: list[Any]) -> None:
-    seen = ranks[0]["accumulated smooth"]
+@pytest.mark.parametrize("name", ddp.ACCUMULATED)
+def test_accumulation_equals_the_whole_batch(ranks: list[Any], name: str) -> None:
+    seen = ranks[0][f"accumulated smooth {name}"]
     assert seen["split"] == pytest.approx(seen["whole"], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ALSALS", "PeakSLS-held"])
+def test_gradients_are_averaged_once_a_step(ranks: list[Any], name: str) -> None:
+    assert ranks[0][f"reductions {name}"] == [1] * 12
+
+
+@pytest.mark.parametrize("step", ["first", "later"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("static graph", "static_graph=True) averages"), ("SyncBatchNorm", "of SyncBatchNorm needs")],
+)
+def test_uneven_numbers_are_refused_where_ranks_meet_in_every_pass(
+    ranks: list[Any], name: str, reason: str, step: str
+) -> None:
+    for rank in ranks:
+        seen = rank[f"uneven {name}"]
+        assert "micro-batches: 3 on rank 0, 2 on rank 1." in seen[f"{step} error"]
+        assert reason in seen[f"{step} error"]
+        assert seen[f"{step} after"] == seen[f"{step} before"]
 
 
 def test_an_overflow_on_one_rank_skips_the_step_on_all(ranks: list[Any]) -> None:
@@ -152,6 +176,15 @@ def test_all_evaluations_of_a_step_see_the_buffers_that_ddp_sends(ranks: list[An
         assert max(len(counts) for counts in rank["buffers"]) > 2
 
 
+def test_so_do_those_of_micro_batches(ranks: list[Any]) -> None:
+    """Sent before the first one; the ranks then count one and two for each."""
+    for rank, step in zip(ranks, (1.0, 2.0), strict=True):
+        counts = rank["buffers of micro-batches"]
+        starts = (0.0, 2.0, 4.0)
+        assert [set(seen) for seen in counts] == [{start, start + step} for start in starts]
+        assert max(len(seen) for seen in counts) > 4
+
+
 def test_a_step_reads_one_number_a_trial(ranks: list[Any]) -> None:
     for rank in ranks:
         assert rank["reads"]["reads"] == rank["reads"]["trials"]
@@ -164,6 +197,7 @@ def test_a_step_reads_one_number_a_trial(ranks: list[Any]) -> None:
         ("join", "within DistributedDataParallel.join() or Join are not supported"),
         ("mixed precision", "DistributedDataParallel(mixed_precision=...) is not supported"),
         ("two groups", "with different process groups"),
+        ("last without graph", "the loss of the last micro-batch has no graph"),
         ("fsdp1", "Use torch.distributed.fsdp.fully_shard"),
     ],
 )

@@ -67,6 +67,21 @@ def test_other_ways_to_shard_and_to_evaluate_change_no_bit(ranks: list[Any], nam
         assert ranks[0][name][part] == ranks[0]["sharded ALSALS"][part]
 
 
+def test_accumulation_equals_that_of_replicas(ranks: list[Any]) -> None:
+    expected = pytest.approx(ranks[0]["accumulated by replicas"], rel=1e-9, abs=1e-12)
+    assert ranks[0]["accumulated"] == expected
+
+
+@pytest.mark.parametrize("when", fsdp2.UNEVEN)
+def test_uneven_numbers_of_micro_batches_are_refused(ranks: list[Any], when: str) -> None:
+    """On all ranks, before anything moves; the next step can be taken."""
+    for rank in ranks:
+        seen = rank[f"uneven {when}"]
+        assert "micro-batches: 3 on rank 0, 2 on rank 1. Every forward pass" in seen["error"]
+        assert seen["after"] == seen["before"]
+        assert seen["moved"]
+
+
 @pytest.mark.slow
 def test_ranks_agree_in_low_precision(slow_ranks: list[Any]) -> None:
     one, other = (rank["mixed precision"] for rank in slow_ranks)
