@@ -63,7 +63,16 @@ def compiled_in_parts(model: nn.Module, backend: Any) -> Loss:
     return loss_of(nn.Sequential(inner, list(model.children())[-1]))
 
 
-WAYS = [compiled_model, compiled_in_place, compiled_function, compiled_in_parts]
+compiles_in_place = pytest.mark.skipif(
+    torch.__version__.startswith("2.13."),
+    reason="torch 2.13 runs an nn.Sequential whose `compile` was called uncompiled",
+)
+WAYS = [
+    compiled_model,
+    pytest.param(compiled_in_place, marks=compiles_in_place),
+    compiled_function,
+    compiled_in_parts,
+]
 each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 
@@ -145,6 +154,7 @@ def test_every_way_of_compiling_is_the_same_run_in_two_graphs(
     assert_two_graphs(compiled.graphs)
 
 
+@compiles_in_place
 def test_a_held_peak_compiles_nothing_when_watching_ends() -> None:
     model, counter = batch_norm_network(), CompileCounterWithBackend("eager")
     optimizer = held_peak(model.parameters())
@@ -217,6 +227,7 @@ def test_recomputed_statistics_are_those_of_the_uncompiled_model() -> None:
     assert torch.equal(means[0], means[1])
 
 
+@compiles_in_place
 def test_a_model_compiled_during_training_is_the_same_run() -> None:
     model, counter = batch_norm_network(), CompileCounterWithBackend("eager")
     optimizer = ALSALS(model.parameters())
@@ -510,7 +521,8 @@ def test_an_exported_model_moves_buffers_once() -> None:
 
 def test_a_scripted_model_moves_buffers_once() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        for category in (FutureWarning, DeprecationWarning):  # torch 2.14's, and 2.13's
+            warnings.simplefilter("ignore", category)
         scripted = torch.jit.script(batch_norm_network())
     optimizer = ALSALS(scripted.parameters(), init_step=10.0)
     train(optimizer, loss_of(scripted))
