@@ -19,12 +19,20 @@ from sls.anchor import NAME as ANCHOR
 from sls.anchor import Anchor
 from sls.arithmetic import read
 from sls.averaging import NAME as AVERAGE
-from sls.averaging import Forwards, lent, statistics_of, update_average
+from sls.averaging import (
+    Forwards,
+    lent,
+    load_averages,
+    statistics_of,
+    type_of_average,
+    update_average,
+)
 from sls.bounds import LARGE, StepBounds
 from sls.clipping import clip_, unclipped
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, Direction, MomentumSGD, scaled
+from sls.distributed import shard_whole_tensors
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
@@ -108,7 +116,8 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
         params: parameters or parameter groups, tensors of any shape.
         total_steps: the length of the run; None: not known, no annealing.
         anneal: the last share of the run, over which the step falls, in (0, 1].
-        averaging: keep a running average of the weights, see `averaged`.
+        averaging: keep a running average of the weights, in float32 where they are float16 or
+            bf16, see `averaged`.
         direction: "adam", or "sgd": SGD with momentum β₁.
         weight_decay: decoupled, λ in `w ← w − η·λ·w`, as AdamW's; outside the judgements.
         betas: β₁ and β₂ of Adam's moments, each in [0, 1).
@@ -242,6 +251,10 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
             ValueError: the state is that of another optimizer, or of other groups.
         """
         super().load_state_dict(state_dict)
+        keys = [key for group in state_dict["param_groups"] for key in group["params"]]
+        saved = [state_dict["state"].get(key, {}) for key in keys]
+        load_averages(self.all_params, self.state, saved)
+        shard_whole_tensors(self.state)
         self._unread.clear()
 
     def make_state(self, group: GroupTensors) -> None:
@@ -251,7 +264,7 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
             state = self.state.setdefault(param, {})
             state[ANCHOR] = {}
             if self.averages:
-                state[AVERAGE] = torch.zeros_like(param)
+                state[AVERAGE] = torch.zeros_like(param, dtype=type_of_average(param))
         # torch.distributed.checkpoint loads no list that is longer than the one that is there.
         plain = self.param_groups[0]["search_state"]
         self.param_groups[0]["search_state"] = {**plain, "unread": [None] * CHECK_EVERY}
@@ -275,7 +288,9 @@ class PeakSLS(ClosureOptimizer[PeakRecord]):
     def averaged(self, recompute: Forwards | None = None) -> Iterator[None]:
         """A context in which the parameters are their running average; afterwards what they were.
 
-        Both are exact, to the bit. Take no step and save no state within.
+        Both are exact, to the bit; the average is rounded to the type of the parameters, of which,
+        where they are float16 or bf16, there is a copy within. Take no step and save no state
+        within.
 
         Args:
             recompute: forward passes, as a callable without arguments or several of them.

@@ -76,6 +76,75 @@ def test_without_an_average_lending_is_an_error() -> None:
         pass
 
 
+HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+FLOAT16 = pytest.mark.filterwarnings("ignore:.*parameters are torch.float16")
+
+
+def network_in(dtype: torch.dtype) -> SmallNetwork:
+    problem = SmallNetwork().to(dtype)
+    problem.inputs = tuple(x.to(dtype) for x in problem.inputs)
+    return problem
+
+
+def trained_in(dtype: torch.dtype, steps: int) -> tuple[SmallNetwork, PeakSLS, list[Tensor]]:
+    problem, seen = network_in(dtype), []
+    optimizer = PeakSLS(problem.parameters(), averaging=True, init_step=1e-3)
+    for k in range(steps):
+        optimizer.step(lambda k=k: problem(k).float())
+        seen.append(vector(problem))
+    return problem, optimizer, seen
+
+
+@HALVES
+@FLOAT16
+def test_the_average_of_half_precision_is_in_float32(dtype: torch.dtype) -> None:
+    problem, optimizer, seen = trained_in(dtype, 40)
+    expected = seen[0].double()
+    for t, w in enumerate(seen[1:], start=2):
+        expected = expected + min(1, 9 / (t + 8)) * (w.double() - expected)
+    averages = [optimizer.state[param]["average"].flatten() for param in problem.parameters()]
+    torch.testing.assert_close(torch.cat(averages).double(), expected, rtol=1e-5, atol=1e-7)
+
+
+@HALVES
+@FLOAT16
+def test_half_precision_lends_its_rounded_average_and_is_back_to_the_bit(
+    dtype: torch.dtype,
+) -> None:
+    problem, optimizer, seen = trained_in(dtype, 10)
+    averages = [optimizer.state[param]["average"].clone() for param in problem.parameters()]
+    with optimizer.averaged():
+        for param, average in zip(problem.parameters(), averages, strict=True):
+            assert torch.equal(param, average.to(dtype))
+    assert torch.equal(vector(problem), seen[-1])
+    for param, average in zip(problem.parameters(), averages, strict=True):
+        assert torch.equal(optimizer.state[param]["average"], average)
+
+
+@HALVES
+@FLOAT16
+def test_a_saved_average_of_half_precision_comes_back_to_the_bit(dtype: torch.dtype) -> None:
+    problem, optimizer, _ = trained_in(dtype, 10)
+    other = network_in(dtype)
+    resumed = PeakSLS(other.parameters(), averaging=True, init_step=1e-3)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for one, two in zip(problem.parameters(), other.parameters(), strict=True):
+        average = resumed.state[two]["average"]
+        assert average.dtype == torch.float32
+        assert torch.equal(average, optimizer.state[one]["average"])
+
+
+def test_an_average_that_an_earlier_version_saved_in_bf16_goes_on_in_float32() -> None:
+    problem, optimizer, _ = trained_in(torch.bfloat16, 10)
+    saved = copy.deepcopy(optimizer.state_dict())
+    for state in saved["state"].values():
+        state["average"] = state["average"].bfloat16()
+    optimizer.load_state_dict(saved)
+    optimizer.step(lambda: problem(10).float())
+    averages = [optimizer.state[param]["average"] for param in problem.parameters()]
+    assert {average.dtype for average in averages} == {torch.float32}
+
+
 def test_parameters_that_never_moved_stay() -> None:
     moved, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = PeakSLS([moved, frozen], averaging=True)

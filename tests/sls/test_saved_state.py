@@ -134,6 +134,22 @@ def test_torchs_distributed_checkpoints_resume_bit_for_bit(
     assert_goes_on(run, fresh, steps)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_they_keep_the_float32_average_of_bf16_parameters(way: Way, tmp_path: Path) -> None:
+    def new() -> Run:
+        model = nn.Linear(5, 2).bfloat16()
+        return model, PeakSLS(model.parameters(), averaging=True, total_steps=HELD)
+
+    run, fresh = new(), new()
+    for _ in range(HELD):
+        run[1].step(lambda: run[0](torch.ones(3, 5, dtype=torch.bfloat16)).float().square().mean())
+    way(run, fresh, tmp_path)
+    for one, other in zip(run[0].parameters(), fresh[0].parameters(), strict=True):
+        loaded = fresh[1].state[other]["average"]
+        assert loaded.dtype == torch.float32
+        assert torch.equal(loaded, run[1].state[one]["average"])
+
+
 @each_maker
 def test_the_optimizer_whose_state_torch_asks_for_goes_on_as_if_it_had_not(name: str) -> None:
     asked, plain = new_run(name), new_run(name)
