@@ -88,17 +88,19 @@ class Accumulated:
 
     def __call__(
         self,
-        backward: bool,
+        backward: bool | None = None,
         scale: Scaling = lambda loss: loss,
         processes: Processes | None = None,
     ) -> Tensor:
         """The loss of the whole batch.
 
         Args:
-            backward: whether to run backward on every part.
+            backward: whether to run backward on every part. None: where gradients are enabled, for
+                frameworks that hide the keywords of a closure.
             scale: applied to what backward runs on.
             processes: those that evaluate the loss together. None: this one alone.
         """
+        backward = torch.is_grad_enabled() if backward is None else backward
         processes = processes or Processes()
         if backward:
             processes.expect(len(self._micro_batches))

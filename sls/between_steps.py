@@ -7,7 +7,7 @@ value is looked at.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import ref
 
@@ -15,15 +15,19 @@ import torch
 from torch import Tensor
 
 from sls.arithmetic import local
+from sls.frameworks import advice_on_gradients
 
 LOOKS = 10
 """So often at most unknown gradients are looked at; each look is a synchronisation."""
 
 DROPPED = """\
 {optimizer}: there were gradients when step(closure) was called, and they are dropped: the step \
-computes those of its closure's loss alone. To accumulate over micro-batches, give the step all of \
-them: step(sls.accumulate(loss_of, micro_batches)). To clip, use max_grad_norm=. If the gradients \
-are not meant for this optimizer, call zero_grad() before the step."""
+computes those of its closure's loss alone. {ways_out}"""
+
+WAYS_OUT = """\
+To accumulate over micro-batches, give the step all of them: \
+step(sls.accumulate(loss_of, micro_batches)). To clip, use max_grad_norm=. If the gradients are \
+not meant for this optimizer, call zero_grad() before the step."""
 
 WRITTEN = """\
 {optimizer}: lr of parameter group {number} was {written:.6g} and is now {now:.6g}, written by a \
@@ -82,11 +86,15 @@ class BetweenSteps:
             warnings.warn(text, UserWarning, stacklevel=_USER)
             return
 
-    def check_gradients(self, params: Iterable[Tensor]) -> None:
+    def check_gradients(self, params: Iterable[Tensor], closure: Callable[..., Any]) -> None:
         """Warn, once, if gradients, other than zero, were written since the last step.
 
         Those from before the first step of a parameter are nobody's fault: another optimizer, or a
         step before the parameter was added, may have left them.
+
+        Args:
+            params: all parameters.
+            closure: the step's; a framework that made it has a way out of its own.
         """
         if self._looks == 0:
             return
@@ -96,7 +104,8 @@ class BetweenSteps:
         self._looks -= 1
         if any_nonzero(unknown):
             self._looks = 0
-            text = DROPPED.format(optimizer=self._optimizer)
+            ways_out = advice_on_gradients(closure) or WAYS_OUT
+            text = DROPPED.format(optimizer=self._optimizer, ways_out=ways_out)
             warnings.warn(text, UserWarning, stacklevel=_USER)
 
     def _is_new(self, param: Tensor, gradient: Tensor) -> bool:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from sls.calls import Calls
 from sls.distributed import Alone, Processes
-from sls.frameworks import framework_advice
+from sls.frameworks import advice_on_backward
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 
@@ -81,7 +81,9 @@ class ClosureForms:
         """Warn, once, that a closure runs backward in trials."""
         if not self._warned:
             self._warned = True
-            warnings.warn(framework_advice(closure) or EXPENSIVE_CLOSURE, UserWarning, stacklevel=2)
+            warnings.warn(
+                advice_on_backward(closure) or EXPENSIVE_CLOSURE, UserWarning, stacklevel=2
+            )
 
 
 class Evaluation:
@@ -99,6 +101,7 @@ class Evaluation:
         scale: the scale of the loss for backward.
 
     Attributes:
+        closure: the closure.
         scaled: whether gradients may overflow for the scale alone.
         forwards: the number of forward passes so far, a lower bound where the closure itself
             runs several.
@@ -115,7 +118,7 @@ class Evaluation:
     ):
         if closure is None or not callable(closure):
             raise TypeError(MISSING_CLOSURE)
-        self._closure = closure
+        self.closure = closure
         self._params = params
         self._forms = forms
         self._calls = forms.calls(closure)
@@ -194,7 +197,7 @@ class Evaluation:
         return self.loss()
 
     def _trial(self) -> Tensor:
-        if self._forms.need_gradients(self._closure):
+        if self._forms.need_gradients(self.closure):
             return self._trial_with_gradients()
         try:
             with torch.no_grad():
@@ -206,9 +209,9 @@ class Evaluation:
             if "does not require grad" not in str(error):
                 raise
             loss = self._trial_with_gradients()
-            self._forms.learn_need(self._closure)
+            self._forms.learn_need(self.closure)
         if any(param.grad is not None for param in self._params):
-            self._forms.warn_of_cost(self._closure)
+            self._forms.warn_of_cost(self.closure)
         return loss
 
     def _trial_with_gradients(self) -> Tensor:
@@ -228,7 +231,7 @@ class Evaluation:
             keywords["scale"] = self._scale.scale
         if self._takes_processes:
             keywords["processes"] = self._processes
-        loss = self._closure(**keywords)
+        loss = self.closure(**keywords)
         if isinstance(loss, Tensor):
             if self._returned is not None and self._returned() is loss:
                 raise RuntimeError(CONSTANT_CLOSURE)

@@ -314,7 +314,7 @@ class ClosureOptimizer(Optimizer, Generic[Record]):
         scale = scale_of(scaler, self, params)
         evaluation = Evaluation(closure, params, self._forms, self.replay(params), scale)
         self._between.check_rates(self.param_groups, None if self.base is None else self.base.name)
-        self._between.check_gradients(params)
+        self._between.check_gradients(params, evaluation.closure)
         loss = evaluation.loss_and_gradients()
         try:
             if self.calls == 0:

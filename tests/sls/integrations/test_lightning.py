@@ -95,6 +95,23 @@ class Ours(LineSearchModule, Plain):
     """The same with the mixin."""
 
 
+def small_module(package: Any) -> Any:
+    """A module of one layer, by `lightning` or `pytorch_lightning`, and nothing of ours."""
+
+    class Model(package.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Linear(6, 2)
+
+        def configure_optimizers(self) -> Any:
+            return alsals(self)
+
+        def training_step(self, batch: Any) -> Tensor:
+            return cross_entropy(self.net(batch[0]), batch[1])
+
+    return Model
+
+
 def trainer(folder: Path, **settings: Any) -> Any:
     return lightning.Trainer(
         **{
@@ -363,16 +380,8 @@ def test_the_module_of_the_other_import_name(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         other = pytest.importorskip("pytorch_lightning")
 
-    class Model(LineSearchModule, other.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = nn.Linear(6, 2)
-
-        def configure_optimizers(self) -> Any:
-            return alsals(self)
-
-        def training_step(self, batch: Any) -> Tensor:
-            return cross_entropy(self.net(batch[0]), batch[1])
+    class Model(LineSearchModule, small_module(other)):  # type: ignore[misc]
+        pass
 
     fitted = other.Trainer(accelerator="cpu", max_epochs=1, **QUIET)
     fitted.fit(Model(), loader())
@@ -482,6 +491,34 @@ def test_manual_optimization(tmp_path: Path) -> None:
     assert fitted.global_step == 8
 
 
+def test_manual_optimization_accumulates(tmp_path: Path) -> None:
+    class Manual(Ours):
+        automatic_optimization = False
+        window: list[Any] = []  # noqa: RUF012
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+            self.window = [*self.window, batch]
+            if self.window[1:]:
+                self.optimizers().step(closure=sls.accumulate(self.loss_of, self.window))
+                self.window = []
+
+        def loss_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+            return cross_entropy(self.net(inputs), targets)
+
+    module = Manual(alsals)
+    fit(module, tmp_path, size=8)
+    assert_same(module, by_hand(alsals, size=8, accumulate=2)[0])
+
+
+@pytest.mark.filterwarnings("ignore:the closure runs backward")
+def test_without_the_mixin_dropped_gradients_are_warned_of_with_both_ways_out(
+    tmp_path: Path,
+) -> None:
+    both = r"are dropped[\s\S]*accumulate_grad_batches[\s\S]*LineSearchModule[\s\S]*sls\.accumulate"
+    with pytest.warns(UserWarning, match=both):
+        fit(Plain(alsals), tmp_path, size=8, accumulate_grad_batches=2)
+
+
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
 def test_without_the_mixin_the_warning_has_the_lines_that_mend_it(
     package: str, tmp_path: Path
@@ -490,19 +527,8 @@ def test_without_the_mixin_the_warning_has_the_lines_that_mend_it(
         warnings.simplefilter("ignore")
         pl = pytest.importorskip(package)
 
-    class Model(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = nn.Linear(6, 2)
-
-        def configure_optimizers(self) -> Any:
-            return alsals(self)
-
-        def training_step(self, batch: Any) -> Tensor:
-            return cross_entropy(self.net(batch[0]), batch[1])
-
     with pytest.warns(UserWarning, match=r"class Model\(LineSearchModule, LightningModule\)"):
-        pl.Trainer(accelerator="cpu", max_steps=2, **QUIET).fit(Model(), loader())
+        pl.Trainer(accelerator="cpu", max_steps=2, **QUIET).fit(small_module(pl)(), loader())
 
 
 @BUILDS
