@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,9 +20,11 @@ from tests.sls.distributed.problems import (
     batch,
     cross_entropy,
     micro_batches,
+    nan_on_one_rank,
     network,
     numbers,
     part,
+    refused,
     smooth_network,
     train,
     uneven_micro_batches,
@@ -78,18 +79,9 @@ def alone(make: Make) -> dict[str, Any]:
 
 
 def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
-    """A loss that is NaN on rank 1 in one step."""
     model = DistributedDataParallel(network())
     optimizer = make(model.parameters())
-
-    def loss_of(k: int) -> Tensor:
-        loss = cross_entropy(model, part(k))
-        return loss * math.nan if k == at and distributed.get_rank() == 1 else loss
-
-    seen = train(model, optimizer, range(at), loss_of)
-    before = numbers(model.parameters())
-    seen = train(model, optimizer, range(at, at + 1), loss_of)
-    return {**seen, "before": before, "params": numbers(model.parameters())}
+    return nan_on_one_rank(model, optimizer, at, lambda k: cross_entropy(model, part(k)))
 
 
 def resumed(make: Make) -> dict[str, Any]:
@@ -216,18 +208,13 @@ def noted_average(steps: list[int], k: int, bucket: Any) -> Any:
 
 def uneven(model: nn.Module) -> dict[str, Any]:
     """What is said of uneven numbers of micro-batches, in a first step and in a later one."""
-    seen: dict[str, Any] = {}
+    seen = {}
     for name, steps in (("first", 0), ("later", 2)):
         optimizer = sls.ALSALS(model.parameters())
+        closure_of = partial(sls.accumulate, partial(loss_of_micro_batch, model))
         for k in range(steps):
-            optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
-        seen[f"{name} before"] = numbers(model.parameters())
-        try:
-            closure = sls.accumulate(partial(loss_of_micro_batch, model), uneven_micro_batches(0))
-            optimizer.step(closure)
-        except RuntimeError as error:
-            seen[f"{name} error"] = str(error)
-        seen[f"{name} after"] = numbers(model.parameters())
+            optimizer.step(closure_of(micro_batches(k)))
+        seen[name] = refused(optimizer, closure_of(uneven_micro_batches(0)))
     return seen
 
 

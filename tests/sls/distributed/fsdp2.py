@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
@@ -26,8 +25,11 @@ from tests.sls.distributed.problems import (
     batch,
     cross_entropy,
     micro_batches,
+    nan_on_one_rank,
     numbers,
+    params_of,
     part,
+    refused,
     smooth_network,
     train,
     uneven_micro_batches,
@@ -68,17 +70,13 @@ def run(wrap: Callable[[], nn.Module], make: Make) -> dict[str, Any]:
     model = wrap()
     optimizer = make(model.parameters())
     seen = train(model, optimizer, range(STEPS), partial(loss_of, model))
-    return {**seen, "last": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+    return {**seen, "last": last_loss(model), "params": numbers(params_of(optimizer))}
 
 
 @torch.no_grad()
 def last_loss(model: nn.Module) -> float:
     """What a forward pass sees after the last step; it must be what the optimizer has written."""
     return float(cross_entropy(model, batch(0, torch.float64)))
-
-
-def optimizer_params(optimizer: Any) -> list[Tensor]:
-    return [param for group in optimizer.param_groups for param in group["params"]]
 
 
 def resumed(make: Make) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def resumed(make: Make) -> dict[str, Any]:
     again.load_state_dict(weights)
     optimizer.load_state_dict(state)
     seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
-    return {"params": numbers(optimizer_params(optimizer)), "steps": seen["steps"]}
+    return {"params": numbers(params_of(optimizer)), "steps": seen["steps"]}
 
 
 def resumed_by_torch(make: Make) -> dict[str, Any]:
@@ -111,7 +109,7 @@ def resumed_by_torch(make: Make) -> dict[str, Any]:
         again, optimizer, model_state_dict=weights, optim_state_dict=state, options=options
     )
     seen = train(again, optimizer, range(STEPS // 2, STEPS), partial(loss_of, again))
-    return {"params": numbers(optimizer_params(optimizer)), "steps": seen["steps"]}
+    return {"params": numbers(params_of(optimizer)), "steps": seen["steps"]}
 
 
 def accumulated(wrap: Callable[[], nn.Module]) -> list[float]:
@@ -120,7 +118,7 @@ def accumulated(wrap: Callable[[], nn.Module]) -> list[float]:
     optimizer = MAKERS["ALSALS"](model.parameters())
     for k in range(5):
         optimizer.step(sls.accumulate(partial(loss_of_micro_batch, model), micro_batches(k)))
-    return numbers(optimizer_params(optimizer))
+    return numbers(params_of(optimizer))
 
 
 def loss_of_micro_batch(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -134,29 +132,14 @@ def uneven(make: Make, steps: int) -> dict[str, Any]:
     closure_of = partial(sls.accumulate, partial(loss_of_micro_batch, model))
     for k in range(steps):
         optimizer.step(closure_of(micro_batches(k)))
-    seen: dict[str, Any] = {"before": numbers(optimizer_params(optimizer))}
-    try:
-        optimizer.step(closure_of(uneven_micro_batches(0)))
-    except RuntimeError as error:
-        seen["error"] = str(error)
-    seen["after"] = numbers(optimizer_params(optimizer))
+    seen = refused(optimizer, closure_of(uneven_micro_batches(0)))
     optimizer.step(closure_of(micro_batches(0)))
-    return {**seen, "moved": numbers(optimizer_params(optimizer)) != seen["after"]}
+    return {**seen, "moved": numbers(params_of(optimizer)) != seen["after"]}
 
 
 def a_nan_on_one_rank(make: Make, at: int) -> dict[str, Any]:
-    """A loss that is NaN on rank 1 in one step."""
     model = sharded()
-    optimizer = make(model.parameters())
-
-    def loss_with_nan(k: int) -> Tensor:
-        loss = loss_of(model, k)
-        return loss * math.nan if k == at and distributed.get_rank() == 1 else loss
-
-    train(model, optimizer, range(at), loss_with_nan)
-    before = numbers(optimizer_params(optimizer))
-    seen = train(model, optimizer, range(at, at + 1), loss_with_nan)
-    return {**seen, "before": before, "params": numbers(optimizer_params(optimizer))}
+    return nan_on_one_rank(model, make(model.parameters()), at, partial(loss_of, model))
 
 
 class Steep(nn.Module):
@@ -182,7 +165,7 @@ def a_nan_in_one_shard(wrap: Callable[[nn.Module], nn.Module]) -> list[float]:
         return nn.functional.cross_entropy(model(x, k == 7), y)
 
     train(model, optimizer, range(STEPS), loss_with_nan)
-    return numbers(optimizer_params(optimizer))
+    return numbers(params_of(optimizer))
 
 
 def closure_with_backward() -> dict[str, Any]:
@@ -196,7 +179,7 @@ def closure_with_backward() -> dict[str, Any]:
         return loss
 
     seen = train(model, optimizer, range(STEPS), closure)
-    return {**seen, "last": last_loss(model), "params": numbers(optimizer_params(optimizer))}
+    return {**seen, "last": last_loss(model), "params": numbers(params_of(optimizer))}
 
 
 def averaged() -> dict[str, Any]:
@@ -207,7 +190,7 @@ def averaged() -> dict[str, Any]:
     seen = {"before": last_loss(model)}
     with optimizer.averaged():
         seen["within"] = last_loss(model)
-        average = numbers(optimizer_params(optimizer))
+        average = numbers(params_of(optimizer))
     plain = smooth_network()
     nn.utils.vector_to_parameters(torch.tensor(average, dtype=torch.float64), plain.parameters())
     return {**seen, "after": last_loss(model), "of the average": last_loss(plain)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,36 @@ def train(
         seen["forwards"].append(record.forwards)
         seen["statuses"].append(record.status.value)
     return seen
+
+
+def nan_on_one_rank(
+    model: Callable[..., Any], optimizer: Any, at: int, loss_of: Callable[[int], Tensor]
+) -> dict[str, Any]:
+    """What step `at` does, in which the loss is NaN on rank 1; parameters before and after."""
+
+    def with_nan(k: int) -> Tensor:
+        loss = loss_of(k)
+        return loss * math.nan if k == at and distributed.get_rank() == 1 else loss
+
+    train(model, optimizer, range(at), with_nan)
+    before = numbers(params_of(optimizer))
+    seen = train(model, optimizer, range(at, at + 1), with_nan)
+    return {**seen, "before": before, "params": numbers(params_of(optimizer))}
+
+
+def refused(optimizer: Any, closure: Callable[..., Tensor]) -> dict[str, Any]:
+    """What is said of a step that is refused; parameters before and after."""
+    seen: dict[str, Any] = {"before": numbers(params_of(optimizer))}
+    try:
+        optimizer.step(closure)
+    except RuntimeError as error:
+        seen["error"] = str(error)
+    return {**seen, "after": numbers(params_of(optimizer))}
+
+
+def params_of(optimizer: Any) -> list[Tensor]:
+    """The parameters of an optimizer, which fully_shard does not replace."""
+    return [param for group in optimizer.param_groups for param in group["params"]]
 
 
 def numbers(tensors: Any) -> list[float]:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.sls.distributed import ddp
-from tests.sls.distributed.launch import launch
+from tests.sls.distributed.checks import assert_goes_on, assert_nan_moves_nothing, assert_refused
 
+WORKER = "ddp"
 SLOW = sorted(case.removeprefix("noisy ") for case in ddp.SLOW_CASES if case.startswith("noisy"))
 SLOW_DIVIDED = sorted(
     case.removeprefix("divided ") for case in ddp.SLOW_CASES if case.startswith("divided")
@@ -17,18 +18,6 @@ SLOW_DIVIDED = sorted(
 
 
 ACCUMULATED = ("accumulated", "accumulated, uneven")
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What both ranks saw in every case."""
-    return launch("ddp", tmp_path_factory.mktemp("ddp"), "quick")
-
-
-@pytest.fixture(scope="module")
-def slow_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What both ranks saw in every slow case."""
-    return launch("ddp", tmp_path_factory.mktemp("ddp"), "slow")
 
 
 @pytest.mark.parametrize("name", ddp.NOISY)
@@ -82,10 +71,7 @@ def test_models_without_a_wrapper_are_not_coupled(ranks: list[Any], name: str) -
 
 @pytest.mark.parametrize("name", ["SLS", "ALSALS", "PeakSLS"])
 def test_a_nan_on_one_rank_moves_nothing_on_any(ranks: list[Any], name: str) -> None:
-    for rank in ranks:
-        seen = rank[f"nan {name}"]
-        assert seen["statuses"] == ["nonfinite_loss"]
-        assert seen["params"] == seen["before"]
+    assert_nan_moves_nothing(ranks, f"nan {name}")
 
 
 def test_a_nan_on_one_rank_at_the_held_peak_counts_as_a_gradient_of_zero(ranks: list[Any]) -> None:
@@ -96,10 +82,7 @@ def test_a_nan_on_one_rank_at_the_held_peak_counts_as_a_gradient_of_zero(ranks: 
 
 @pytest.mark.parametrize("name", ddp.RESUMED)
 def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str) -> None:
-    for rank in ranks:
-        whole, resumed = rank[f"noisy {name}"], rank[f"resumed {name}"]
-        assert resumed["params"] == whole["params"]
-        assert resumed["losses"] == whole["losses"][ddp.STEPS // 2 :]
+    assert_goes_on(ranks, f"noisy {name}", f"resumed {name}", "losses", ddp.STEPS // 2)
 
 
 @pytest.mark.parametrize("options", ddp.OPTIONS)
@@ -149,10 +132,10 @@ def test_uneven_numbers_are_refused_where_ranks_meet_in_every_pass(
     ranks: list[Any], name: str, reason: str, step: str
 ) -> None:
     for rank in ranks:
-        seen = rank[f"uneven {name}"]
-        assert "micro-batches: 3 on rank 0, 2 on rank 1." in seen[f"{step} error"]
-        assert reason in seen[f"{step} error"]
-        assert seen[f"{step} after"] == seen[f"{step} before"]
+        seen = rank[f"uneven {name}"][step]
+        assert "micro-batches: 3 on rank 0, 2 on rank 1." in seen["error"]
+        assert reason in seen["error"]
+        assert seen["after"] == seen["before"]
 
 
 def test_an_overflow_on_one_rank_skips_the_step_on_all(ranks: list[Any]) -> None:
@@ -202,5 +185,4 @@ def test_a_step_reads_one_number_a_trial(ranks: list[Any]) -> None:
     ],
 )
 def test_what_cannot_be_right_is_refused(ranks: list[Any], name: str, words: str) -> None:
-    for rank in ranks:
-        assert words in rank[name]["error"]
+    assert_refused(ranks, name, words)

@@ -7,23 +7,12 @@ from typing import Any
 import pytest
 
 from tests.sls.distributed import fsdp2
-from tests.sls.distributed.launch import launch
+from tests.sls.distributed.checks import assert_goes_on, assert_nan_moves_nothing, assert_refused
 
+WORKER = "fsdp2"
 SLOW = sorted(
     case.removeprefix("sharded ") for case in fsdp2.SLOW_CASES if case.startswith("sharded")
 )
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What both ranks saw in every case."""
-    return launch("fsdp2", tmp_path_factory.mktemp("fsdp2"), "quick")
-
-
-@pytest.fixture(scope="module")
-def slow_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What both ranks saw in every slow case."""
-    return launch("fsdp2", tmp_path_factory.mktemp("fsdp2"), "slow")
 
 
 def assert_equals_ddp(sharded: Any, replicated: Any) -> None:
@@ -91,27 +80,18 @@ def test_ranks_agree_in_low_precision(slow_ranks: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", fsdp2.RESUMED)
 def test_a_resumed_run_equals_the_uninterrupted_one(ranks: list[Any], name: str) -> None:
-    for rank in ranks:
-        whole, resumed = rank[f"sharded {name}"], rank[f"resumed {name}"]
-        assert resumed["params"] == whole["params"]
-        assert resumed["steps"] == whole["steps"][fsdp2.STEPS // 2 :]
+    assert_goes_on(ranks, f"sharded {name}", f"resumed {name}", "steps", fsdp2.STEPS // 2)
 
 
 @pytest.mark.parametrize("name", fsdp2.BY_TORCH)
 def test_so_does_one_resumed_by_torch(ranks: list[Any], name: str) -> None:
     """With whole tensors; `torch.distributed.checkpoint` saves these states or sharded ones."""
-    for rank in ranks:
-        whole, resumed = rank[f"sharded {name}"], rank[f"by torch {name}"]
-        assert resumed["params"] == whole["params"]
-        assert resumed["steps"] == whole["steps"][fsdp2.STEPS // 2 :]
+    assert_goes_on(ranks, f"sharded {name}", f"by torch {name}", "steps", fsdp2.STEPS // 2)
 
 
 @pytest.mark.parametrize("name", ["PLASLS", "PeakSLS"])
 def test_a_nan_on_one_rank_moves_nothing_on_any(ranks: list[Any], name: str) -> None:
-    for rank in ranks:
-        seen = rank[f"nan {name}"]
-        assert seen["statuses"] == ["nonfinite_loss"]
-        assert seen["params"] == seen["before"]
+    assert_nan_moves_nothing(ranks, f"nan {name}")
 
 
 def test_a_nan_on_one_rank_at_the_held_peak_leaves_finite_parameters(ranks: list[Any]) -> None:
@@ -139,5 +119,4 @@ def test_forward_passes_see_the_average_within_and_not_after(ranks: list[Any]) -
     ],
 )
 def test_what_cannot_be_right_is_refused(ranks: list[Any], name: str, words: str) -> None:
-    for rank in ranks:
-        assert words in rank[name]["error"]
+    assert_refused(ranks, name, words)
