@@ -28,7 +28,7 @@ Which file answers which question:
 | How are random generators read and set? | `random_numbers` |
 | How are modules found, also in compiled code? | `calls`, `compiled` |
 | How is it evaluated in parts? | `accumulation` |
-| How do many processes take the same step? | `distributed` |
+| How do many processes take the same step? | `distributed`: who they are; `ranks`: their numbers |
 | How are gradients clipped, and losses scaled for float16? | `clipping`, `scaling` |
 | What did a step do? | `record` |
 | How does code for the earlier package run? | `old_code`, `ken_sls` |

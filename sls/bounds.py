@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sls.arithmetic import Tensors, read
-from sls.distributed import ALONE, Alone
 from sls.path import Path
+from sls.ranks import ALONE, Alone
 
 SMALL, LARGE = 1e-6, 1e4
 """Between these no bound is read."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sls.arithmetic import precise
-from sls.distributed import ALONE, Alone
 from sls.parameters import GroupTensors
+from sls.ranks import ALONE, Alone
 
 EPS = 1e-6
 """Added to the norm, as `torch.nn.utils.clip_grad_norm_` does."""

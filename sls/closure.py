@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from sls.calls import Calls
-from sls.distributed import Alone, Processes
+from sls.distributed import Processes
 from sls.frameworks import advice_on_backward
+from sls.ranks import Alone
 from sls.replay import NoReplay, Replay
 from sls.scaling import BACKWARD_WITHOUT_SCALE, NoScale, Scale
 

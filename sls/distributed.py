@@ -5,9 +5,8 @@ and every process a copy of the parameters; parameters that `fully_shard` (FSDP2
 mesh, and every process a shard of them. A model that is not wrapped is alone, also where
 torch.distributed is initialized: runs that happen to be started together are not coupled.
 
-Every rank then compares the same numbers, to the bit, and takes the same decisions. They are
-gathered, and every rank adds them in the order of ranks: a result that does not hang on how a
-backend sums. Nothing is read by the host here.
+Every rank then compares the same numbers, to the bit, and takes the same decisions; `ranks` has
+them.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
-import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sls.arithmetic import is_sharded
 from sls.calls import each_call
+from sls.ranks import ALONE, Alone, Replicas, Shards, is_initialized, replicas_of, shards_of
 
 FSDP1 = """\
 FullyShardedDataParallel (FSDP1) is not supported: its flat parameters hide which gradients are \
@@ -30,10 +29,6 @@ whose. Use torch.distributed.fsdp.fully_shard (FSDP2), and build the optimizer a
 BUILT_TOO_EARLY = """\
 the closure calls a module that fully_shard has sharded, but the optimizer holds none of its \
 parameters: fully_shard replaces them. Build the optimizer after fully_shard."""
-
-OTHER_MESH = """\
-a parameter is a DTensor on {mesh} with placements {placements}. Supported are the parameters of \
-fully_shard on one mesh, of one dimension (FSDP) or two (HSDP), without tensor parallelism."""
 
 NOT_SHARDED = """\
 a parameter of shape {shape} has a gradient, but fully_shard does not manage it while it manages \
@@ -44,18 +39,6 @@ a parameter of shape {shape} has a gradient, but is in no DistributedDataParalle
 calls, while others are: its gradient is not the mean over the ranks, which would train different \
 values of it. Wrap all parts that are trained, or build an optimizer for each part."""
 
-TWO_GROUPS = """\
-the closure calls DistributedDataParallel modules with different process groups; one optimizer can \
-follow one group."""
-
-LOW_PRECISION_DDP = """\
-DistributedDataParallel(mixed_precision=...) is not supported: it leaves its casts behind after a \
-forward pass without backward. Use torch.autocast in the closure."""
-
-UNEVEN = """\
-the ranks have different numbers of micro-batches: {numbers}. {reason} Give all ranks the same \
-number, as DistributedSampler does; the sizes may differ."""
-
 SHARDED = "Every forward pass of fully_shard needs all ranks."
 STATIC_GRAPH = "DistributedDataParallel(static_graph=True) averages gradients after each of them."
 SYNC_BATCH_NORM = "Every forward pass of SyncBatchNorm needs all ranks."
@@ -64,127 +47,6 @@ NEVER_AVERAGED = """\
 the loss of the last micro-batch has no graph, but its backward pass is the one in which \
 DistributedDataParallel averages the gradients of all micro-batches. Put another one last, or give \
 the loss a graph, as by `+ 0 * outputs.sum()`."""
-
-JOINED = """\
-steps within DistributedDataParallel.join() or Join are not supported: ranks that have run out of \
-batches do not take part in the searches of the others. Give all ranks the same number of batches, \
-as DistributedSampler does; the last ones may differ in size."""
-
-
-class Alone:
-    """One process with the whole model: every number is what it is."""
-
-    def mean(self, loss: Tensor) -> Tensor:
-        """The loss that the step minimizes."""
-        return loss
-
-    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
-        """Inner products over all parameters, from those over the parameters that are here."""
-        return slopes
-
-    def norm(self, norm: Tensor) -> Tensor:
-        """The norm over all parameters, from that over the parameters that are here."""
-        return norm
-
-    def largest(self, number: Tensor) -> Tensor:
-        """The largest number, or NaN, over all parameters, from that over those that are here."""
-        return number
-
-
-ALONE = Alone()
-
-
-class Replicas(Alone):
-    """Processes with a copy of the model each (DDP), whose gradients are averaged.
-
-    Gradients, and so norms, are the same on every rank. Slopes are, too, where all ranks compute
-    alike; they are averaged, since two ranks of different hardware that decide differently would
-    wait for each other for ever.
-
-    Args:
-        groups: process groups; a number goes through them one after the other.
-        device: where their collectives take place.
-    """
-
-    def __init__(self, groups: Sequence[distributed.ProcessGroup], device: torch.device):
-        self._groups = groups
-        self._device = device
-
-    def mean(self, loss: Tensor) -> Tensor:
-        """The mean of the ranks' losses, equally weighted, as their gradients are."""
-        return self._gathered(loss).mean().to(loss.dtype)
-
-    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
-        """The means over the ranks, in one collective."""
-        return self._combined(slopes, 1 / self._size)
-
-    def require_equal(self, micro_batches: int, reason: str) -> None:
-        """Raise on all ranks if their numbers of micro-batches differ; read by the host.
-
-        Args:
-            micro_batches: the number on this rank.
-            reason: why the numbers have to be equal.
-
-        Raises:
-            RuntimeError: names the number of each rank.
-        """
-        if self._size == 1:
-            return
-        own = torch.tensor([distributed.get_rank(), micro_batches])
-        numbers = [(int(rank), int(number)) for rank, number in self._gathered(own).tolist()]
-        if len({number for _, number in numbers}) > 1:
-            text = ", ".join(f"{number} on rank {rank}" for rank, number in sorted(numbers))
-            raise RuntimeError(UNEVEN.format(numbers=text, reason=reason))
-
-    @property
-    def _size(self) -> int:
-        size = 1
-        for group in self._groups:
-            size *= group.size()
-        return size
-
-    def _combined(self, slopes: Sequence[Tensor], weight: float) -> Sequence[Tensor]:
-        sums = self._gathered(torch.stack(list(slopes))).sum(dim=0) * weight
-        return sums.to(slopes[0].dtype).unbind()
-
-    def _gathered(self, numbers: Tensor) -> Tensor:
-        """The numbers of every rank, in float64, along a new first dimension."""
-        numbers = numbers.detach().to(self._device)
-        shape = numbers.shape
-        for group in self._groups:
-            gathered = numbers.new_empty(group.size(), *numbers.shape)
-            distributed.all_gather(list(gathered.unbind()), numbers.contiguous(), group=group)
-            numbers = gathered
-        return numbers.to(torch.float64).reshape(-1, *shape)
-
-
-class Shards(Replicas):
-    """Processes with a shard of every parameter each (FSDP2), or several with the same (HSDP).
-
-    Args:
-        groups: process groups, one for each dimension of the mesh.
-        device: where their collectives take place.
-        copies: so many ranks have the same shard.
-    """
-
-    def __init__(
-        self, groups: Sequence[distributed.ProcessGroup], device: torch.device, copies: int
-    ):
-        super().__init__(groups, device)
-        self._copies = copies
-
-    def slopes(self, *slopes: Tensor) -> Sequence[Tensor]:
-        """The sums over the shards, in one collective."""
-        return self._combined(slopes, 1 / self._copies)
-
-    def norm(self, norm: Tensor) -> Tensor:
-        """The root of the sum of squares over the shards."""
-        squares = self._gathered(norm).square().sum() / self._copies
-        return squares.sqrt().to(norm.dtype)
-
-    def largest(self, number: Tensor) -> Tensor:
-        """The largest number over the shards."""
-        return self._gathered(number).amax().to(number.dtype)
 
 
 class Processes:
@@ -263,11 +125,11 @@ class Processes:
         sharded = self._sharded
         shards = any(isinstance(wrapper, fully_sharded) for wrapper in self._wrappers)
         if sharded:
-            self.ranks = _shards(sharded, by_fsdp=shards)
+            self.ranks = shards_of(sharded, by_fsdp=shards)
         elif shards:
             raise RuntimeError(BUILT_TOO_EARLY)
         else:
-            self.ranks = _replicas(replicas)
+            self.ranks = replicas_of(replicas)
             self._replicated = frozenset(p for ddp in replicas for p in ddp.parameters())
 
     @property
@@ -309,7 +171,7 @@ class Processes:
             return
         self._micro_batches = micro_batches
         if sharded := self._sharded:
-            _shards(sharded, by_fsdp=True).require_equal(micro_batches, SHARDED)
+            shards_of(sharded, by_fsdp=True).require_equal(micro_batches, SHARDED)
         for ddp in self._syncs_before:
             self._compare_numbers(ddp)
 
@@ -417,11 +279,6 @@ def _sharded_like(param: Any, tensor: Tensor) -> Tensor:
     return distribute_tensor(tensor, mesh, placements, src_data_rank=None)
 
 
-def is_initialized() -> bool:
-    """Whether torch.distributed is there and in use."""
-    return distributed.is_available() and distributed.is_initialized()
-
-
 @contextmanager
 def called_wrappers(note: Callable[[nn.Module], None]) -> Iterator[None]:
     """Call `note` with every wrapper that is called within, or is part of what is called, once."""
@@ -446,36 +303,6 @@ def _wrapper_types() -> tuple[type[nn.Module], type[Any], type[nn.Module]]:
     from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
     return DistributedDataParallel, FSDPModule, FullyShardedDataParallel
-
-
-def _replicas(wrappers: Sequence[DistributedDataParallel]) -> Alone:
-    for ddp in wrappers:
-        if ddp.mixed_precision is not None:
-            raise RuntimeError(LOW_PRECISION_DDP)
-        if ddp._join_config.enable:
-            raise RuntimeError(JOINED)
-        if ddp.process_group != wrappers[0].process_group:
-            raise RuntimeError(TWO_GROUPS)
-    if not wrappers or wrappers[0].process_group.size() == 1:
-        return ALONE
-    device = next(wrappers[0].parameters()).device
-    return Replicas([wrappers[0].process_group], device)
-
-
-def _shards(params: Sequence[Any], *, by_fsdp: bool) -> Shards:
-    mesh = params[0].device_mesh
-    for param in params:
-        replicated = [placement.is_replicate() for placement in param.placements]
-        # The last dimension of the mesh shards; one before it has copies.
-        if not by_fsdp or param.device_mesh != mesh or replicated not in ([False], [True, False]):
-            raise RuntimeError(
-                OTHER_MESH.format(mesh=param.device_mesh, placements=tuple(param.placements))
-            )
-    device = torch.device(mesh.device_type)
-    if device.type != "cpu":
-        device = torch.device(device.type, torch.get_device_module(device).current_device())
-    groups = [mesh.get_group(dimension) for dimension in range(mesh.ndim)]
-    return Shards(groups, device, mesh.size(0) if mesh.ndim == 2 else 1)
 
 
 def _meeting_in_every_pass(ddp: DistributedDataParallel) -> str | None:
