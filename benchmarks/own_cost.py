@@ -12,7 +12,6 @@ first steps. Writes `benchmarks/results/own_cost.{json,md,png}`.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from result_files import markdown_table, write  # noqa: E402
 from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 from sls import ALSALS, AdamSLS, PeakSLS  # noqa: E402
@@ -152,24 +151,28 @@ def over_batch_sizes(batch_size: int, steps: int) -> dict[str, float]:
 def table(record: dict[str, Any]) -> str:
     """The numbers as Markdown."""
     sizes = record["own_work"]
-    lines = ["# The optimizers' own work", "", "Time ÷ that of Adam's step, closure left out.", ""]
-    lines.append("| optimizer | " + " | ".join(sizes) + " | goal at 23 M and 110 M |")
-    lines.append("| --- |" + " --: |" * (len(sizes) + 1))
+    rows = []
     for name in MAKERS:
         ratios = [f"{result['own_work'][name]:.2f}" for result in sizes.values()]
-        goal = f"≤ {GOALS[name]}" if name in GOALS else ""
-        lines.append(f"| {name} | " + " | ".join(ratios) + f" | {goal} |")
-    milliseconds = " | ".join(f"{result['adam_ms']:.1f}" for result in sizes.values())
-    lines += [
-        f"| *Adam, ms* | {milliseconds} | |",
+        rows.append([name, *ratios, f"≤ {GOALS[name]}" if name in GOALS else ""])
+    milliseconds = [f"{result['adam_ms']:.1f}" for result in sizes.values()]
+    rows.append(["*Adam, ms*", *milliseconds, ""])
+    names = ("PeakSLS, held", "ALSALS, one trial")
+    whole = [
+        [size, *(f"{ratios[name]:.2f}" for name in names)]
+        for size, ratios in record["batch_sizes"].items()
+    ]
+    lines = [
+        "# The optimizers' own work",
+        "",
+        "Time ÷ that of Adam's step, closure left out.",
+        "",
+        *markdown_table(("optimizer", *sizes, "goal at 23 M and 110 M"), rows),
         "",
         "Whole steps of a small GPT-2 ÷ Adam's:",
         "",
+        *markdown_table(("batch size", "PeakSLS, held", "ALSALS"), whole),
     ]
-    lines += ["| batch size | PeakSLS, held | ALSALS |", "| --: | --: | --: |"]
-    for batch_size, ratios_at in record["batch_sizes"].items():
-        peak, search = ratios_at["PeakSLS, held"], ratios_at["ALSALS, one trial"]
-        lines.append(f"| {batch_size} | {peak:.2f} | {search:.2f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -202,10 +205,7 @@ def main() -> None:
         "own_work": {name: own_work(size, steps) for name, size in (SIZES | LARGEST).items()},
         "batch_sizes": {str(n): over_batch_sizes(n, 4 * steps) for n in BATCH_SIZES},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "own_cost.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "own_cost.md").write_text(table(record))
-    picture(record).savefig(RESULTS / "own_cost.png", dpi=110)
+    write("own_cost", record, table(record), picture(record))
     print(table(record))
 
 

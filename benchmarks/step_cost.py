@@ -2,38 +2,30 @@
 
     python benchmarks/step_cost.py [--steps 400] [--long] [--models "small ResNet"]
 
-BERT, whose step is thirty times as long, takes a quarter of the steps with fewer optimizers.
-
-Every optimizer trains its own copy of a network on the same mini-batches; they take turns step by
-step, so that whatever else the machine does falls on all of them. The time of an optimizer is the
-sum over its run divided by that of Adam (torch's foreach kernels); the spread is that of the ratios
-of a hundred steps. `limit` is the time of one forward pass more without any work of an optimizer:
-what a search in every step costs at least. Memory is what stays between steps beyond Adam's, in
-copies of the parameters (`tests/sls/test_cost.py` counts what a step makes).
-
-Writes `benchmarks/results/step_cost.{json,md,png}`.
+BERT, whose step is thirty times as long, takes a quarter of the steps with fewer optimizers. `HOW`
+tells how it is measured. Writes `benchmarks/results/step_cost.{json,md,png}`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SLS_DATA_ROOT", ROOT.parent / "shared" / "data"))
-RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from result_files import markdown_table, write  # noqa: E402
 
 from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
@@ -42,12 +34,35 @@ from experiments.training.batches import training_batches  # noqa: E402
 from experiments.training.closure import BatchClosure, Passes  # noqa: E402
 from sls import ALSALS, PLASLS, SLS, AdamSLS, PeakSLS, SaLSA  # noqa: E402
 
-MODELS = {
-    "small GPT": (["task=python_text", "model=gpt2_small", "model.layers=2", "model.width=64"], 16),
-    "BERT, 2 layers": (["experiment=cpu_mrpc_bert", "model.layers=2"], 16),
-    "small ResNet": (["task=digits", "model=resnet"], 32),
-}
+HOW = """Every optimizer trains its own copy of a network on the same mini-batches; they take turns
+step by step, so that whatever else the machine does falls on all of them. The time of an optimizer
+is the sum over its run divided by that of Adam (torch's foreach kernels); the spread is that of the
+ratios of a hundred steps. `limit` is the time of one forward pass more without any work of an
+optimizer: what a search in every step costs at least. Memory is what stays between steps beyond
+Adam's, in copies of the parameters (`tests/sls/test_cost.py` counts what a step makes)."""
+
 Make = Callable[[list[torch.nn.Parameter], int], torch.optim.Optimizer]
+Adapt = Callable[[BatchClosure], Callable[..., Any]]
+
+
+def _as_it_is(closure: BatchClosure) -> Callable[..., Any]:
+    return closure
+
+
+def _with_backwards(closure: BatchClosure) -> Callable[..., Any]:
+    def evaluate(backwards: bool = False) -> Any:
+        with torch.set_grad_enabled(backwards):
+            return closure()
+
+    return evaluate
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How an optimizer is made from the parameters and the number of steps, and what it calls."""
+
+    make: Make
+    adapt: Adapt = _as_it_is
 
 
 def _units(params: list[torch.nn.Parameter], _: int) -> PLASLS:
@@ -56,21 +71,21 @@ def _units(params: list[torch.nn.Parameter], _: int) -> PLASLS:
     return PLASLS(units)
 
 
-OURS: dict[str, Make] = {
-    "Adam": lambda params, _: torch.optim.Adam(params, lr=1e-3, foreach=True),
-    "Adam, fused": lambda params, _: torch.optim.Adam(params, lr=1e-3, fused=True),
-    "PeakSLS": lambda params, steps: PeakSLS(params, total_steps=steps),
-    "PeakSLS, averaging": lambda params, _: PeakSLS(params, averaging=True),
-    "ALSALS": lambda params, _: ALSALS(params),
-    "ALSALS, adaptive": lambda params, _: ALSALS(params, search="adaptive"),
-    "ALSALS, budget 5 %": lambda params, _: ALSALS(
-        params, search="budget", max_extra_forwards=0.05
+OURS = {
+    "Adam": Maker(lambda params, _: torch.optim.Adam(params, lr=1e-3, foreach=True)),
+    "Adam, fused": Maker(lambda params, _: torch.optim.Adam(params, lr=1e-3, fused=True)),
+    "PeakSLS": Maker(lambda params, steps: PeakSLS(params, total_steps=steps)),
+    "PeakSLS, averaging": Maker(lambda params, _: PeakSLS(params, averaging=True)),
+    "ALSALS": Maker(lambda params, _: ALSALS(params)),
+    "ALSALS, adaptive": Maker(lambda params, _: ALSALS(params, search="adaptive")),
+    "ALSALS, budget 5 %": Maker(
+        lambda params, _: ALSALS(params, search="budget", max_extra_forwards=0.05)
     ),
-    "ALSALS.paper": lambda params, _: ALSALS.paper(params),
-    "Adam-SLS": lambda params, _: AdamSLS(params),
-    "SLS": lambda params, _: SLS(params, n_batches_per_epoch=50),
-    "SaLSa": lambda params, _: SaLSA(params),
-    "PLASLS, 3 units": _units,
+    "ALSALS.paper": Maker(lambda params, _: ALSALS.paper(params)),
+    "Adam-SLS": Maker(lambda params, _: AdamSLS(params)),
+    "SLS": Maker(lambda params, _: SLS(params, n_batches_per_epoch=50)),
+    "SaLSa": Maker(lambda params, _: SaLSA(params)),
+    "PLASLS, 3 units": Maker(_units),
 }
 FEW = (
     "Adam",
@@ -82,21 +97,60 @@ FEW = (
     "salsa-optimizer",
     "salsa-optimizer, every step",
 )
-"""The optimizers on BERT."""
+LONG = ("Adam", "PeakSLS", "ALSALS, adaptive")
+LONG_STEPS = 2_000
 GOALS = {"PeakSLS": (1.08, 1.03), "ALSALS": (1.38, 1.38), "ALSALS, adaptive": (1.04, 1.04)}
 """The time wanted at most, in a run of 400 and of 2,000 steps."""
+COLUMNS = (
+    "optimizer",
+    "time ÷ Adam's",
+    "per 100 steps",
+    "goal",
+    "forward passes",
+    "copies kept",
+)
 
 
-def peers() -> dict[str, Make]:
+@dataclass(frozen=True)
+class Network:
+    """A network and its data: the run's arguments, who trains it, and for how long."""
+
+    arguments: list[str]
+    batch_size: int
+    optimizers: tuple[str, ...] | None = None
+    """Their names; None for all."""
+    share_of_steps: float = 1.0
+    long: bool = True
+    """`--long` measures it once more, with fewer optimizers."""
+
+
+NETWORKS = {
+    "small GPT": Network(
+        ["task=python_text", "model=gpt2_small", "model.layers=2", "model.width=64"], 16
+    ),
+    "BERT, 2 layers": Network(
+        ["experiment=cpu_mrpc_bert", "model.layers=2"],
+        16,
+        optimizers=FEW,
+        share_of_steps=0.25,
+        long=False,
+    ),
+    "small ResNet": Network(["task=digits", "model=resnet"], 32),
+}
+
+
+def peers() -> dict[str, Maker]:
     """The optimizers of other packages that are installed."""
-    found: dict[str, Make] = {}
+    found: dict[str, Maker] = {}
     try:
         from salsa.SaLSA import SaLSA as Theirs
-
-        found["salsa-optimizer"] = lambda params, _: Theirs(params)
-        found["salsa-optimizer, every step"] = lambda params, _: Theirs(params, speed_up=False)
     except ImportError:
         print("salsa-optimizer is not installed: left out", file=sys.stderr)
+    else:
+        found["salsa-optimizer"] = Maker(lambda params, _: Theirs(params), _with_backwards)
+        found["salsa-optimizer, every step"] = Maker(
+            lambda params, _: Theirs(params, speed_up=False), _with_backwards
+        )
     try:
         from dadaptation import DAdaptAdam
         from momo import MomoAdam
@@ -105,10 +159,10 @@ def peers() -> dict[str, Make]:
     except ImportError:
         print("the peers are not installed (pip install '.[peers]'): left out", file=sys.stderr)
         return found
-    found["Prodigy"] = lambda params, _: Prodigy(params)
-    found["D-Adapt Adam"] = lambda params, _: DAdaptAdam(params)
-    found["MoMo-Adam"] = lambda params, _: MomoAdam(params)
-    found["Schedule-Free AdamW"] = lambda params, _: _in_training(AdamWScheduleFree(params))
+    found["Prodigy"] = Maker(lambda params, _: Prodigy(params))
+    found["D-Adapt Adam"] = Maker(lambda params, _: DAdaptAdam(params))
+    found["MoMo-Adam"] = Maker(lambda params, _: MomoAdam(params))
+    found["Schedule-Free AdamW"] = Maker(lambda params, _: _in_training(AdamWScheduleFree(params)))
     return found
 
 
@@ -120,13 +174,14 @@ def _in_training(optimizer: Any) -> torch.optim.Optimizer:
 class Contender:
     """One optimizer with its own copy of the network, and what it has cost."""
 
-    def __init__(self, arguments: list[str], make: Make, steps: int):
+    def __init__(self, arguments: list[str], maker: Maker, steps: int):
         config = load(arguments)
         torch.manual_seed(0)
         self.task: Task = build_task(config.task, config.model, data_root=DATA)
         self.task.model.train()
         self.params = [p for p in self.task.model.parameters() if p.requires_grad]
-        self.optimizer = make(self.params, steps)
+        self.optimizer = maker.make(self.params, steps)
+        self.adapt = maker.adapt
         self.passes = Passes()
         self.seconds: list[float] = []
         self.phases: list[str] = []
@@ -136,10 +191,7 @@ class Contender:
         closure = BatchClosure(self.task, batch, self.passes, device=torch.device("cpu"))
         self.phases.append(self._phase())
         start = time.perf_counter()
-        if type(self.optimizer).__module__.startswith("salsa"):
-            self.optimizer.step(_with_backwards(closure))
-        else:
-            self.optimizer.step(closure)  # type: ignore[arg-type]
+        self.optimizer.step(self.adapt(closure))
         self.seconds.append(time.perf_counter() - start)
 
     def _phase(self) -> str:
@@ -163,30 +215,22 @@ class Contender:
         return numbers / sum(param.numel() for param in self.params)
 
 
-def _with_backwards(closure: BatchClosure) -> Callable[..., Any]:
-    def evaluate(backwards: bool = False) -> Any:
-        with torch.set_grad_enabled(backwards):
-            return closure()
-
-    return evaluate
-
-
-def measure(model: str, makers: dict[str, Make], steps: int) -> dict[str, Any]:
+def measure(name: str, makers: dict[str, Maker], steps: int) -> dict[str, Any]:
     """The cost of every optimizer on one network."""
-    arguments, batch_size = MODELS[model]
-    contenders = {name: Contender(arguments, make, steps) for name, make in makers.items()}
+    network = NETWORKS[name]
+    contenders = {who: Contender(network.arguments, m, steps) for who, m in makers.items()}
     adam = contenders["Adam"]
-    batches = training_batches(adam.task.train, seed=0, batch_size=batch_size)
+    batches = training_batches(adam.task.train, seed=0, batch_size=network.batch_size)
     forwards = []
     for k in range(steps):
         batch = next(batches)
-        for name in _turn(list(contenders), k):
-            contenders[name].step(batch)
+        for who in _turn(list(contenders), k):
+            contenders[who].step(batch)
         forwards.append(adam.forward_only(batch))
         if k % 50 == 49:
-            print(f"{model}: {k + 1} of {steps} steps", file=sys.stderr, flush=True)
+            print(f"{name}: {k + 1} of {steps} steps", file=sys.stderr, flush=True)
     seconds = sum(adam.seconds[2:])
-    rows = {name: _row(one, adam) for name, one in contenders.items()}
+    rows = {who: _row(one, adam) for who, one in contenders.items()}
     return {
         "steps": steps,
         "parameters": sum(param.numel() for param in adam.params),
@@ -228,7 +272,7 @@ def _ratio(pairs: list[tuple[float, float]]) -> float:
 
 def table(results: dict[str, Any]) -> str:
     """The results as Markdown."""
-    lines = ["# What a step costs", "", __doc__.split("\n\n")[3].replace("\n", " "), ""]
+    lines = ["# What a step costs", "", HOW.replace("\n", " "), ""]
     for key, result in results.items():
         lines += [
             f"## {key}",
@@ -236,21 +280,23 @@ def table(results: dict[str, Any]) -> str:
             f"{result['parameters']:,} parameters; Adam's step takes {result['adam_ms']:.1f} ms. "
             f"One forward pass more, the limit: {result['limit']:.2f}.",
             "",
-            "| optimizer | time ÷ Adam's | per 100 steps | goal | forward passes | copies kept |",
-            "| --- | --: | --: | --: | --: | --: |",
         ]
+        rows = []
         for name, row in sorted(result["rows"].items(), key=lambda item: item[1]["time"]):
-            goal = GOALS.get(name)
-            wanted = "" if goal is None else f"≤ {goal[result['steps'] > 1000]:.2f}"
-            low, high = row["spread"]
-            lines.append(
-                f"| {name} | {row['time']:.2f} | {low:.2f} to {high:.2f} | {wanted} | "
-                f"{row['forward_passes']:.2f} | {row['copies_beyond_adam']:+.1f} |"
-            )
-            for phase, ratio in row["median_by_phase"].items():
-                lines.append(f"| – median of a step while {phase} | {ratio:.2f} | | | | |")
-        lines.append("")
+            rows += _lines_of(name, row, is_long=result["steps"] > 1000)
+        lines += [*markdown_table(COLUMNS, rows), ""]
     return "\n".join(lines)
+
+
+def _lines_of(name: str, row: dict[str, Any], *, is_long: bool) -> list[tuple[str, ...]]:
+    goal = f"≤ {GOALS[name][is_long]:.2f}" if name in GOALS else ""
+    low, high = row["spread"]
+    whole = (f"{row['time']:.2f}", f"{low:.2f} to {high:.2f}", goal)
+    rest = (f"{row['forward_passes']:.2f}", f"{row['copies_beyond_adam']:+.1f}")
+    lines: list[tuple[str, ...]] = [(name, *whole, *rest)]
+    for phase, ratio in row["median_by_phase"].items():
+        lines.append((f"– median of a step while {phase}", f"{ratio:.2f}", "", "", "", ""))
+    return lines
 
 
 def picture(results: dict[str, Any]) -> Figure:
@@ -283,23 +329,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--long", action="store_true", help="PeakSLS and ALSALS, 2,000 steps, too")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     options = parser.parse_args()
+    makers = {**OURS, **peers()}
     results = {}
-    for model in options.models:
-        everyone, steps = {**OURS, **peers()}, options.steps
-        if model.startswith("BERT"):
-            everyone = {name: everyone[name] for name in FEW if name in everyone}
-            steps = max(4, steps // 4)
-        results[f"{model}, {steps} steps"] = measure(model, everyone, steps)
-        if options.long and not model.startswith("BERT"):
-            few = {name: OURS[name] for name in ("Adam", "PeakSLS", "ALSALS, adaptive")}
-            results[f"{model}, 2,000 steps"] = measure(model, few, 2_000)
-        RESULTS.mkdir(exist_ok=True)
+    for name in options.models:
+        network = NETWORKS[name]
+        steps = max(4, int(network.share_of_steps * options.steps))
+        wanted = network.optimizers or tuple(makers)
+        some = {who: makers[who] for who in wanted if who in makers}
+        results[f"{name}, {steps} steps"] = measure(name, some, steps)
+        if options.long and network.long:
+            few = {who: makers[who] for who in LONG}
+            results[f"{name}, {LONG_STEPS:,} steps"] = measure(name, few, LONG_STEPS)
         record = {"threads": torch.get_num_threads(), "results": results}
-        (RESULTS / "step_cost.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / "step_cost.md").write_text(table(results))
-        picture(results).savefig(RESULTS / "step_cost.png", dpi=110)
+        write("step_cost", record, table(results), picture(results))
     print(table(results))
 
 
