@@ -43,7 +43,7 @@ def _run(words: list[str]) -> int:
     parser = Parser(
         prog="python main.py",
         description="Train one model on one task with one optimizer.",
-        epilog=_RUN_NOTES.format(files=files(), keys=run_keys()),
+        notes=lambda: _RUN_NOTES.format(files=files(), keys=run_keys()),
     )
     parser.add_pairs()
     parser.add_argument(

@@ -52,10 +52,17 @@ def _refused(message: str, exit_code: int) -> int:
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are `UserError`s, and whose flags and `key=value` words mix freely."""
 
-    def __init__(self, **texts: Any) -> None:
+    def __init__(self, *, notes: Callable[[], str] | None = None, **texts: Any) -> None:
+        """`notes` gives the help's last part, and is called only where help is asked for."""
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **texts
         )
+        self._notes = notes
+
+    def format_help(self) -> str:
+        if self._notes is not None:
+            self.epilog = self._notes()
+        return super().format_help()
 
     def add_pairs(self) -> None:
         """Accept `key=value` words, as the list `pairs`."""

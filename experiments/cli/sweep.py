@@ -51,7 +51,7 @@ def _sweep(family: Literal["text", "images"], words: list[str]) -> int:
         prog=program,
         description="Run a sweep, experiments x optimizers x seeds, each run in a process and a "
         "folder of its\nown. Finished runs are skipped, stopped ones go on from their checkpoints.",
-        epilog=_SWEEP_NOTES.format(
+        notes=lambda: _SWEEP_NOTES.format(
             program=program,
             experiment="cpu_mrpc_bert" if is_text else "cpu_cifar10_vit",
             launchers=launcher_keys(),
