@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,10 @@ def parse(text: str) -> Any:
         raise BrokenYamlError("not a number that can be read", None) from error
 
 
+# Sweeps and their tests read the same few files hundreds of times.
+_parsed = lru_cache(maxsize=256)(parse)
+
+
 def has_comment(text: str) -> bool:
     """Whether valid YAML has a `#` outside of its tokens."""
     tokens = yaml.scan(text, Loader=_Loader)
@@ -156,7 +162,7 @@ def read(root: Path, *name: str) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise UserError(f"{source}: cannot be read: {reason}") from error
     try:
-        values = parse(text)
+        values = deepcopy(_parsed(text))
     except BrokenYamlError as error:
         line = "" if error.line is None else f", line {error.line}"
         raise UserError(f"{source}{line}: {error}") from error
