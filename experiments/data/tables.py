@@ -21,7 +21,6 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import fetch_covtype, fetch_openml
 from torch import Tensor
 
 from experiments.data.array_file import read_array
@@ -76,6 +75,8 @@ def covertype(root: Path, *, download: bool) -> TableData:
     samples, targets = folder / "samples_py3", folder / "targets_py3"
     if download and not (samples.exists() and targets.exists()):
         try:
+            from sklearn.datasets import fetch_covtype  # late, as below: it takes a second
+
             require_answer("https://ndownloader.figshare.com")
             fetch_covtype(data_home=root)
         except Exception as error:
@@ -103,6 +104,8 @@ def openml(root: Path, name: str, version: int, *, download: bool) -> TableData:
     `root` is scikit-learn's cache. Raises `UserError` if it is not there and `download` is false,
     could not be fetched or read, or has no classes to predict.
     """
+    from sklearn.datasets import fetch_openml
+
     title, cache = f"openml '{name}', version {version}", root / "openml"
     try:
         _require_cached(cache / "openml.org", name, version)

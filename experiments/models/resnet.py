@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from experiments.models.layers import BatchNorm2d
 
 Stem = Literal["cifar", "standard"]
+
+
+class BasicBlock(nn.Module):
+    """torchvision's block of two convolutions, whose import would take as long as torch's."""
+
+    expansion: ClassVar = 1
+
+    def __init__(self, before: int, planes: int, stride: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = _conv(before, planes, 3, stride)
+        self.bn1 = BatchNorm2d(planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _conv(planes, planes, 3, 1)
+        self.bn2 = BatchNorm2d(planes)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float N×before×H×W → N×planes×(H / stride)×(W / stride)."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += x if self.downsample is None else self.downsample(x)
+        result: Tensor = self.relu(out)
+        return result
+
+
+class Bottleneck(nn.Module):
+    """torchvision's block of three convolutions, with the stride in the second one."""
+
+    expansion: ClassVar = 4
+
+    def __init__(self, before: int, planes: int, stride: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = _conv(before, planes, 1, 1)
+        self.bn1 = BatchNorm2d(planes)
+        self.conv2 = _conv(planes, planes, 3, stride)
+        self.bn2 = BatchNorm2d(planes)
+        self.conv3 = _conv(planes, planes * self.expansion, 1, 1)
+        self.bn3 = BatchNorm2d(planes * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float N×before×H×W → N×(4·planes)×(H / stride)×(W / stride)."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += x if self.downsample is None else self.downsample(x)
+        result: Tensor = self.relu(out)
+        return result
+
+
 Block = type[BasicBlock] | type[Bottleneck]
 
 BLOCKS: dict[int, tuple[Block, tuple[int, ...]]] = {
@@ -22,7 +72,7 @@ BLOCKS: dict[int, tuple[Block, tuple[int, ...]]] = {
 
 
 class ResNet(nn.Module):
-    """Stem, stages of torchvision's blocks, mean over the image, one linear layer.
+    """Stem, stages of blocks, mean over the image, one linear layer.
 
     The first stage has `width` channels (times the block's expansion, 4 for depth 50); each
     further one has twice as many on half the pixels. He et al., arXiv 1512.03385.
@@ -62,8 +112,8 @@ def _stage(block: Block, before: int, planes: int, count: int, stride: int) -> n
     shortcut = None
     if stride != 1 or before != after:
         shortcut = nn.Sequential(_conv(before, after, 1, stride), BatchNorm2d(after))
-    first = block(before, planes, stride, shortcut, norm_layer=BatchNorm2d)
-    rest = (block(after, planes, norm_layer=BatchNorm2d) for _ in range(count - 1))
+    first = block(before, planes, stride, shortcut)
+    rest = (block(after, planes, 1, None) for _ in range(count - 1))
     return nn.Sequential(first, *rest)
 
 

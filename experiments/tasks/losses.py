@@ -5,28 +5,52 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.data.base import Batch, Source
 from experiments.tasks.base import Prediction
 
-Metric = Literal["accuracy", "f1", "mcc"]
-_METRICS: dict[Metric, Callable[..., float]] = {
-    "accuracy": accuracy_score,
-    # zero_division: a model that never predicts 1 has an F1 of 0, without a warning.
-    "f1": partial(f1_score, zero_division=0.0),
-    "mcc": matthews_corrcoef,
-}
-
 LARGEST_EXPONENT = 700.0
 """Beyond it `exp` overflows."""
+
+# --------------------------------------------------- metrics of classes, of int64 arrays N
+
+# scikit-learn and SciPy are imported by the metrics that need them: it takes a second or two.
+_Labels = NDArray[np.int64]
+
+
+def _accuracy(right: _Labels, predicted: _Labels) -> float:
+    return float((right == predicted).mean())
+
+
+def _f1(right: _Labels, predicted: _Labels) -> float:
+    from sklearn.metrics import f1_score
+
+    # zero_division: a model that never predicts 1 has an F1 of 0, without a warning.
+    return float(f1_score(right, predicted, zero_division=0.0))
+
+
+def _mcc(right: _Labels, predicted: _Labels) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(right, predicted))
+
+
+Metric = Literal["accuracy", "f1", "mcc"]
+_METRICS: dict[Metric, Callable[[_Labels, _Labels], float]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "mcc": _mcc,
+}
+
+
+# --------------------------------------------------------------------------------------- losses
 
 
 @dataclass(eq=False)
@@ -93,7 +117,7 @@ class Classification(_CrossEntropy):
     def metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """The metrics of the predicted classes `outputs`; both are int64 N."""
         right, predicted = labels.cpu().numpy(), outputs.cpu().numpy()
-        return {name: float(_METRICS[name](right, predicted)) for name in ("accuracy", *self.also)}
+        return {name: _METRICS[name](right, predicted) for name in ("accuracy", *self.also)}
 
 
 class LanguageModelling(_CrossEntropy):
@@ -125,6 +149,8 @@ class Regression(_Supervised):
 
         `outputs` and `labels` are floating N.
         """
+        from scipy.stats import pearsonr, spearmanr
+
         x, y = outputs.double().cpu(), labels.double().cpu()
         if not bool(torch.isfinite(x).all()):
             return {"pearson": math.nan, "spearman": math.nan}

@@ -47,6 +47,17 @@ def test_digits_are_split_by_every_fifth_image() -> None:
     ] == pytest.approx(1, abs=1e-6)
 
 
+def test_digits_of_another_scikit_learn_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = digits()
+    monkeypatch.setattr("experiments.data.images.sources.DIGITS_FILE", "of another version")
+    slow = digits()
+    for one, other in ((quick.train, slow.train), (quick.validation, slow.validation)):
+        everything = torch.arange(len(one))
+        a, b = (source.batch(everything, None) for source in (one, other))
+        assert torch.equal(a["images"], b["images"])
+        assert torch.equal(a["labels"], b["labels"])
+
+
 def test_training_part_has_mean_zero_and_deviation_one(cifar: Path) -> None:
     for data in (digits(), image_folder(cifar, 32, augment=True)):
         everything = data.train.batch(torch.arange(len(data.train)), None)["images"]
