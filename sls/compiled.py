@@ -33,6 +33,8 @@ def compiled_calls() -> int:
 
     Found on Python's stack, so that there are some only where they run uncompiled.
     """
+    if not _compiler_imported():
+        return 0
     wrappers = _wrappers()
     count = 0
     frame: FrameType | None = sys._getframe()
@@ -53,6 +55,11 @@ def _wrappers() -> frozenset[int]:
 
     constants = _TorchDynamoContext.__call__.__code__.co_consts
     return frozenset(id(constant) for constant in constants if isinstance(constant, CodeType))
+
+
+def _compiler_imported() -> bool:
+    """Whether anything can have been compiled: importing the compiler takes as long as torch."""
+    return "torch._dynamo" in sys.modules
 
 
 class _Uncompiled:
@@ -81,7 +88,8 @@ class _Uncompiled:
         self._settings.enter_context(warnings.catch_warnings())
         # Compiled modules warn of hooks that they would see; uncompiled, they see all.
         warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
-        self._settings.enter_context(torch.compiler.set_stance("force_eager"))
+        if _compiler_imported():
+            self._settings.enter_context(torch.compiler.set_stance("force_eager"))
 
 
 uncompiled = _Uncompiled()
@@ -94,6 +102,8 @@ def never_compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not _compiler_imported():
+            return function(*args, **kwargs)
         if not disabled:
             disable: Any = torch.compiler.disable
             disabled.append(disable(function, reason=NEVER_COMPILED))
