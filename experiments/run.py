@@ -34,6 +34,7 @@ from experiments.training.loggers.console import console_logger, say, summary_ta
 from experiments.training.loggers.wandb import WandbLogger
 from experiments.training.loop import Training, TrainingPlan
 from experiments.training.machine import describe
+from experiments.training.no_compiler import no_compiler
 from experiments.training.processes import ALONE, Processes, joined
 
 # The seed of everything under `quirks.one_seed`.
@@ -46,7 +47,7 @@ def run(config: RunConfig) -> bool:
     False if it diverged, or no step of it moved anything. Raises `UserError` if the config does
     not fit its data or this machine, or the folder is in use or broken.
     """
-    with joined() as processes:
+    with joined() as processes, no_compiler():
         return run_among(processes, config)
 
 
