@@ -37,53 +37,63 @@ def train(module: nn.Module, optimizer: LineSearch, steps: range) -> list[float]
     return losses
 
 
+CASES = [
+    pytest.param("ALSALS", 15, id="ALSALS-15"),
+    pytest.param("ALSALS-ratio", 15, id="ALSALS-ratio-15"),
+    pytest.param("SaLSA", 15, id="SaLSA-15"),
+    pytest.param("SLS", 15, id="SLS-15"),
+    pytest.param("PeakSLS-averaged", 5, id="PeakSLS rising"),
+    pytest.param("PeakSLS-averaged", 50, id="PeakSLS settling"),
+    pytest.param("PeakSLS-averaged", 90, id="PeakSLS held"),
+]
 RESUME = """
 import sys, torch
 from tests.sls.optimizers import EVERY
 from tests.sls.test_state import network, train
-name, saved, result, steps = sys.argv[1:]
-state = torch.load(saved, weights_only=True)
-module = network()
-optimizer = dict(EVERY)[name](module.parameters())
-module.load_state_dict(state["module"])
-optimizer.load_state_dict(state["optimizer"])
-torch.set_rng_state(state["random"])
-losses = train(module, optimizer, range(int(steps), int(steps) + 25))
-torch.save({"module": module.state_dict(), "losses": losses,
-            "optimizer": optimizer.state_dict()}, result)
+resumed = []
+for name, steps, state in torch.load(sys.argv[1], weights_only=True):
+    module = network()
+    optimizer = dict(EVERY)[name](module.parameters())
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"])
+    losses = train(module, optimizer, range(steps, steps + 25))
+    resumed.append({"module": module.state_dict(), "losses": losses,
+                    "optimizer": optimizer.state_dict()})
+torch.save(resumed, sys.argv[2])
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "steps"),
-    [
-        ("ALSALS", 15),
-        pytest.param("ALSALS-ratio", 15, marks=pytest.mark.slow),
-        ("SaLSA", 15),
-        pytest.param("SLS", 15, marks=pytest.mark.slow),
-        pytest.param("PeakSLS-averaged", 5, id="PeakSLS rising", marks=pytest.mark.slow),
-        pytest.param("PeakSLS-averaged", 50, id="PeakSLS settling"),
-        pytest.param("PeakSLS-averaged", 90, id="PeakSLS held", marks=pytest.mark.slow),
-    ],
-)
-def test_a_new_process_continues_bit_for_bit(name: str, steps: int, tmp_path: Path) -> None:
-    module = network()
-    optimizer = dict(EVERY)[name](module.parameters())
-    train(module, optimizer, range(steps))
-    saved, result = tmp_path / "saved.pt", tmp_path / "result.pt"
-    torch.save(
-        {
+@pytest.fixture(scope="module")
+def continued(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], tuple]:
+    """For each case, module, optimizer and losses of this process and of one that resumes."""
+    folder = tmp_path_factory.mktemp("states")
+    saved, result = folder / "saved.pt", folder / "result.pt"
+    states, here = [], []
+    for name, steps in (case.values for case in CASES):
+        module = network()
+        optimizer = dict(EVERY)[name](module.parameters())
+        train(module, optimizer, range(steps))
+        state = {
             "module": module.state_dict(),
             "optimizer": optimizer.state_dict(),
             "random": torch.get_rng_state(),
-        },
-        saved,
-    )
-    losses = train(module, optimizer, range(steps, steps + 25))
+        }
+        states.append(copy.deepcopy((name, steps, state)))
+        here.append((module, optimizer, train(module, optimizer, range(steps, steps + 25))))
+    torch.save(states, saved)
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", RESUME, name, str(saved), str(result), str(steps)]
+    command = [sys.executable, "-c", RESUME, str(saved), str(result)]
     subprocess.run(command, cwd=root, check=True)
     resumed = torch.load(result, weights_only=True)
+    return {case.values: ends for case, *ends in zip(CASES, here, resumed, strict=True)}
+
+
+@pytest.mark.parametrize(("name", "steps"), CASES)
+def test_a_new_process_continues_bit_for_bit(
+    continued: dict[tuple[str, int], tuple], name: str, steps: int
+) -> None:
+    (module, optimizer, losses), resumed = continued[name, steps]
     assert resumed["losses"] == losses
     for key, value in module.state_dict().items():
         assert torch.equal(resumed["module"][key], value), key

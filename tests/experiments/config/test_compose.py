@@ -317,7 +317,7 @@ def test_text_on_the_command_line_is_what_was_typed(text: str) -> None:
         assert RunConfig.model_validate(read(to_yaml(config))) == config
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=8) | st.text("0123456789_-+:.#~'\"[]{} \t\nyesnoull", max_size=8))
 def test_text_is_what_was_typed_or_refused(text: str) -> None:
     try:
