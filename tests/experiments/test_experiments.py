@@ -98,8 +98,18 @@ def three_steps(experiment: str, optimizer: str, results: Path) -> list[dict[str
     return [row for row in RunFolder(run_path(config)).rows() if row["event"] == "step"]
 
 
-@pytest.mark.parametrize("experiment", SMALL)
-@pytest.mark.parametrize("optimizer", ["adam", "alsals"])
+@pytest.mark.parametrize(
+    ("experiment", "optimizer"),
+    [
+        *((experiment, "alsals") for experiment in SMALL),
+        ("cpu_mrpc_bert", "adam"),
+        *(
+            pytest.param(experiment, "adam", marks=pytest.mark.slow)
+            for experiment in SMALL
+            if experiment != "cpu_mrpc_bert"
+        ),
+    ],
+)
 def test_small_experiments_run(experiment: str, optimizer: str, tmp_path: Path) -> None:
     rows = three_steps(experiment, optimizer, tmp_path)
     assert len(rows) == 3
