@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from sls import ALSALS, SLS, AdamSLS, PeakSLS, SaLSA, Status
 from sls.evidence import proves_nothing, repeats
-from tests.sls.optimizers import LINE_SEARCHES, Make, each_optimizer, each_search
+from tests.sls.optimizers import EVERY, LINE_SEARCHES, Make, each_search
+from tests.sls.pairs import pairs
 from tests.sls.test_failure import assert_same_state
 
 EPS = torch.finfo(torch.float32).eps
@@ -61,11 +62,13 @@ IDLE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("idle", IDLE)
-@each_optimizer
-def test_idle_steps_do_not_grow_the_step(make: Make, idle: str) -> None:
+EVERY_AND_IDLE = pairs([name for name, _ in EVERY], list(IDLE))
+
+
+@pytest.mark.parametrize(("name", "idle"), EVERY_AND_IDLE)
+def test_idle_steps_do_not_grow_the_step(name: str, idle: str) -> None:
     problem = Regression()
-    optimizer = make([problem.w])
+    optimizer = dict(EVERY)[name]([problem.w])
     sizes = set()
     with no_hints():
         for _ in range(IDLE_STEPS):
@@ -79,10 +82,9 @@ def steps_of_a_fresh_one(make: Make) -> int:
     return problem.steps_to(make([problem.w]), 1e-3, 500)
 
 
-@pytest.mark.parametrize("idle", IDLE)
-@each_optimizer
-def test_after_idle_steps_a_problem_is_solved_as_from_the_start(make: Make, idle: str) -> None:
-    problem = Regression()
+@pytest.mark.parametrize(("name", "idle"), EVERY_AND_IDLE)
+def test_after_idle_steps_a_problem_is_solved_as_from_the_start(name: str, idle: str) -> None:
+    make, problem = dict(EVERY)[name], Regression()
     optimizer = make([problem.w])
     with no_hints():
         for _ in range(IDLE_STEPS):
