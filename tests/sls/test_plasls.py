@@ -291,6 +291,7 @@ UNITS = range(3)
 events = st.tuples(st.sets(st.sampled_from(UNITS), min_size=1), st.booleans())
 
 
+@pytest.mark.filterwarnings("ignore:PLASLS. 10 steps in a row moved nothing")
 @settings(deadline=None, max_examples=40)
 @given(st.lists(events, min_size=1, max_size=12))
 def test_a_step_searches_the_unit_with_a_gradient_that_has_waited_longest(
