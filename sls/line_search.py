@@ -28,7 +28,7 @@ from sls.closure_optimizer import ClosureOptimizer
 from sls.conditions import Condition, rounding
 from sls.directions import Direction, finite_difference_slope, scaled
 from sls.evidence import next_level, proves_nothing
-from sls.parameters import GroupTensors
+from sls.parameters import GroupTensors, size_of_gradients
 from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.replay import NoReplay, Replay
@@ -176,7 +176,7 @@ class Step:
 
     def search(self) -> StepRecord:
         """Search a step and take it; parameters are where they were if anything raises."""
-        searched = [paths.searched(self.direction, group) for group in self.tried]
+        searched = [Path(group, self.direction) for group in self.tried]
         for group in self.groups:
             group.remember_origin()
         try:
@@ -323,21 +323,21 @@ class Step:
     # ------------------------------------------------------------------------------ repeating
 
     def repeat(self) -> StepRecord:
-        """Take the last step again, without a trial."""
+        """Take the last step again, without a trial and without a slope."""
         step_size = self.before.step_size
         assert step_size is not None  # noqa: S101 - a search is due until one has succeeded
-        taken = [paths.taken(self.direction, group) for group in self.groups]
-        loss, p = read(self.loss, self._exact_slope(taken))
-        refusal = _refusal(loss, p)
+        size = self.ranks.largest(size_of_gradients(self.groups, self.loss.device))
+        loss, magnitude = read(self.loss, size)
+        refusal = _refusal(loss, magnitude)
         if refusal is not None:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
-            return self._record(refusal, loss, p, None)
-        for path in taken:
-            size = self._size_for(path.group, step_size) * self.factor
-            path.take(size, size * path.group.weight_decay)
+            return self._record(refusal, loss, None, None)
+        for group in self.groups:
+            taken = self._size_for(group, step_size) * self.factor
+            self.direction.step(group, taken, taken * group.weight_decay)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
-        return self._record(Status.REPEATED, loss, p, None)
+        return self._record(Status.REPEATED, loss, None, None)
 
     # -------------------------------------------------------------------------------- numbers
 
@@ -394,7 +394,7 @@ class Step:
         return unclipped(slope, self.clipped_by)
 
     def _record(
-        self, status: Status, loss: float, p: float, result: SearchResult | None
+        self, status: Status, loss: float, p: float | None, result: SearchResult | None
     ) -> StepRecord:
         return StepRecord(
             loss=loss,
@@ -410,7 +410,7 @@ class Step:
 
 
 def _refusal(loss: float, p: float) -> Status | None:
-    """Why no step can be taken from here, if so."""
+    """Why no step can be taken from here, if so; p: the slope, or what is as finite and as 0."""
     if not math.isfinite(loss):
         return Status.NONFINITE_LOSS
     if not math.isfinite(p):

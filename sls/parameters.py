@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -142,6 +142,17 @@ class GroupTensors:
             return
         for grad in self.grads:
             grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
+
+
+def size_of_gradients(groups: Iterable[GroupTensors], device: torch.device) -> Tensor:
+    """A scalar on `device`, finite where all gradients in this process are, 0 where all are 0.
+
+    It is not finite, either, where a sum of squares overflows, and with it Adam's second moment.
+    """
+    norms = [x for group in groups for x in group.arithmetic.norms(group.grads)]
+    if not norms:
+        return torch.zeros((), device=device)
+    return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in norms]).sum()
 
 
 class Piece(GroupTensors):

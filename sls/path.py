@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,21 +20,14 @@ class Path:
 
     Args:
         group: the parameters, at w.
-        direction: where d comes from, `searched` or `taken`; its `pointwise` is asked.
-        make: d of a group, or of a piece of it, before `commit`.
+        direction: where d comes from, as it is searched; its `pointwise` is asked.
     """
 
-    def __init__(
-        self,
-        group: GroupTensors,
-        direction: Direction,
-        make: Callable[[GroupTensors], Tensors],
-    ):
+    def __init__(self, group: GroupTensors, direction: Direction):
         self.group = group
         self._direction = direction
-        self._make = make
         in_pieces = direction.pointwise and group.is_large
-        self._whole = None if in_pieces else checked(make(group), group)
+        self._whole = None if in_pieces else checked(direction.searched(group), group)
 
     def parts(self) -> Iterator[tuple[GroupTensors, Tensors]]:
         """The group and d, or pieces of both."""
@@ -42,7 +35,7 @@ class Path:
             yield self.group, self._whole
             return
         for piece in self.group.pieces():
-            yield piece, self._make(piece)
+            yield piece, self._direction.searched(piece)
 
     def move(self, step_size: float) -> None:
         """Go to `w − η·d`; needs `remember_origin`."""
@@ -57,16 +50,6 @@ class Path:
         else:
             self.group.step(self._whole, step_size, decay)
             self._direction.commit(self.group)
-
-
-def searched(direction: Direction, group: GroupTensors) -> Path:
-    """The path along which trials are made."""
-    return Path(group, direction, direction.searched)
-
-
-def taken(direction: Direction, group: GroupTensors) -> Path:
-    """The path of the step that is taken."""
-    return Path(group, direction, direction.taken)
 
 
 def slope(paths: Sequence[Path], device: torch.device) -> Tensor:

@@ -36,7 +36,7 @@ from sls.distributed import shard_whole_tensors
 from sls.evidence import next_level, proves_nothing
 from sls.judge import Judgement
 from sls.net import CHECK_EVERY, Net
-from sls.parameters import GroupTensors
+from sls.parameters import GroupTensors, size_of_gradients
 from sls.path import Path
 from sls.peak import PeakState, Phase
 from sls.record import PeakRecord, Status
@@ -341,7 +341,7 @@ class _Step:
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
 
     def paths(self) -> list[Path]:
-        return [paths.searched(self.direction, group) for group in self.groups]
+        return [Path(group, self.direction) for group in self.groups]
 
     def take_along(self, peak: PeakState, along: Sequence[Path], loss: float | None = None) -> None:
         """Move by the peak's step along these paths, as far as the parameters' type allows."""
@@ -509,7 +509,7 @@ class _HeldStep(_Step):
 
     def run(self) -> PeakRecord:
         device = self.loss.device
-        size = self.ranks.largest(self._size_of_gradients(device))
+        size = self.ranks.largest(size_of_gradients(self.groups, device))
         if self.evaluation.scaled and not math.isfinite(float(size)):
             return self._skip()
         bad = ~torch.isfinite(self.loss + size)
@@ -530,16 +530,6 @@ class _HeldStep(_Step):
         else:
             self.take(peak, [partial(self.direction.step, group) for group in self.groups])
         return self.record(status, None, target=peak.target)
-
-    def _size_of_gradients(self, device: torch.device) -> Tensor:
-        """A number that is finite where all gradients in this process are.
-
-        It is not, either, where a sum of squares overflows, and with it Adam's second moment.
-        """
-        norms = [x for group in self.groups for x in group.arithmetic.norms(group.grads)]
-        if not norms:
-            return torch.zeros((), device=device)
-        return torch.stack([x.to(device, torch.float32, non_blocking=True) for x in norms]).sum()
 
     def _skip(self) -> PeakRecord:
         """The record of a step whose scaled gradients overflowed: nothing but k changes."""

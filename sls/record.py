@@ -96,7 +96,7 @@ class StepRecord:
         loss: the mini-batch's loss before the step.
         loss_next: its loss at the last trial, or None if there was none.
         step_size: the accepted step η, before annealing; in a failed step, the last good one.
-        slope: `p = ⟨g, d⟩` of the direction searched.
+        slope: `p = ⟨g, d⟩` of the direction searched, or None in a step without a search.
         trials: the number of trials.
         forwards: the number of calls of the closure.
         searched: whether a search was due.
@@ -107,7 +107,7 @@ class StepRecord:
     loss: float
     loss_next: float | None
     step_size: float
-    slope: float
+    slope: float | None
     trials: int
     forwards: int
     searched: bool

@@ -167,13 +167,13 @@ def _look(
         lines = (line(name, last_trial, eta, record.factor),)
     if not (lines and same):
         lines += _along(line, after, taken)
-    accepts = None
-    if record.searched and record.slope is not None:
+    accepts = armijo = None
+    if record.slope is not None:
         least_decrease = optimizer.condition.least_decrease
         at_zero = loss - least_decrease(0.0, record.slope, memory)
         at_one = loss - least_decrease(1.0, record.slope, memory)
         accepts = Bound(at_zero, at_one - at_zero)
-    armijo = Bound(loss, -optimizer.param_groups[0]["c"] * record.slope)
+        armijo = Bound(loss, -optimizer.param_groups[0]["c"] * record.slope)
     return Look(step, record.status, loss, eta, taken, lines, record.slope, accepts, armijo)
 
 
