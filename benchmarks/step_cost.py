@@ -1,6 +1,6 @@
 """What a step costs relative to Adam's: time, forward passes, memory, with the goals beside.
 
-    python benchmarks/step_cost.py [--steps 400] [--long] [--models "small ResNet"]
+    python benchmarks/step_cost.py [--steps 400] [--long] [--models "small ResNet"] [--only SLS]
 
 BERT, whose step is thirty times as long, takes a quarter of the steps with fewer optimizers. `HOW`
 tells how it is measured. Writes `benchmarks/results/step_cost.{json,md,png}`.
@@ -9,6 +9,7 @@ tells how it is measured. Writes `benchmarks/results/step_cost.{json,md,png}`.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from result_files import markdown_table, write  # noqa: E402
+from result_files import RESULTS, markdown_table, write  # noqa: E402
 
 from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
@@ -330,18 +331,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--long", action="store_true", help="PeakSLS and ALSALS, 2,000 steps, too")
     parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--only", nargs="+", help="these, beside Adam; other rows stay", default=[])
     options = parser.parse_args()
     makers = {**OURS, **peers()}
-    results = {}
+    file = RESULTS / "step_cost.json"
+    results = json.loads(file.read_text())["results"] if options.only else {}
     for name in options.models:
         network = NETWORKS[name]
         steps = max(4, int(network.share_of_steps * options.steps))
-        wanted = network.optimizers or tuple(makers)
-        some = {who: makers[who] for who in wanted if who in makers}
-        results[f"{name}, {steps} steps"] = measure(name, some, steps)
+        runs = {f"{name}, {steps} steps": (network.optimizers or tuple(makers), steps)}
         if options.long and network.long:
-            few = {who: makers[who] for who in LONG}
-            results[f"{name}, {LONG_STEPS:,} steps"] = measure(name, few, LONG_STEPS)
+            runs[f"{name}, {LONG_STEPS:,} steps"] = (LONG, LONG_STEPS)
+        for key, (wanted, count) in runs.items():
+            some = [who for who in wanted if who in ("Adam", *options.only) or not options.only]
+            found = measure(name, {who: makers[who] for who in some if who in makers}, count)
+            if options.only:
+                anew = {who: row for who, row in found["rows"].items() if who in options.only}
+                results[key]["rows"] |= anew
+            else:
+                results[key] = found
         record = {"threads": torch.get_num_threads(), "results": results}
         write("step_cost", record, table(results), picture(results))
     print(table(results))
