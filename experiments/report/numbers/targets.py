@@ -33,7 +33,9 @@ def rules(comparison: Comparison) -> dict[str, str]:
     tuned = {cell.label for cell in judged if cell.tuned}
     settings = {cell.label: list[object]() for cell in judged}
     for run in comparison.runs["run"]:
-        settings.setdefault(run.label, []).append(run.config["optimizer"])
+        # Without those left out: runs of an earlier version do not have all that there are now.
+        set_by_hand = {k: v for k, v in run.config["optimizer"].items() if v is not None}
+        settings.setdefault(run.label, []).append(set_by_hand)
 
     def rule(label: str) -> str:
         if label in tuned:

@@ -90,14 +90,23 @@ def test_rules_follow_from_grids_and_settings(sweep: Path) -> None:
     assert rules(read(sweep)) == {"adam": "tuned", "peak_sls": "self-tuning", "sls": "self-tuning"}
 
 
-def test_settings_that_differ_between_rows_were_set_by_somebody(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        (({"c": 0.3}, {"c": 0.5}), "set by row"),
+        (({"c": 0.3}, {"c": 0.3, "max_grad_norm": None}), "self-tuning"),  # new since the first run
+    ],
+)
+def test_settings_that_differ_between_rows_were_set_by_somebody(
+    tmp_path: Path, settings: tuple[dict[str, float | None], ...], rule: str
+) -> None:
     runs = [
-        write_run(tmp_path, row=row, optimizer="alsals", settings={"c": c})
-        for row, c in (("r1", 0.3), ("r2", 0.5))
+        write_run(tmp_path, row=row, optimizer="alsals", settings=of_row)
+        for row, of_row in zip(("r1", "r2"), settings, strict=True)
     ]
     cells = [cell(row, "alsals", [run]) for row, run in zip(("r1", "r2"), runs, strict=True)]
     write_plan(tmp_path, cells, targets={"r1": 0.7, "r2": 0.7})
-    assert rules(read(tmp_path)) == {"alsals": "set by row"}
+    assert rules(read(tmp_path)) == {"alsals": rule}
 
 
 def test_columns_of_a_sweep_without_targets_are_not_judged(sweep: Path) -> None:
