@@ -271,9 +271,13 @@ class Step:
 
     def _step_from_origin(self, group: GroupTensors, step_size: float) -> None:
         """Go back to w, take the step from there, and commit."""
-        taken = self._size_for(group, step_size) * self.factor
         group.restore()
         group.has_moved()
+        self._step(group, step_size)
+
+    def _step(self, group: GroupTensors, step_size: float) -> None:
+        """Take the step from w, without a way back, and commit."""
+        taken = self._size_for(group, step_size) * self.factor
         self.direction.step(group, taken, taken * group.weight_decay)
 
     def _size_for(self, group: GroupTensors, step_size: float) -> float:
@@ -333,8 +337,7 @@ class Step:
             self.optimizer.remember(replace(self.before, k=self.before.k + 1))
             return self._record(refusal, loss, None, None)
         for group in self.groups:
-            taken = self._size_for(group, step_size) * self.factor
-            self.direction.step(group, taken, taken * group.weight_decay)
+            self._step(group, step_size)
         self.optimizer.remember(replace(self.before.after_step(step_size), k=self.before.k + 1))
         self.optimizer.report_step_size(step_size)
         return self._record(Status.REPEATED, loss, None, None)
