@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from sls.arithmetic import read
 from sls.closure import Evaluation
 from sls.evidence import repeats
+from sls.random_numbers import other_generators
 from sls.record import Ended
 
 REFUSED_IN_A_ROW = 10
@@ -161,7 +161,7 @@ def _has_modes(module: nn.Module) -> bool:
 
 def _foreign_random_states() -> dict[str, str]:
     """The states of random generators that are not replayed, as text, by the name of the module."""
-    states = {"Python's random": repr(random.getstate())}
-    if (numpy := sys.modules.get("numpy")) is not None:
-        states["numpy.random"] = repr(numpy.random.get_state(legacy=False))
-    return states
+    return {
+        name: repr(module.getstate() if module is random else module.get_state(legacy=False))
+        for name, module in other_generators().items()
+    }

@@ -1,8 +1,11 @@
-"""The state of torch's random generators: the CPU's, and those of other devices."""
+"""Random generators: the state of torch's, on the CPU and other devices, and who the others are."""
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,3 +35,11 @@ def set_random_state(state: RandomState) -> None:
             torch.mps.set_rng_state(value)
         else:
             torch.get_device_module(device).set_rng_state(value, device)
+
+
+def other_generators() -> dict[str, Any]:
+    """The modules with a global generator that is not torch's, by their names for messages."""
+    modules = {"Python's random": random}
+    if (numpy := sys.modules.get("numpy")) is not None:
+        modules["numpy.random"] = numpy.random
+    return modules

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sls.arithmetic import overlaps
-from sls.random_numbers import random_state, set_random_state
+from sls.random_numbers import other_generators, random_state, set_random_state
 
 Restore = Callable[[], Any]
 
@@ -91,11 +91,8 @@ def _generators(model: nn.Module, loader: Iterable[Any]) -> Iterator[Restore]:
     """Random generators, global ones and those of the loader."""
     devices = (tensor.device for tensor in (*model.parameters(), *model.buffers()))
     yield partial(set_random_state, random_state(devices))
-    yield from _state_of(random)
-    if "numpy" in sys.modules:
-        yield from _state_of(sys.modules["numpy"].random)
-    for value in _attributes_of_loader(loader):
-        yield from _state_of(value)
+    for generator in (*other_generators().values(), *_attributes_of_loader(loader)):
+        yield from _state_of(generator)
 
 
 def _attributes_of_loader(loader: Iterable[Any]) -> list[Any]:
