@@ -65,13 +65,14 @@ class Hints:
 
     Attributes:
         in_doubt: whether something speaks against it that the loss repeats.
+        looked: whether it was evaluated again, to see that.
     """
 
     def __init__(self, optimizer: str):
         self._optimizer = optimizer
         self._refused = 0
         self._warned = False
-        self._checked = False
+        self.looked = False
         self._told_of_other_loss = False
         self.in_doubt = False
 
@@ -132,9 +133,9 @@ class Hints:
             evaluation: the mini-batch's, with the parameters where `loss` was evaluated.
             loss: what it gave.
         """
-        if self._checked:
+        if self.looked:
             return
-        self._checked = True
+        self.looked = True
         before = _foreign_random_states()
         first, again = read(loss, evaluation.check())
         after = _foreign_random_states()
