@@ -107,3 +107,14 @@ def test_the_package_prints_and_logs_nothing() -> None:
             if isinstance(n, ast.Name)
         }
         assert not names & {"print", "logging", "open"}, module
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_no_large_file_is_tracked() -> None:
+    """Wheels once slipped in with `git add`; every clone pays for them for ever."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    files = (ROOT / name for name in listed.split("\0") if name)
+    large = [file.name for file in files if file.exists() and file.stat().st_size > 400_000]
+    assert large == []
