@@ -1,12 +1,12 @@
 """The optimizer's own work in a step, from 1 M to 110 M parameters, and the cost over batch sizes.
 
-    python benchmarks/own_cost.py [--steps 24]
+    python benchmarks/own_cost.py [--steps 24] [--device cuda]
 
 *Own work*: the closure only hands over ready gradients, and its time is left out; what remains is
 divided by that of Adam's step (torch's foreach kernels). The lists of parameters are GPT-2's, of
 four sizes. *Batch sizes*: whole steps of a small GPT-2 by PeakSLS at its peak and by ALSALS,
 divided by Adam's. Optimizers take turns step by step; numbers are medians of the ratios, after the
-first steps. Writes `benchmarks/results/own_cost.{json,md,png}`.
+first steps. Writes `benchmarks/results/own_cost.{json,md,png}`, or `own_cost_cuda.…`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import math
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from result_files import markdown_table, write  # noqa: E402
+from result_files import machine, markdown_table, now, write  # noqa: E402
 from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 from sls import ALSALS, AdamSLS, PeakSLS  # noqa: E402
@@ -54,8 +53,15 @@ GOALS = {"ALSALS, one trial": 2.0, "Adam-SLS, one trial": 2.0} | dict.fromkeys(
 class Ready:
     """An optimizer whose closure hands over ready gradients and a falling loss."""
 
-    def __init__(self, make: Callable[[Params], torch.optim.Optimizer], size: tuple[int, int, int]):
-        self.params = [torch.nn.Parameter(0.02 * torch.randn(shape)) for shape in shapes(*size)]
+    def __init__(
+        self,
+        make: Callable[[Params], torch.optim.Optimizer],
+        size: tuple[int, int, int],
+        device: torch.device,
+    ):
+        self.device = device
+        values = [0.02 * torch.randn(shape, device=device) for shape in shapes(*size)]
+        self.params = [torch.nn.Parameter(value) for value in values]
         self.gradients = [1e-3 * torch.randn_like(param) for param in self.params]
         self.optimizer = make(self.params)
         self.seconds: list[float] = []
@@ -64,20 +70,20 @@ class Ready:
 
     def closure(self) -> torch.Tensor:
         """The loss, with gradients where they are enabled."""
-        start = time.perf_counter()
+        start = now(self.device)
         if torch.is_grad_enabled():
             for param, gradient in zip(self.params, self.gradients, strict=True):
                 param.grad = gradient.clone()
         self._calls += 1
-        loss = torch.tensor(1.0 - 1e-3 * self._calls)
-        self._inside += time.perf_counter() - start
+        loss = torch.tensor(1.0 - 1e-3 * self._calls, device=self.device)
+        self._inside += now(self.device) - start
         return loss
 
     def step(self) -> None:
         """Take a step; remember how long it took, without the closure."""
-        self._inside, start = 0.0, time.perf_counter()
+        self._inside, start = 0.0, now(self.device)
         self.optimizer.step(self.closure)  # type: ignore[arg-type]
-        self.seconds.append(time.perf_counter() - start - self._inside)
+        self.seconds.append(now(self.device) - start - self._inside)
 
 
 def shapes(width: int, layers: int, vocabulary: int) -> list[tuple[int, ...]]:
@@ -88,9 +94,9 @@ def shapes(width: int, layers: int, vocabulary: int) -> list[tuple[int, ...]]:
     return [(vocabulary, width), (512, width), *(block * layers)]
 
 
-def own_work(size: tuple[int, int, int], steps: int) -> dict[str, Any]:
+def own_work(size: tuple[int, int, int], steps: int, device: torch.device) -> dict[str, Any]:
     """The own work of every optimizer on one size."""
-    runs = {name: Ready(make, size) for name, make in MAKERS.items()}
+    runs = {name: Ready(make, size, device) for name, make in MAKERS.items()}
     for _ in range(steps):
         for run in runs.values():
             run.step()
@@ -110,17 +116,23 @@ def _median_ratio(run: Any, adam: Any, first: int) -> float:
 class Whole:
     """An optimizer that trains a small GPT-2 on random tokens."""
 
-    def __init__(self, make: Callable[[Params], torch.optim.Optimizer], batch_size: int):
+    def __init__(
+        self,
+        make: Callable[[Params], torch.optim.Optimizer],
+        batch_size: int,
+        device: torch.device,
+    ):
         torch.manual_seed(0)
         config = GPT2Config(n_layer=2, n_embd=64, n_head=2, vocab_size=256, n_positions=64)
-        self.model = GPT2LMHeadModel(config)
+        self.model = GPT2LMHeadModel(config).to(device)
+        self.device = device
         self.optimizer = make(list(self.model.parameters()))
         self.batch_size = batch_size
         self.seconds: list[float] = []
 
     def step(self) -> None:
         """Take a step on new tokens."""
-        tokens = torch.randint(0, 256, (self.batch_size, 64))
+        tokens = torch.randint(0, 256, (self.batch_size, 64), device=self.device)
 
         def closure() -> torch.Tensor:
             if torch.is_grad_enabled():
@@ -130,15 +142,15 @@ class Whole:
                 torch.autograd.backward(loss)
             return loss
 
-        start = time.perf_counter()
+        start = now(self.device)
         self.optimizer.step(closure)  # type: ignore[arg-type]
-        self.seconds.append(time.perf_counter() - start)
+        self.seconds.append(now(self.device) - start)
 
 
-def over_batch_sizes(batch_size: int, steps: int) -> dict[str, float]:
+def over_batch_sizes(batch_size: int, steps: int, device: torch.device) -> dict[str, float]:
     """Whole steps at one batch size."""
     names = ("Adam", "PeakSLS, held", "ALSALS, one trial")
-    runs = {name: Whole(MAKERS[name], batch_size) for name in names}
+    runs = {name: Whole(MAKERS[name], batch_size, device) for name in names}
     for _ in range(steps):
         for run in runs.values():
             run.step()
@@ -199,16 +211,19 @@ def main() -> None:
     """Measure, print, write the numbers, the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=24)
-    steps = parser.parse_args().steps
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    options = parser.parse_args()
+    steps, device = options.steps, options.device
     warnings.filterwarnings("ignore", message=".*total_steps.*")
     # The losses of `Ready` fall from call to call, which is what lets one trial be enough.
     warnings.filterwarnings("ignore", message=".*the loss does not repeat")
-    record = {
-        "threads": torch.get_num_threads(),
-        "own_work": {name: own_work(size, steps) for name, size in (SIZES | LARGEST).items()},
-        "batch_sizes": {str(n): over_batch_sizes(n, 4 * steps) for n in BATCH_SIZES},
+    sizes = SIZES | LARGEST
+    record = machine(device) | {
+        "own_work": {name: own_work(size, steps, device) for name, size in sizes.items()},
+        "batch_sizes": {str(n): over_batch_sizes(n, 4 * steps, device) for n in BATCH_SIZES},
     }
-    write("own_cost", record, table(record), picture(record))
+    title = "own_cost" if device.type == "cpu" else f"own_cost_{device.type}"
+    write(title, record, table(record), picture(record))
     print(table(record))
 
 

@@ -1,16 +1,33 @@
-"""The files of a benchmark in `benchmarks/results/`: numbers, a page of the site, a picture."""
+"""What benchmarks share: clock and machine, and their files in `benchmarks/results/`."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def now(device: torch.device) -> float:
+    """Seconds, after all that the device was asked to do is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The machine of a measurement: the name of the GPU, or the number of threads."""
+    if device.type == "cuda":
+        return {"device": torch.cuda.get_device_name(device), "torch": torch.__version__}
+    return {"threads": torch.get_num_threads()}
 
 
 def write(name: str, record: dict[str, Any], page: str, picture: Figure | None = None) -> None:

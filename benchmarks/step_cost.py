@@ -1,9 +1,11 @@
 """What a step costs relative to Adam's: time, forward passes, memory, with the goals beside.
 
     python benchmarks/step_cost.py [--steps 400] [--long] [--models "small ResNet"] [--only SLS]
+    python benchmarks/step_cost.py --device cuda
 
-BERT, whose step is thirty times as long, takes a quarter of the steps with fewer optimizers. `HOW`
-tells how it is measured. Writes `benchmarks/results/step_cost.{json,md,png}`.
+BERT, whose step is thirty times as long, takes a quarter of the steps with fewer optimizers. A GPU
+has networks of the papers' sizes. `HOW` tells how it is measured. Writes
+`benchmarks/results/step_cost.{json,md,png}`, or `step_cost_cuda.…`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,17 +23,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SLS_DATA_ROOT", ROOT.parent / "shared" / "data"))
+CACHE = ROOT / ".sls_cache"
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from result_files import RESULTS, markdown_table, write  # noqa: E402
+from result_files import RESULTS, machine, markdown_table, now, write  # noqa: E402
 
 from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
 from experiments.tasks.build import build_task  # noqa: E402
 from experiments.training.batches import training_batches  # noqa: E402
-from experiments.training.closure import BatchClosure, Passes  # noqa: E402
+from experiments.training.closure import BatchClosure, Passes, Precision  # noqa: E402
 from sls import ALSALS, PLASLS, SLS, AdamSLS, PeakSLS, SaLSA  # noqa: E402
 
 HOW = """Every optimizer trains its own copy of a network on the same mini-batches; they take turns
@@ -123,9 +125,10 @@ class Network:
     share_of_steps: float = 1.0
     long: bool = True
     """`--long` measures it once more, with fewer optimizers."""
+    precision: Precision = "float32"
 
 
-NETWORKS = {
+ON_CPU = {
     "small GPT": Network(
         ["task=python_text", "model=gpt2_small", "model.layers=2", "model.width=64"], 16
     ),
@@ -137,6 +140,21 @@ NETWORKS = {
         long=False,
     ),
     "small ResNet": Network(["task=digits", "model=resnet"], 32),
+}
+ON_GPU = {
+    "GPT-2, 124 M": Network(
+        ["task=lm/shakespeare", "task.tokenizer=gpt2_tokenizer", "task.block=512", "model=gpt2"],
+        16,
+        optimizers=FEW,
+        share_of_steps=0.5,
+        precision="bfloat16",
+    ),
+    "ResNet-34": Network(
+        ["task=image_folder", "model=resnet34"],
+        128,
+        optimizers=FEW,
+        share_of_steps=0.5,
+    ),
 }
 
 
@@ -175,11 +193,12 @@ def _in_training(optimizer: Any) -> torch.optim.Optimizer:
 class Contender:
     """One optimizer with its own copy of the network, and what it has cost."""
 
-    def __init__(self, arguments: list[str], maker: Maker, steps: int):
-        config = load(arguments)
+    def __init__(self, network: Network, maker: Maker, steps: int, device: torch.device):
+        config = load(network.arguments)
         torch.manual_seed(0)
-        self.task: Task = build_task(config.task, config.model, data_root=DATA)
-        self.task.model.train()
+        self.task: Task = build_task(config.task, config.model, data_root=DATA, cache=CACHE)
+        self.task.model.to(device).train()
+        self.device, self.precision = device, network.precision
         self.params = [p for p in self.task.model.parameters() if p.requires_grad]
         self.optimizer = maker.make(self.params, steps)
         self.adapt = maker.adapt
@@ -189,11 +208,14 @@ class Contender:
 
     def step(self, batch: Any) -> None:
         """Take a step and remember how long it took."""
-        closure = BatchClosure(self.task, batch, self.passes, device=torch.device("cpu"))
+        closure = self._closure(batch, self.passes)
         self.phases.append(self._phase())
-        start = time.perf_counter()
+        start = now(self.device)
         self.optimizer.step(self.adapt(closure))
-        self.seconds.append(time.perf_counter() - start)
+        self.seconds.append(now(self.device) - start)
+
+    def _closure(self, batch: Any, passes: Passes) -> BatchClosure:
+        return BatchClosure(self.task, batch, passes, device=self.device, precision=self.precision)
 
     def _phase(self) -> str:
         state = self.optimizer.param_groups[0].get("search_state", {})
@@ -201,11 +223,11 @@ class Contender:
 
     def forward_only(self, batch: Any) -> float:
         """Seconds of one forward pass, as in a trial."""
-        closure = BatchClosure(self.task, batch, Passes(), device=torch.device("cpu"))
-        start = time.perf_counter()
+        closure = self._closure(batch, Passes())
+        start = now(self.device)
         with torch.no_grad():
             closure()
-        return time.perf_counter() - start
+        return now(self.device) - start
 
     @property
     def copies(self) -> float:
@@ -216,10 +238,11 @@ class Contender:
         return numbers / sum(param.numel() for param in self.params)
 
 
-def measure(name: str, makers: dict[str, Maker], steps: int) -> dict[str, Any]:
+def measure(
+    network: Network, name: str, makers: dict[str, Maker], steps: int, device: torch.device
+) -> dict[str, Any]:
     """The cost of every optimizer on one network."""
-    network = NETWORKS[name]
-    contenders = {who: Contender(network.arguments, m, steps) for who, m in makers.items()}
+    contenders = {who: Contender(network, m, steps, device) for who, m in makers.items()}
     adam = contenders["Adam"]
     batches = training_batches(adam.task.train, seed=0, batch_size=network.batch_size)
     forwards = []
@@ -330,28 +353,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--long", action="store_true", help="PeakSLS and ALSALS, 2,000 steps, too")
-    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--models", nargs="+", choices=[*ON_CPU, *ON_GPU])
     parser.add_argument("--only", nargs="+", help="these, beside Adam; other rows stay", default=[])
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options = parser.parse_args()
     makers = {**OURS, **peers()}
-    file = RESULTS / "step_cost.json"
+    on_cpu = options.device.type == "cpu"
+    networks = ON_CPU if on_cpu else ON_GPU
+    title = "step_cost" if on_cpu else f"step_cost_{options.device.type}"
+    file = RESULTS / f"{title}.json"
     results = json.loads(file.read_text())["results"] if options.only else {}
-    for name in options.models:
-        network = NETWORKS[name]
+    for name in options.models or networks:
+        network = networks[name]
         steps = max(4, int(network.share_of_steps * options.steps))
         runs = {f"{name}, {steps} steps": (network.optimizers or tuple(makers), steps)}
         if options.long and network.long:
             runs[f"{name}, {LONG_STEPS:,} steps"] = (LONG, LONG_STEPS)
         for key, (wanted, count) in runs.items():
             some = [who for who in wanted if who in ("Adam", *options.only) or not options.only]
-            found = measure(name, {who: makers[who] for who in some if who in makers}, count)
+            made = {who: makers[who] for who in some if who in makers}
+            found = measure(network, name, made, count, options.device)
             if options.only:
                 anew = {who: row for who, row in found["rows"].items() if who in options.only}
                 results[key]["rows"] |= anew
             else:
                 results[key] = found
-        record = {"threads": torch.get_num_threads(), "results": results}
-        write("step_cost", record, table(results), picture(results))
+        record = machine(options.device) | {"results": results}
+        write(title, record, table(results), picture(results))
     print(table(results))
 
 
