@@ -215,6 +215,7 @@ class Contender:
         self.seconds.append(now(self.device) - start)
 
     def _closure(self, batch: Any, passes: Passes) -> BatchClosure:
+        batch = {name: values.to(self.device) for name, values in batch.items()}
         return BatchClosure(self.task, batch, passes, device=self.device, precision=self.precision)
 
     def _phase(self) -> str:

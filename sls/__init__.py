@@ -39,7 +39,7 @@ Which file answers which question:
 | What does it warn about that others wrote between two steps? | `between_steps` |
 | Whose state is a `state_dict`, and how are two in one? | `saved_state`, `joined_state` |
 | How does it fit into Lightning, and into the Trainer? | `integrations` |
-| How are lists of tensors computed with? | `parameters`, `arithmetic` |
+| How are lists of tensors computed with? | `parameters`, `arithmetic`; on which `devices` |
 """
 
 from sls import conditions, directions, units

@@ -7,15 +7,16 @@ shrinks the parameters, so that `a − w` is what the directions alone have move
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from sls.arithmetic import local, real, swap
+from sls.arithmetic import Tensors, choose, copy_all, local, real, swap
 from sls.directions import exact_slope
 from sls.parameters import States
+from sls.pieces import pieces
 
 NAME = "anchor"
 
@@ -42,12 +43,17 @@ class Anchor:
 
         Of sharded parameters the part of this process.
         """
-        pairs = (
-            ([real(local(param.grad))], [real(local(anchor)) - real(local(param).detach())])
-            for param, anchor in self._anchored()
-            if param.grad is not None
-        )
-        return exact_slope(pairs, device)
+        here = [(w, a) for w, a in self._anchored() if w.grad is not None]
+        params, anchors = _plain(here)
+        grads = [real(local(w.grad)) for w, _ in here if w.grad is not None]
+        arithmetic = choose(None, params)
+
+        def pairs() -> Iterator[tuple[Tensors, Tensors]]:
+            for parts in pieces(grads, params, anchors):
+                g, w, a = ([part.of(xs) for part in parts] for xs in (grads, params, anchors))
+                yield g, arithmetic.sub(a, w)
+
+        return exact_slope(pairs(), device)
 
     @contextmanager
     def visited(self) -> Iterator[None]:
@@ -60,13 +66,13 @@ class Anchor:
 
     def go_back(self) -> None:
         """Put the parameters at the anchor, to stay."""
-        for param, anchor in self._anchored():
-            local(param).detach().copy_(local(anchor))
+        params, anchors = _plain(self._anchored())
+        copy_all(params, anchors)
 
     def drop_here(self) -> None:
         """Put the anchor where the parameters are."""
-        for param, anchor in self._anchored():
-            local(anchor).copy_(local(param).detach())
+        params, anchors = _plain(self._anchored())
+        copy_all(anchors, params)
         self.complete()
 
     def complete(self) -> None:
@@ -91,5 +97,10 @@ class Anchor:
         return [(param, self._states[param][NAME]) for param in there]
 
     def _exchange(self) -> None:
-        for param, anchor in self._anchored():
-            swap(local(param).detach(), local(anchor))
+        swap(*_plain(self._anchored()))
+
+
+def _plain(anchored: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensors, Tensors]:
+    """The parameters and the anchors in this process, as real tensors."""
+    pairs = [(real(local(w).detach()), real(local(a))) for w, a in anchored]
+    return [w for w, _ in pairs], [a for _, a in pairs]

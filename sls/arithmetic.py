@@ -6,16 +6,30 @@ above all. Functions that end in an underscore write into their first argument.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from sls.devices import on_host
+from sls.pieces import pieces
 
 Tensors = list[Tensor]
 
 
 class Arithmetic:
     """Operations on lists of equal length, one tensor after the other."""
+
+    def clone(self, xs: Tensors) -> Tensors:
+        """Copies of x."""
+        copies = [torch.empty_like(x) for x in xs]
+        self.copy_(copies, xs)
+        return copies
+
+    def zeros_like(self, xs: Tensors) -> Tensors:
+        """Zeros of the shape of x."""
+        return [torch.zeros_like(x) for x in xs]
 
     def copy_(self, xs: Tensors, ys: Tensors) -> None:
         """`x ← y`."""
@@ -92,9 +106,27 @@ class Arithmetic:
         for x in xs:
             x.mul_(factor.to(x.device, non_blocking=True))
 
+    def silence_(self, xs: Tensors, bad: Tensor) -> None:
+        """`x ← 0` where the scalar `bad` is true, which is not read; NaN and inf become 0 too.
+
+        The bits are multiplied by 0 or 1, as whole numbers: `0·NaN` would be NaN.
+        """
+        kinds: dict[tuple[torch.device, torch.dtype], Tensors] = defaultdict(list)
+        for x in xs:
+            bits = x.view(_WHOLE_NUMBERS[x.element_size()])
+            kinds[bits.device, bits.dtype].append(bits)
+        for (device, dtype), bits_of_kind in kinds.items():
+            keep = (~bad).to(device, dtype, non_blocking=True)
+            self.scale_(bits_of_kind, keep)
+
 
 class Foreach(Arithmetic):
     """The same operations by torch's foreach kernels: one launch for many tensors."""
+
+    def zeros_like(self, xs: Tensors) -> Tensors:
+        zeros = [torch.empty_like(x) for x in xs]
+        torch._foreach_zero_(zeros)
+        return zeros
 
     def copy_(self, xs: Tensors, ys: Tensors) -> None:
         torch._foreach_copy_(xs, ys)
@@ -150,6 +182,7 @@ class Foreach(Arithmetic):
 FOREACH, LOOP = Foreach(), Arithmetic()
 
 _PRECISE = (torch.float32, torch.float64)
+_WHOLE_NUMBERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -187,9 +220,21 @@ def precise(xs: Tensors) -> torch.dtype:
     return torch.float64 if any(x.dtype == torch.float64 for x in xs) else torch.float32
 
 
-def dot(xs: Tensors, ys: Tensors) -> Tensors:
-    """`⟨x, y⟩` in float32 or better, a scalar for each pair of tensors."""
-    return [_dot(x, y) for x, y in zip(xs, ys, strict=True)]
+def dots(xs: Tensors, ys: Tensors) -> Tensors:
+    """Scalars, in float32 or better, whose sum is that of `⟨x, y⟩` over all pairs of tensors."""
+    devices = {x.device for x in xs}
+    if len(devices) > 1 or all(on_host(device) for device in devices):
+        return [_dot(x, y) for x, y in zip(xs, ys, strict=True)]
+    return [
+        _dot(_joined([part.of(xs) for part in parts]), _joined([part.of(ys) for part in parts]))
+        for parts in pieces(xs, ys)
+    ]
+
+
+def _joined(xs: Tensors) -> Tensor:
+    """One flat tensor of all numbers."""
+    flat = [x.reshape(-1) for x in xs]
+    return torch.cat(flat) if len(flat) > 1 else flat[0]
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
@@ -212,11 +257,31 @@ def overlaps(tensor: Tensor) -> bool:
     return any(size > 1 and stride == 0 for size, stride in sizes_and_strides)
 
 
-def swap(one: Tensor, other: Tensor) -> None:
-    """Exchange the values of two tensors, in place."""
-    kept = other.clone()
-    other.copy_(one)
-    one.copy_(kept)
+def copy_all(targets: Tensors, sources: Tensors) -> None:
+    """Copy the sources into the targets, with a launch for each device and type."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+    for target, source in zip(targets, sources, strict=True):
+        kinds[target.device, target.dtype].append((target, source))
+    for pairs in kinds.values():
+        choose(None, targets).copy_([t for t, _ in pairs], [s for _, s in pairs])
+
+
+def copies_of(tensors: Tensors) -> Tensors:
+    """Copies of tensors of any devices and types."""
+    copies = [torch.empty_like(tensor) for tensor in tensors]
+    copy_all(copies, tensors)
+    return copies
+
+
+def swap(xs: Tensors, ys: Tensors) -> None:
+    """Exchange the values of two lists of tensors, in place, piece by piece."""
+    arithmetic = choose(None, xs)
+    for parts in pieces(xs, ys):
+        x, y = ([part.of(some) for part in parts] for some in (xs, ys))
+        kept = arithmetic.clone(y)
+        arithmetic.copy_(y, x)
+        arithmetic.copy_(x, kept)
+        del kept  # before the next piece is copied
 
 
 def read(*numbers: Tensor) -> list[float]:

@@ -67,15 +67,13 @@ def lent(params: Sequence[Tensor], states: States) -> Iterator[None]:
     averaged = [(local(param).detach(), local(average)) for param, average in pairs]
     swapped = [(w, x) for w, x in averaged if x.dtype == w.dtype]
     rounded = [(w, x, w.clone()) for w, x in averaged if x.dtype != w.dtype]
-    for w, x in swapped:
-        swap(w, x)
+    swap([w for w, _ in swapped], [x for _, x in swapped])
     for w, x, _ in rounded:
         w.copy_(x)
     try:
         yield
     finally:
-        for w, x in swapped:
-            swap(w, x)
+        swap([w for w, _ in swapped], [x for _, x in swapped])
         for w, _, before in rounded:
             w.copy_(before)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sls import moments
-from sls.arithmetic import Tensors, dot, precise
+from sls.arithmetic import Tensors, dots, precise
 from sls.parameters import GroupTensors
 
 FIRST_DIFFERENCE, LAST_DIFFERENCE = 5e-9, 1.0
@@ -236,7 +236,7 @@ class MomentumFreeAdam(Direction):
 
 def exact_slope(pairs: Iterable[tuple[Tensors, Tensors]], device: torch.device) -> Tensor:
     """`p = ⟨g, d⟩` over all (gradients, direction) pairs, in float32 or better, on `device`."""
-    partial = [x for gradients, direction in pairs for x in dot(gradients, direction)]
+    partial = [x for gradients, direction in pairs for x in dots(gradients, direction)]
     if not partial:
         return torch.zeros((), device=device)
     dtype = precise(partial)

@@ -24,7 +24,7 @@ FUSED_ON = frozenset({"cpu", "cuda"})
 def direction(group: GroupTensors) -> Tensors:
     """d, with the moments as they will be after the step; they are not written."""
     if _has_kernel(group):
-        first = [tensor.clone() for tensor in group.state_tensors("exp_avg")]
+        first = group.arithmetic.clone(group.state_tensors("exp_avg"))
         d, second = _direction_by_kernel(group, first, group.settings["betas"][0])
         group.after_step = {"exp_avg": first, "exp_avg_sq": second}
         return d
@@ -38,7 +38,7 @@ def direction(group: GroupTensors) -> Tensors:
 def direction_without_momentum(group: GroupTensors) -> Tensors:
     """`g/(√v̂ + ε)`, with v as it will be after the step; it is not written."""
     if _has_kernel(group):
-        d, _ = _direction_by_kernel(group, [torch.zeros_like(g) for g in group.grads], 0.0)
+        d, _ = _direction_by_kernel(group, group.arithmetic.zeros_like(group.grads), 0.0)
         return d
     return group.arithmetic.div(group.grads, _denominators(group))
 
@@ -144,8 +144,8 @@ def _direction_by_kernel(
     group: GroupTensors, first: Tensors, beta1: float
 ) -> tuple[Tensors, Tensors]:
     """A step of −1 from 0, with a copy of v, which is returned too; m is written to."""
-    directions = [torch.zeros_like(grad) for grad in group.grads]
-    second = [tensor.clone() for tensor in group.state_tensors("exp_avg_sq")]
+    directions = group.arithmetic.zeros_like(group.grads)
+    second = group.arithmetic.clone(group.state_tensors("exp_avg_sq"))
     _run_kernel(group, directions, first, second, -1.0, beta1)
     return directions, second
 

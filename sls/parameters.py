@@ -9,14 +9,9 @@ import torch
 from torch import Tensor
 
 from sls.arithmetic import Arithmetic, Tensors, choose, local, real
+from sls.devices import on_host, sizes_for
 from sls.pieces import Part, pieces
 from sls.settings import GROUP_SCALE
-
-ON_HOST = frozenset({"cpu"})
-"""Devices whose numbers the host reads without waiting."""
-
-LARGE = 2**22
-"""So many numbers are 16 megabytes of float32."""
 
 States = dict[Tensor, dict[str, Any]]
 
@@ -88,12 +83,12 @@ class GroupTensors:
 
     def remember_origin(self) -> None:
         """Keep a copy of the parameters `w`, for `move`, `decay` and `restore`."""
-        self._origin = [param.clone() for param in self.params]
+        self._origin = self.arithmetic.clone(self.params)
 
     @property
     def is_large(self) -> bool:
         """Whether there are so many parameters that another copy of them should not be made."""
-        return sum(param.numel() for param in self.params) > LARGE
+        return sum(param.numel() for param in self.params) > sizes_for(self.params).whole
 
     def pieces(self) -> Iterator[Piece]:
         """The group in pieces of bounded size, in order."""
@@ -138,10 +133,9 @@ class GroupTensors:
 
         It is not read, but where the host has it.
         """
-        if bad.device.type in ON_HOST and not bad:
+        if on_host(bad.device) and not bad:
             return
-        for grad in self.grads:
-            grad.masked_fill_(bad.to(grad.device, non_blocking=True), 0)
+        self.arithmetic.silence_(self.grads, bad)
 
 
 def size_of_gradients(groups: Iterable[GroupTensors], device: torch.device) -> Tensor:

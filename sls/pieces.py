@@ -1,4 +1,4 @@
-"""Lists of tensors in pieces of bounded size, so that what is made of a piece stays in cache."""
+"""Lists of tensors in pieces of bounded size: what is made of a piece stays small, or in cache."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-SIZE = 2**18
-"""Numbers in a piece: a megabyte of float32."""
+from sls.devices import sizes_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +28,20 @@ class Part:
         return tensor if self.numbers is None else tensor.view(-1)[self.numbers]
 
 
-def pieces(*lists: Sequence[Tensor], size: int = SIZE) -> Iterator[list[Part]]:
+def pieces(*lists: Sequence[Tensor], size: int | None = None) -> Iterator[list[Part]]:
     """Lists in pieces, in order: every piece has at most `size` numbers of each list.
 
     Args:
         *lists: lists of equal length, the i-th tensors of one shape. A tensor is divided only where
             it is contiguous in all lists.
-        size: the most numbers in a piece, if its tensors can be divided.
+        size: the most numbers in a piece, if its tensors can be divided; by default what suits
+            the device of the first list.
 
     Yields:
         The parts of the piece.
     """
     piece: list[Part] = []
+    size = sizes_for(lists[0]).piece if size is None else size
     room = size
     for number, row in enumerate(zip(*lists, strict=True)):
         for part, count in _parts(number, row, size):

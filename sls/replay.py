@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sls.arithmetic import overlaps
+from sls.arithmetic import copies_of, copy_all, overlaps
 from sls.calls import Calls
+from sls.devices import on_host
 from sls.random_numbers import RandomState, random_state, set_random_state
 
 
@@ -119,15 +120,13 @@ class _Buffer:
     tensor_after: Tensor | None = None
     after: Tensor | None = None
 
-    def record_change(self) -> bool:
-        """Remember its value after the first evaluation; False if it surely did not change."""
+    def has_changed(self) -> bool:
+        """Look what the first evaluation left, but its value; False if it surely did not change."""
         # The buffers of a scripted module have no `get`.
-        now = self.owner[self.name] if self.name in self.owner else None  # noqa: SIM401
-        if now is self.tensor and _surely_equal(now, self.before):
-            return False
-        self.tensor_after = now
-        self.after = None if now is None else now.detach().clone()
-        return True
+        self.tensor_after = self.owner[self.name] if self.name in self.owner else None  # noqa: SIM401
+        return not (
+            self.tensor_after is self.tensor and _surely_equal(self.tensor_after, self.before)
+        )
 
 
 class _Buffers:
@@ -148,26 +147,34 @@ class _Buffers:
 
     def remember_changes(self) -> None:
         """Remember what the first evaluation has left; buffers that it left alone are forgotten."""
-        self._buffers = [buffer for buffer in self._buffers if buffer.record_change()]
+        self._buffers = [buffer for buffer in self._buffers if buffer.has_changed()]
+        values = _values([buffer.tensor_after for buffer in self._buffers])
+        for buffer, value in zip(self._buffers, values, strict=True):
+            buffer.after = value
 
     def _see(self, module: nn.Module) -> list[nn.Module]:
         """Remember the buffers of a module and its submodules; those that were not seen before."""
         if module in self._seen:
             return []
         new = [submodule for submodule in module.modules() if submodule not in self._seen]
-        for submodule in new:
-            self._seen.add(submodule)
-            self._remember(submodule)
-            if self._also is not None:
+        self._seen.update(new)
+        self._remember(new)
+        if self._also is not None:
+            for submodule in new:
                 self._also(submodule)
         return new
 
-    def _remember(self, module: nn.Module) -> None:
-        for name, tensor in module._buffers.items():
-            if tensor is not None and overlaps(tensor):
-                continue  # an expanded buffer, which torch's kernels refuse to write into
-            before = None if tensor is None else tensor.detach().clone()
-            self._buffers.append(_Buffer(module._buffers, name, tensor, before))
+    def _remember(self, modules: Sequence[nn.Module]) -> None:
+        found = [
+            (module._buffers, name, tensor)
+            for module in modules
+            for name, tensor in module._buffers.items()
+            # torch's kernels refuse to write into an expanded buffer
+            if tensor is None or not overlaps(tensor)
+        ]
+        values = _values([tensor for _, _, tensor in found])
+        for (owner, name, tensor), before in zip(found, values, strict=True):
+            self._buffers.append(_Buffer(owner, name, tensor, before))
 
     def rewind(self) -> None:
         _write([(buffer.tensor, buffer.before) for buffer in self._buffers])
@@ -181,11 +188,17 @@ class _Buffers:
 
 
 @torch.no_grad()
+def _values(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Copies, in few launches; None stays."""
+    copies = iter(copies_of([tensor.detach() for tensor in tensors if tensor is not None]))
+    return [None if tensor is None else next(copies) for tensor in tensors]
+
+
+@torch.no_grad()
 def _write(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> None:
     """Copy the second of each pair into the first, in few launches; None is left out."""
     there = [(target, source) for target, source in pairs if target is not None]
-    if there:
-        torch._foreach_copy_([t for t, _ in there], [s for _, s in there if s is not None])
+    copy_all([t for t, _ in there], [s for _, s in there if s is not None])
 
 
 def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:
@@ -196,4 +209,4 @@ def _surely_equal(now: Tensor | None, before: Tensor | None) -> bool:
     """
     if now is None or before is None:
         return now is before
-    return now.device.type == "cpu" and torch.equal(now, before)
+    return on_host(now.device) and torch.equal(now, before)

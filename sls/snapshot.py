@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from sls.arithmetic import Tensors, choose, local
+from sls.arithmetic import Tensors, copies_of, copy_all, local
 
 
 class Snapshot:
@@ -32,12 +30,11 @@ class Snapshot:
             for group in optimizer.param_groups:
                 settings = {name: value for name, value in group.items() if name != "params"}
                 self._visit_dict(group, settings)
-        self._copies = [torch.empty_like(tensor) for tensor in self._tensors]
-        _copy(self._copies, self._tensors)
+        self._copies = copies_of(self._tensors)
 
     def restore(self) -> None:
         """Put everything back, to the bit and into the same objects."""
-        _copy(self._tensors, self._copies)
+        copy_all(self._tensors, self._copies)
         for mapping, items in self._dicts:
             mapping.clear()
             mapping.update(items)
@@ -62,12 +59,3 @@ class Snapshot:
         self._dicts.append((mapping, dict(mapping)))
         for value in inner.values():
             self._visit(value)
-
-
-def _copy(targets: Tensors, sources: Tensors) -> None:
-    """Copy the sources into the targets, with a kernel for each device and type."""
-    kinds: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    for target, source in zip(targets, sources, strict=True):
-        kinds[target.device, target.dtype].append((target, source))
-    for pairs in kinds.values():
-        choose(None, targets).copy_([t for t, _ in pairs], [s for _, s in pairs])

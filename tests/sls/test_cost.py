@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sls import ALSALS, SLS, AdamSLS, LineSearch, SaLSA, parameters
-from sls.pieces import SIZE
+from sls import ALSALS, SLS, AdamSLS, LineSearch, PeakSLS, SaLSA, devices
+from sls.devices import HOST
+from sls.pieces import pieces
 from tests.sls.optimizers import EVERY
 from tests.sls.problems import PROBLEMS, vector_of
 
@@ -31,7 +32,7 @@ class Synchronisations(TorchDispatchMode):
             return plain(tensor)
 
         monkeypatch.setattr(Tensor, "tolist", tolist)
-        monkeypatch.setattr(parameters, "ON_HOST", frozenset())
+        monkeypatch.setattr(devices, "ON_HOST", frozenset())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
@@ -65,6 +66,78 @@ def test_a_repeated_step_synchronises_once_to_see_that_all_is_finite(
         optimizer.step(lambda: module(10))
     assert not optimizer.last_step.searched
     assert (optimizer.last_step.forwards, synchronisations.count) == (1, 1)
+
+
+NO_LAUNCH = ("detach", "empty_like", "view", "alias", "slice", "unsqueeze")
+"""Operations that move no numbers: they make tensors, or views of them."""
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operations that a GPU would be sent, but those of the closure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.outside = True
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += self.outside and func.overloadpacket.__name__ not in NO_LAUNCH
+        return func(*args, **(kwargs or {}))
+
+
+def launches_of_a_step(make: Any, layers: int, steps_before: int) -> int:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *[nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.BatchNorm1d(8)) for _ in range(layers)]
+    )
+    inputs = torch.randn(16, 8)
+    optimizer = make(network.parameters())
+    launches = Launches()
+
+    def closure() -> Tensor:
+        launches.outside = False
+        loss = (network(inputs) - 1).square().mean()
+        if torch.is_grad_enabled():
+            optimizer.zero_grad()
+            loss.backward()
+        launches.outside = True
+        return loss.detach()
+
+    for _ in range(steps_before):
+        optimizer.step(closure)
+    with launches:
+        optimizer.step(closure)
+    return launches.count
+
+
+@pytest.mark.parametrize(
+    ("make", "steps_before"),
+    [
+        pytest.param(lambda params: SLS(params, init_step=1e-5), 3, id="SLS"),
+        pytest.param(lambda params: AdamSLS(params, init_step=1e-5), 3, id="AdamSLS"),
+        pytest.param(lambda params: ALSALS(params, init_step=1e-5), 3, id="ALSALS"),
+        pytest.param(
+            lambda params: ALSALS(params, search="adaptive", growth=1.0), 12, id="ALSALS, repeated"
+        ),
+        pytest.param(PeakSLS, 5, id="PeakSLS, rising"),
+        pytest.param(lambda params: PeakSLS(params, total_steps=30), 28, id="PeakSLS, held"),
+    ],
+)
+def test_a_model_of_more_tensors_takes_no_more_launches(
+    make: Any, steps_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU a launch costs as much as the work on a small tensor."""
+    monkeypatch.setattr(devices, "ON_HOST", frozenset())
+    few, many = (launches_of_a_step(make, layers, steps_before) for layers in (2, 12))
+    assert few == many
+
+
+def test_a_gpu_takes_a_large_model_in_few_pieces() -> None:
+    """Pieces of a megabyte, which suit a CPU's cache, made a step of GPT-2 twenty times slower."""
+    block = [(768, 3072), (3072, 768), (768, 2304), (768, 768), *[(768,)] * 8]
+    shapes = [(50257, 768), (1024, 768), *(block * 12)]
+    gpt2 = [torch.empty(shape, device="meta") for shape in shapes]
+    assert len(list(pieces(gpt2))) <= 10
 
 
 def test_forwards_are_one_more_than_trials_with_an_exact_slope() -> None:
@@ -165,7 +238,7 @@ def test_a_searching_step_makes_one_copy_of_the_model(optimizer_class: type) -> 
     optimizer = optimizer_class(params)
     for _ in range(2):
         optimizer.step(lambda: sum((p * p).mean() for p in params))
-    assert made_in_models(optimizer, params) <= 1 + 4 * SIZE / (8 * 1024**2)
+    assert made_in_models(optimizer, params) <= 1 + 4 * HOST.piece / (8 * 1024**2)
 
 
 def test_a_repeated_step_makes_no_copy_of_the_model() -> None:
@@ -173,7 +246,7 @@ def test_a_repeated_step_makes_no_copy_of_the_model() -> None:
     optimizer = ALSALS(params, search="adaptive", growth=1.0)
     for _ in range(11):
         optimizer.step(lambda: sum((p * p).mean() for p in params))
-    assert made_in_models(optimizer, params) <= 4 * SIZE / (8 * 1024**2)
+    assert made_in_models(optimizer, params) <= 4 * HOST.piece / (8 * 1024**2)
     assert not optimizer.last_step.searched
 
 

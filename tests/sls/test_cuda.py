@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sls import ALSALS, AdamSLS, PeakSLS
-from sls.pieces import SIZE
-from tests.sls.optimizers import Make, each_optimizer
+from sls.devices import DEVICE
+from tests.sls.optimizers import EVERY, Make, each, each_optimizer
 from tests.sls.problems import BATCH_SIZE, N_BATCHES
 
 GPU = "cuda"
@@ -237,7 +237,7 @@ def test_a_step_needs_a_copy_of_the_model_to_search_and_else_none(make: Make, co
 
     for _ in range(15):
         optimizer.step(loss)
-    workspace = 4 * SIZE * params[0].element_size() + 16 * params[0].nbytes // 4
+    workspace = 4 * DEVICE.piece * params[0].element_size() + 16 * params[0].nbytes // 4
     assert peak_beyond(optimizer, loss) <= copies * size + workspace
 
 
@@ -257,8 +257,9 @@ def test_bfloat16_trains(make: Make) -> None:
     assert losses[-1] < losses[0]
 
 
-@each_optimizer
+@each([(name, make) for name, make in EVERY if name != "ALSALS.paper"])
 def test_float16_with_a_scaler_trains(make: Make) -> None:
+    """Where the slope is exact: a finite difference of half precision is noise."""
     model = network(dtype=torch.float32).to(GPU)
     optimizer, data = make(model.parameters()), batches(GPU, torch.float32)
     optimizer.param_groups[0]["init_step"] = 1e-3

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sls import PeakSLS, Status
+from sls import PeakSLS, Status, devices
 from sls.anchor import Anchor
+from sls.devices import HOST
 from sls.net import CHECK_EVERY
 from sls.peak import Phase
-from sls.pieces import SIZE
 from tests.sls.digits import batch_norm_network, batches
 from tests.sls.optimizers import Make, each_peak
 from tests.sls.problems import PROBLEMS, SmallNetwork, vector_of
@@ -399,18 +399,19 @@ def test_a_step_makes_no_copy_of_the_model_but_the_anchor(phase: Phase) -> None:
     optimizer = in_phase(PeakSLS(params), phase)
     for _ in range(2):
         optimizer.step(lambda: sum((p * p).mean() for p in params))
-    assert made_in_models(optimizer, params) <= 1 / 8 + 4 * SIZE / (8 * 1024**2)
+    assert made_in_models(optimizer, params) <= 1 / 8 + 4 * HOST.piece / (8 * 1024**2)
 
 
-def test_on_the_way_to_the_anchor_one_tensor_is_copied_at_a_time() -> None:
-    """What is counted has passed through torch: both ends of the exchange, and the copies."""
+def test_on_the_way_to_the_anchor_one_piece_is_copied_at_a_time() -> None:
+    """What is counted has passed through torch: the parameters, and the copies of a piece."""
     params = [nn.Parameter(torch.randn(256, 256)) for _ in range(8)]
     optimizer = PeakSLS(params)
     optimizer.step(lambda: sum(p.square().mean() for p in params))
     anchor = Anchor(params, optimizer.state)
     with torch.no_grad(), PeakOfTensors() as peak, anchor.visited():
         pass
-    assert peak.peak == (8 + 8 + 1) * params[0].nbytes
+    assert 4 * HOST.piece == 4 * params[0].nbytes  # so that there are two pieces
+    assert peak.peak == (8 + 4) * params[0].nbytes
 
 
 # --- where the numbers come from -----------------------------------------------------------------
@@ -604,11 +605,14 @@ def test_a_loss_that_is_lost_at_the_anchor_alone_says_nothing(make: Make) -> Non
     assert optimizer.search_state.peak == replace(before, k=6, place=1)
 
 
+@pytest.mark.parametrize("host_looks", [True, False], ids=["on the host", "as on a GPU"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @each_peak
 def test_a_bad_batch_at_the_held_peak_counts_as_one_without_gradient(
-    make: Make, value: float
+    make: Make, value: float, host_looks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not host_looks:
+        monkeypatch.setattr(devices, "ON_HOST", frozenset())
     problem, twin = SmallNetwork(), SmallNetwork()
     optimizer, other = held(make(problem.parameters())), held(make(twin.parameters()))
     for k in range(4):
