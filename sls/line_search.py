@@ -32,7 +32,7 @@ from sls.parameters import GroupTensors, size_of_gradients
 from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.replay import NoReplay, Replay
-from sls.search import SearchResult, backtrack
+from sls.search import SearchResult, backtrack, decrease_of_parabola, never
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
 
@@ -211,6 +211,11 @@ class Step:
             decrease = loss - loss_next + self._slack(loss, loss_next)
             return condition.holds(step_size, decrease, p, memory)
 
+        def would_fail(step_size: float, tried: float, loss_tried: float) -> bool:
+            decrease = decrease_of_parabola(step_size, p, tried, loss - loss_tried)
+            decrease += self._slack(loss, loss - decrease)
+            return p > 0 and not condition.holds(step_size, decrease, p, memory)
+
         result = backtrack(
             lambda step_size: first if step_size == start else float(trial(step_size)),
             holds,
@@ -219,6 +224,7 @@ class Step:
             max_trials=self.settings["max_trials"],
             min_step=self.settings["min_step"],
             too_small=bounds.too_small,
+            would_fail=would_fail if self.settings["interpolate"] else never,
         )
         if result.status is Status.FLOOR and p > 0 and not self._no_rise(loss, result.loss):
             # The least step climbs where the slope promised descent.

@@ -1,6 +1,7 @@
 """Backtracking: shrinks the step until a condition holds, and decides when to stop. No torch.
 
-From a start `η₀`, while the condition fails, `η ← δ·η` (Armijo, 1966).
+From a start `η₀`, while the condition fails, `η ← δ·η` (Armijo, 1966). By option, powers of δ are
+skipped that a parabola rejects, as in safeguarded interpolation (Nocedal and Wright, 2006, 3.5).
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sls.record import Status
+
+LEAST_SHARE = 0.1
+"""Of the last trial: the parabola of a trial that is far away says little of what is near."""
+
+Foresees = Callable[[float, float, float], bool]
+"""Whether a smaller step would be rejected, as the last trial and its loss let expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,23 @@ class SearchResult:
     status: Status
 
 
+def never(step_size: float, tried: float, loss: float) -> bool:
+    """Foresee nothing: no step is skipped."""
+    return False
+
+
+def decrease_of_parabola(step_size: float, slope: float, tried: float, decrease: float) -> float:
+    """`Δ(η) = p·η − (p·η₁ − Δ₁)·(η/η₁)²`: the parabola with slope p at 0 and Δ₁ at η₁.
+
+    Args:
+        step_size: η.
+        slope: p.
+        tried: η₁, the step of a trial.
+        decrease: Δ₁, how far the loss fell there.
+    """
+    return slope * step_size - (slope * tried - decrease) * (step_size / tried) ** 2
+
+
 def backtrack(
     loss_at: Callable[[float], float],
     holds: Callable[[float, float], bool],
@@ -38,6 +62,7 @@ def backtrack(
     max_trials: int,
     min_step: float = 0.0,
     too_small: Callable[[float], bool] = lambda _step_size: False,
+    would_fail: Foresees = never,
 ) -> SearchResult:
     """The last trial of a search that shrinks the step from `start` until the condition holds.
 
@@ -52,6 +77,8 @@ def backtrack(
         min_step: a rejected step whose successor `δ·η` would lie below this is kept, if its
             loss is finite. 0 switches this off.
         too_small: whether a step can no longer move the parameters; the search ends before it.
+        would_fail: whether a step need not be tried; called with it, and with the step and the
+            finite loss of the last trial.
 
     Returns:
         The last trial. A loss that is NaN or infinite is a rejected trial.
@@ -69,6 +96,11 @@ def backtrack(
             return SearchResult(step_size, loss, trial, Status.FLOOR)
         if at_floor or trial == max_trials or too_small(shrink * step_size):
             break
-        step_size *= shrink
+        tried, step_size = step_size, shrink * step_size
+        least = max(LEAST_SHARE * tried, min_step)
+        while finite and shrink * step_size >= least and not too_small(shrink * step_size):
+            if not would_fail(step_size, tried, loss):
+                break
+            step_size *= shrink
     status = Status.EXHAUSTED if any_finite else Status.NONFINITE_TRIALS
     return SearchResult(step_size, loss, trial, status)

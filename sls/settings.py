@@ -14,6 +14,9 @@ class SharedSettings(TypedDict, total=False):
     Attributes:
         max_trials: the greatest number of trials of a search (100). If all are rejected, `SLS`
             takes a step of 1e-6 if that does not raise the loss; the others do not move.
+        interpolate: skip trials that a parabola through the loss, the slope and the last trial
+            rejects, up to a tenth of that trial (False): fewer forward passes where the first step
+            is far too large.
         min_step: a search that would go below this keeps its last trial; 0, the default: never.
         tolerance: the loss may rise by this many roundings of the loss (1): a decrease is known
             no better.
@@ -32,6 +35,7 @@ class SharedSettings(TypedDict, total=False):
     """
 
     max_trials: int
+    interpolate: bool
     min_step: float
     tolerance: float
     search: Literal["every", "adaptive", "budget"]
@@ -45,6 +49,7 @@ class SharedSettings(TypedDict, total=False):
 
 SHARED_DEFAULTS: SharedSettings = {
     "max_trials": 100,
+    "interpolate": False,
     "min_step": 0.0,
     "tolerance": 1.0,
     "search": "every",
@@ -56,7 +61,11 @@ SHARED_DEFAULTS: SharedSettings = {
     "foreach": None,
 }
 
-ADDED_LATER: Mapping[str, Any] = {"max_grad_norm": None, "max_extra_forwards": 0.05}
+ADDED_LATER: Mapping[str, Any] = {
+    "max_grad_norm": None,
+    "max_extra_forwards": 0.05,
+    "interpolate": False,
+}
 """Settings that an older `state_dict` lacks, and the values with which it was made."""
 
 GROUP_SCALE = "lr_scale"
@@ -102,6 +111,7 @@ _RULES: Mapping[str, _Rule] = {
     "growth": _Rule(lambda x: _number(x) and x >= 1, "a number of at least 1"),
     "n_batches_per_epoch": _COUNT,
     "max_trials": _COUNT,
+    "interpolate": _one_of(True, False),
     "min_step": _NOT_NEGATIVE,
     "tolerance": _NOT_NEGATIVE,
     "betas": _Rule(

@@ -116,5 +116,5 @@ def test_no_large_file_is_tracked() -> None:
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     files = (ROOT / name for name in listed.split("\0") if name)
-    large = [file.name for file in files if file.exists() and file.stat().st_size > 400_000]
+    large = [file.name for file in files if file.exists() and file.stat().st_size > 1_500_000]
     assert large == []

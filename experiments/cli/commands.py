@@ -1,4 +1,4 @@
-"""`python -m experiments <command>`: prefetch, landscape, report, status.
+"""`python -m experiments <command>`: prefetch, landscape, report, status, pack, unpack.
 
 Nothing heavy is imported before it is needed: a command's function imports what it calls.
 """
@@ -61,6 +61,20 @@ of another machine are seen only where the file system shares them.
 example:
   python -m experiments status results/cpu --watch
 """
+_PACK = """\
+Write FOLDER/runs.tar.xz: what sweeps and reports need of all runs in FOLDER that have ended, with
+all evaluations and a tenth of the steps. Small enough to commit. Where it is unpacked, a sweep
+goes on with the runs that are missing, and a report has the same tables.
+
+example:
+  python -m experiments pack results/replication
+"""
+_UNPACK = """\
+Put the runs of FOLDER/runs.tar.xz into their folders. Runs that have ended there stay as they are.
+
+example:
+  python -m experiments unpack results/replication
+"""
 _EXIT_CODES = """\
 exit codes: 0 done, 2 wrong arguments, or something is missing or broken, 130 interrupted,
             143 terminated
@@ -92,6 +106,10 @@ def _command(words: list[str]) -> int:
     status = add("status", _status, "show how far the runs of a sweep are", _STATUS)
     status.add_folder()
     status.add_argument("--watch", action="store_true", help="go on until Ctrl-C")
+    pack = add("pack", _pack, "write ended runs into one small file", _PACK)
+    pack.add_folder()
+    unpack = add("unpack", _unpack, "the runs of that file into their folders", _UNPACK)
+    unpack.add_folder()
 
     name = next((word for word in words if not word.startswith("-")), None)
     if name is not None and name not in commands.choices:
@@ -145,6 +163,27 @@ def _report(options: argparse.Namespace) -> int:
     with unwinding():
         report = write_report(options.folder, options.output)
     sys.stdout.write(f"report: {report / 'report.html'}\n")
+    return OK
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from experiments.files.archive import pack
+    from experiments.report.titles import counted
+
+    with unwinding():
+        path, count = pack(options.folder)
+    megabytes = path.stat().st_size / 1e6
+    sys.stdout.write(f"{path}: {counted(count, 'run')}, {megabytes:.1f} MB\n")
+    return OK
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from experiments.files.archive import unpack
+    from experiments.report.titles import counted
+
+    with unwinding():
+        count = unpack(options.folder)
+    sys.stdout.write(f"{counted(count, 'run')} unpacked\n")
     return OK
 
 

@@ -33,7 +33,7 @@ _NOT_HASHED: dict[str, Any] = {
     "task": {"download"},
 }
 # Keys that optimizers got later. Null, they are not hashed, so that older runs keep their names.
-_LATER = ("smoothing", "max_extra_forwards", "max_grad_norm")
+_LATER = ("smoothing", "max_extra_forwards", "max_grad_norm", "interpolate")
 
 
 class Choice(NamedTuple):

@@ -33,6 +33,7 @@ class LineSearch(OptimizerSettings):
     shrink: OpenUnit | None = None
     growth: Annotated[float, Field(ge=1)] | None = None
     max_trials: PositiveInt | None = None
+    interpolate: Switch | None = None
     search: Literal["every", "adaptive", "budget"] | None = None
     max_extra_forwards: PositiveFloat | None = Field(None, description="for search: budget")
     max_grad_norm: PositiveFloat | None = None

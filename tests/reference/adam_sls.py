@@ -47,6 +47,7 @@ def adam_sls(
     total_steps: int | None = None,
     anneal: float = 0.5,
     max_grad_norm: float | None = None,
+    interpolate: bool = False,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
@@ -76,6 +77,7 @@ def adam_sls(
                 losses, k, w, d_searched, f0=f0, p=p, start=search_start,
                 growth=growth ** (1 / n_batches_per_epoch),
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
+                interpolate=interpolate,
             )  # fmt: skip
             trials = found.trials
             eta = learn(search_start, frequency, found, f0)

@@ -58,6 +58,7 @@ def alsals(
     total_steps: int | None = None,
     anneal: float = 0.5,
     max_grad_norm: float | None = None,
+    interpolate: bool = False,
     scales: float | Vector = 1.0,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; `scales` multiply d and λ.
@@ -93,6 +94,7 @@ def alsals(
             found = by_ratio(
                 losses, k, w, d, f0=f0, h=h, s=s, p=p, start=search_start, growth=growth,
                 c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
+                interpolate=interpolate,
             )  # fmt: skip
             trials = found.trials
             eta = learn(search_start, frequency, found, f0)
@@ -105,6 +107,7 @@ def alsals(
             found = smoothed(
                 losses, k, w, d, f0=f0, p=p, h=h, s=new_s, start=search_start, growth=growth,
                 c=c, shrink=shrink, beta3=beta3, max_trials=max_trials, tolerance=tolerance,
+                interpolate=interpolate,
                 min_step=min_step,
             )  # fmt: skip
             trials = found.trials

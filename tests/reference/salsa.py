@@ -47,6 +47,7 @@ def salsa(
     total_steps: int | None = None,
     anneal: float = 0.5,
     max_grad_norm: float | None = None,
+    interpolate: bool = False,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k; `growth` is that of one step.
 
@@ -84,7 +85,7 @@ def salsa(
             found = smoothed(
                 losses, k, w, d_searched, f0=f0, p=p, h=h, s=new_s,
                 start=search_start, growth=growth, c=c, shrink=shrink, beta3=beta3,
-                max_trials=max_trials, tolerance=tolerance,
+                max_trials=max_trials, tolerance=tolerance, interpolate=interpolate,
             )  # fmt: skip
             trials = found.trials
             eta = learn(search_start, frequency, found, f0)

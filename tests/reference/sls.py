@@ -45,6 +45,7 @@ def sls(
     total_steps: int | None = None,
     anneal: float = 0.5,
     max_grad_norm: float | None = None,
+    interpolate: bool = False,
 ) -> list[Step]:
     """Run `steps` steps from `w0`, step k on mini-batch k."""
     w = w0.copy()
@@ -70,6 +71,7 @@ def sls(
                 losses, k, w, g, f0=f0, p=p, start=search_start,
                 growth=growth ** (1 / n_batches_per_epoch),
                 c=c, shrink=shrink, max_trials=max_trials, tolerance=tolerance,
+                interpolate=interpolate,
             )  # fmt: skip
             trials = found.trials
             # The fallback is forgiven what the search was, which looks at the searches before.

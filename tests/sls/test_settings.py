@@ -26,6 +26,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "growth": [0.999, 0, -2, math.inf, math.nan, None, True],
     "n_batches_per_epoch": [0, -1, 2.5, "10", None, True],
     "max_trials": [0, -1, 2.5, math.inf, None, True],
+    "interpolate": ["yes", None, 2],
     "min_step": [-1e-9, math.inf, math.nan, None, False],
     "tolerance": [-1, math.inf, math.nan, None, True],
     "betas": [(0.9,), (0.9, 1.0), (-0.1, 0.9), (0.9, 0.99, 0.999), 0.9, (0.9, None), (True, 0.9)],

@@ -63,6 +63,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "decayed": {"weight_decay": 0.1},
     "clipped": {"max_grad_norm": 0.1},
     "other-constants": {"c": 0.6, "shrink": 0.7, "growth": 1.05, "init_step": 0.02},
+    "interpolated": {"interpolate": True, "init_step": 20.0, "growth": 1.001},
     # So large a start fails some searches, and so slow a growth lets the walks not part.
     "few-trials": {"max_trials": 2, "init_step": 100.0, "shrink": 0.3, "growth": 1.001},
 }

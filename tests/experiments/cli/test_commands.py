@@ -10,7 +10,7 @@ import pytest
 from experiments.cli.commands import command
 from experiments.config.yaml_files import CONFIG_ROOT
 
-COMMANDS = ["prefetch", "landscape", "report", "status"]
+COMMANDS = ["prefetch", "landscape", "report", "status", "pack", "unpack"]
 
 
 def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -756,7 +756,8 @@ def test_hash_does_not_change_with_what_cannot_change_a_result(argument: str) ->
 def test_runs_made_before_an_optimizer_got_a_key_keep_their_hash() -> None:
     # The hash that the default run had before `smoothing` was there.
     assert config_hash(resolve("optimizer=alsals")) == "a1c3356c"
-    for setting in ("smoothing=ratio", "max_grad_norm=1", "max_extra_forwards=0.1"):
+    later_settings = ("smoothing=ratio", "max_grad_norm=1", "max_extra_forwards=0.1")
+    for setting in (*later_settings, "interpolate=true"):
         later = resolve("optimizer=alsals", f"optimizer.{setting}")
         assert config_hash(later) != config_hash(resolve("optimizer=alsals"))
 

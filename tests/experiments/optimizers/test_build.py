@@ -135,6 +135,11 @@ def test_a_budget_of_forward_passes_arrives():
     assert (group["search"], group["max_extra_forwards"]) == ("budget", 0.2)
 
 
+@pytest.mark.parametrize("kind", [SLS, AdamSLS, PLASLS, ALSALS, SaLSA])
+def test_every_line_search_can_interpolate(kind):
+    assert build(kind(interpolate=True))[0].param_groups[0]["interpolate"] is True
+
+
 def test_a_budget_without_its_search_is_refused():
     with pytest.raises(UserError, match=r"^optimizer\.max_extra_forwards: needs search: budget"):
         build(ALSALS(max_extra_forwards=0.2))
