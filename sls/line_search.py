@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ from sls.parameters import GroupTensors, size_of_gradients
 from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.replay import NoReplay, Replay
+from sls.saved_state import as_plain
 from sls.search import SearchResult, backtrack, decrease_of_parabola, never
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
@@ -76,7 +77,7 @@ class LineSearch(ClosureOptimizer[StepRecord]):
 
     def __init__(self, params: ParamsT, own: dict[str, Any], shared: SharedSettings):
         settings = checks.complete(own, shared, type(self).__name__)
-        super().__init__(params, settings, asdict(SearchState()))
+        super().__init__(params, settings, as_plain(SearchState()))
 
     @property
     @abstractmethod
@@ -146,7 +147,7 @@ class LineSearch(ClosureOptimizer[StepRecord]):
 
     def remember(self, state: SearchState) -> None:
         """Write the search's state; a new dictionary, so that a saved one does not change."""
-        self.param_groups[0]["search_state"] = asdict(state)
+        self.param_groups[0]["search_state"] = as_plain(state)
 
 
 class Step:

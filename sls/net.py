@@ -42,7 +42,7 @@ class Net:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Net:
-        """The net from the values of `dataclasses.asdict`."""
+        """The net from the values of `as_plain`."""
         return cls(**{**plain, "loss": RunningMean(**plain["loss"])})
 
     def with_losses(self, losses: Sequence[float]) -> Net:

@@ -118,7 +118,7 @@ class PeakState:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> PeakState:
-        """The state from the values of `dataclasses.asdict`."""
+        """The state from the values of `as_plain`."""
         means = {name: RunningMean(**plain[name]) for name in ("slope", "curvature")}
         return cls(**{**plain, **means, "phase": Phase(plain["phase"])})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ from sls.path import Path
 from sls.peak import PeakState, Phase
 from sls.record import PeakRecord, Status
 from sls.replay import NoReplay, Replay
+from sls.saved_state import as_plain
 
 DOUBTFUL = 6
 """So many doubtful judgements raise the question whether the loss repeats."""
@@ -68,9 +69,9 @@ class PeakMemory:
 
     def plain(self) -> dict[str, Any]:
         """Dictionaries, lists, numbers and text, which `torch.load(weights_only=True)` takes."""
-        plain = asdict(self)
-        plain["peak"]["phase"] = self.peak.phase.value
-        return plain
+        memory: dict[str, Any] = as_plain(self)
+        memory["peak"]["phase"] = self.peak.phase.value
+        return memory
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeakMemory:

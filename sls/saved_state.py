@@ -19,6 +19,18 @@ PLACEHOLDERS = "placeholders"
 """The key, in the first group, that says whether the state of the parameters holds nothing yet."""
 
 
+def as_plain(state: Any) -> Any:
+    """A dataclass as a dictionary, with the dataclasses and lists in it, however deep.
+
+    What `dataclasses.asdict` gives for numbers and text, in a tenth of its time: it is called in
+    every step.
+    """
+    fields = getattr(state, "__dataclass_fields__", None)
+    if fields is not None:
+        return {name: as_plain(getattr(state, name)) for name in fields}
+    return type(state)(map(as_plain, state)) if isinstance(state, (list, tuple)) else state
+
+
 def completed(groups: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[Any]:
     """The groups of a saved state, with what states of earlier versions lack."""
     added = {name: value for name, value in ADDED_LATER.items() if name in defaults}

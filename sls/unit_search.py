@@ -7,7 +7,7 @@ one step together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +19,7 @@ from sls.parameters import GroupTensors
 from sls.path import Path
 from sls.record import Status, StepRecord
 from sls.replay import NoReplay, Replay
+from sls.saved_state import as_plain
 from sls.search import SearchResult
 from sls.settings import SharedSettings
 from sls.step_sizes import SearchState
@@ -201,7 +202,7 @@ class _UnitStep(Step):
 
 
 def _numbers_of_a_unit(state: SearchState) -> dict[str, Any]:
-    return {name: value for name, value in asdict(state).items() if name in _OF_A_UNIT}
+    return {name: value for name, value in as_plain(state).items() if name in _OF_A_UNIT}
 
 
 def _has_gradient(group: dict[str, Any]) -> bool:
