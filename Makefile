@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-all attack lint bench docs clean
+.PHONY: run test pytest test-all attack lint bench docs clean
 
 run: $(VENV)/.harness
 	$(BIN)/python main.py
@@ -16,8 +16,12 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Side by side: mypy has one thread, and the tests do not always have work for two.
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory -j2 pytest lint
+
 # Two processes, a file of tests in one, long files first (tests/conftest.py): half the time on two cores.
-test: lint
+pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: lint

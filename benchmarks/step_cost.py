@@ -84,6 +84,7 @@ OURS = {
     "ALSALS, budget 5 %": Maker(
         lambda params, _: ALSALS(params, search="budget", max_extra_forwards=0.05)
     ),
+    "ALSALS, interpolating": Maker(lambda params, _: ALSALS(params, interpolate=True)),
     "ALSALS.paper": Maker(lambda params, _: ALSALS.paper(params)),
     "Adam-SLS": Maker(lambda params, _: AdamSLS(params)),
     "SLS": Maker(lambda params, _: SLS(params, n_batches_per_epoch=50)),

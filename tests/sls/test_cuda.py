@@ -228,7 +228,8 @@ def peak_beyond(optimizer: Any, loss: Callable[[], Tensor]) -> int:
     ids=["AdamSLS", "ALSALS", "ALSALS, repeated"],
 )
 def test_a_step_needs_a_copy_of_the_model_to_search_and_else_none(make: Make, copies: int) -> None:
-    params = [nn.Parameter(torch.randn(2048, 2048, device=GPU)) for _ in range(16)]
+    """A gigabyte; a piece has d, both moments and, for the slope, g and d once more."""
+    params = [nn.Parameter(torch.randn(2048, 2048, device=GPU)) for _ in range(64)]
     size = sum(param.nbytes for param in params)
     optimizer = make(params)
 
@@ -237,7 +238,7 @@ def test_a_step_needs_a_copy_of_the_model_to_search_and_else_none(make: Make, co
 
     for _ in range(15):
         optimizer.step(loss)
-    workspace = 4 * DEVICE.piece * params[0].element_size() + 16 * params[0].nbytes // 4
+    workspace = 6 * DEVICE.piece * params[0].element_size()
     assert peak_beyond(optimizer, loss) <= copies * size + workspace
 
 
