@@ -174,7 +174,7 @@ def test_help_names_the_command(capsys: Captured) -> None:
     [
         (
             [],
-            "error: the following arguments are required: {prefetch,landscape,report,status} (comm",
+            "error: the following arguments are required: {prefetch,landscape,report,status,pack,u",
         ),
         (["prefetsch"], "unknown command; did you mean 'prefetch'?\n"),
         (["task=mnist"], "error: 'task=mnist' (command line): unknown command; known: "),
