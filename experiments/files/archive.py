@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError, atomic_file, disk
 from experiments.files.reading import MEGABYTE, json_object
-from experiments.files.run_folder import RunFolder, find_runs
+from experiments.files.run_folder import RunFolder, run_folders
 from experiments.files.shapes import Row
 
 NAME = "runs.tar.xz"
@@ -33,7 +33,7 @@ def pack(results: Path) -> tuple[Path, int]:
 
     The same runs give the same bytes. Raises `UserError` if no run has ended.
     """
-    runs = [RunFolder(path) for path in (*find_runs(results), *find_runs(results / "tuning"))]
+    runs = map(RunFolder, run_folders(results))
     ended = [run for run in runs if run.summary() is not None]
     if not ended:
         raise UserError(f"{results} (command line): no run in there has ended")
@@ -52,8 +52,9 @@ def pack(results: Path) -> tuple[Path, int]:
 def unpack(results: Path) -> int:
     """Write the runs of `runs.tar.xz` into their folders; returns how many were not there.
 
-    A run that has ended here already stays as it is. If the archive is broken, the runs before the
-    fault are there as a whole, and `UserError` is raised.
+    A run that has ended here already stays as it is. Raises `UserError` if the archive is broken;
+    summaries come last in it, so that no run without its rows looks ended. Raises `BusyError` if
+    another process is making one of the runs.
     """
     path = results / NAME
     there: dict[Path, bool] = {}
@@ -65,6 +66,7 @@ def unpack(results: Path) -> int:
             there[run.path] = run.summary() is not None
         if there[run.path]:
             continue
+        run.refuse_if_locked()
         run.create()
         with atomic_file(target) as file:
             file.write(data)
@@ -73,8 +75,11 @@ def unpack(results: Path) -> int:
 
 
 def _add(archive: tarfile.TarFile, path: Path, results: Path) -> None:
+    """Add a file of a run, if the run has it."""
     with disk(path):
-        data = path.read_bytes() if path.exists() else b""
+        if not path.exists():
+            return
+        data = path.read_bytes()
     if path.name == "metrics.jsonl":
         data = b"".join(_thinned(data))
     member = tarfile.TarInfo(path.relative_to(results).as_posix())
@@ -85,13 +90,12 @@ def _add(archive: tarfile.TarFile, path: Path, results: Path) -> None:
 def _thinned(metrics: bytes) -> Iterator[bytes]:
     """The lines that are kept; those that cannot be read are not."""
     lines = [line for line in metrics.splitlines(keepends=True) if line.endswith(b"\n")]
-    last = {(json_object(line, Row) or {}).get("event"): i for i, line in enumerate(lines)}
-    for i, line in enumerate(lines):
-        row = json_object(line, Row)
-        if row is None:
-            continue
-        step = row.get("step", 0) if row["event"] == "step" else 0
-        if step <= FIRST_STEPS or step % EVERY == 0 or i == last["step"]:
+    rows = [(line, row) for line in lines if (row := json_object(line, Row)) is not None]
+    last = max((row["step"] for _, row in rows if row["event"] == "step"), default=0)
+    for line, row in rows:
+        step = row["step"]
+        kept = step <= FIRST_STEPS or step % EVERY == 0 or step == last
+        if row["event"] == "evaluation" or kept:
             yield line
 
 

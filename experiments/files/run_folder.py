@@ -94,6 +94,12 @@ def find_runs(results: Path, above: str = "") -> list[Path]:
     return sorted(results.glob(f"{above}{_GLOB}"))
 
 
+def run_folders(results: Path) -> list[Path]:
+    """The folders of runs in `results` and in `results/tuning` that have a config, sorted."""
+    paths = [*find_runs(results), *find_runs(results / "tuning")]
+    return sorted(path for path in paths if RunFolder(path).config_file.exists())
+
+
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """`value` as valid JSON: numbers that are not finite become null."""
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from experiments.errors import UserError
 from experiments.files.atomic import DiskError, disk, replace_together
 from experiments.files.reading import open_regular
-from experiments.files.run_folder import LAYOUT, NO_EXPERIMENT, RunFolder, find_runs
+from experiments.files.run_folder import LAYOUT, NO_EXPERIMENT, RunFolder, find_runs, run_folders
 from experiments.report.figures.profiles import profile_figures
 from experiments.report.figures.targets import target_figures
 from experiments.report.figures.training import (
@@ -36,7 +36,7 @@ from experiments.report.numbers import (
 )
 from experiments.report.numbers.cells import Comparison
 from experiments.report.read.records import Results
-from experiments.report.read.runs import read_results, run_folders
+from experiments.report.read.runs import read_results
 from experiments.report.titles import label_title, row_title
 from experiments.report.write.csv import runs_csv
 from experiments.report.write.document import MADE_BY, Document, Figure, Section, Table, filled

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from experiments.files.atomic import DiskError
 from experiments.files.reading import BrokenFileError, is_valid, read_json, read_yaml
-from experiments.files.run_folder import NO_EXPERIMENT, RunFolder, RunPlace, find_runs, has_ended
+from experiments.files.run_folder import NO_EXPERIMENT, RunFolder, RunPlace, has_ended, run_folders
 from experiments.files.shapes import Environment, Git, ReportedConfig, ReportedSummary
 from experiments.report.read.labels import with_settings
 from experiments.report.read.metrics import Metrics, read_metrics
@@ -48,12 +48,6 @@ def read_results(folder: Path) -> Results:
             runs[i] = replace(run, score=other.score, score_is_loss=other.score_is_loss)
     warnings += [*_repeated_seeds(runs), *_mixed_versions(runs)]
     return Results(folder, tuple(runs), plans.cells, tuple(warnings), plans.tuned_by)
-
-
-def run_folders(folder: Path) -> list[Path]:
-    """The folders of runs in `folder` and in `folder/tuning`, sorted."""
-    paths = [*find_runs(folder), *find_runs(folder / "tuning")]
-    return sorted(path for path in paths if RunFolder(path).config_file.exists())
 
 
 # ------------------------------------------------------------------------------- a single run

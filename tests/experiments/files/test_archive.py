@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli.commands import command
-from experiments.errors import UserError
+from experiments.errors import BusyError, UserError
 from experiments.files.archive import NAME, pack, unpack
 from experiments.files.run_folder import RunFolder, find_runs
 from experiments.report.build import write_report
@@ -80,6 +80,27 @@ def test_a_run_that_has_ended_here_stays_as_it_is(results: Path) -> None:
     before = [path.read_bytes() for path in sorted(results.rglob("metrics.jsonl"))]
     assert unpack(results) == 0
     assert [path.read_bytes() for path in sorted(results.rglob("metrics.jsonl"))] == before
+
+
+def test_a_file_that_a_run_lacks_is_not_made_up(results: Path, tmp_path: Path) -> None:
+    RunFolder(find_runs(results)[0]).env_file.unlink()
+    pack(results)
+    other = moved(results, tmp_path / "other")
+    unpack(other)
+    assert not RunFolder(find_runs(other)[0]).env_file.exists()
+
+
+def test_a_run_that_another_process_makes_is_left_alone(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(results)
+    run = RunFolder(find_runs(results)[0])
+    run.summary_file.unlink()
+    before = run.metrics_file.read_bytes()
+    monkeypatch.setattr(RunFolder, "is_locked", lambda _: True)  # a process never sees its own lock
+    with pytest.raises(BusyError, match="is in use by another process"):
+        unpack(results)
+    assert run.metrics_file.read_bytes() == before
 
 
 def test_the_same_runs_are_the_same_bytes(results: Path) -> None:
