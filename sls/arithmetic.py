@@ -7,7 +7,7 @@ above all. Functions that end in an underscore write into their first argument.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -111,13 +111,9 @@ class Arithmetic:
 
         The bits are multiplied by 0 or 1, as whole numbers: `0·NaN` would be NaN.
         """
-        kinds: dict[tuple[torch.device, torch.dtype], Tensors] = defaultdict(list)
-        for x in xs:
-            bits = x.view(_WHOLE_NUMBERS[x.element_size()])
-            kinds[bits.device, bits.dtype].append(bits)
-        for (device, dtype), bits_of_kind in kinds.items():
-            keep = (~bad).to(device, dtype, non_blocking=True)
-            self.scale_(bits_of_kind, keep)
+        for (bits,) in _by_kind([x.view(_WHOLE_NUMBERS[x.element_size()]) for x in xs]):
+            keep = (~bad).to(bits[0].device, bits[0].dtype, non_blocking=True)
+            self.scale_(bits, keep)
 
 
 class Foreach(Arithmetic):
@@ -259,11 +255,17 @@ def overlaps(tensor: Tensor) -> bool:
 
 def copy_all(targets: Tensors, sources: Tensors) -> None:
     """Copy the sources into the targets, with a launch for each device and type."""
-    kinds: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    for target, source in zip(targets, sources, strict=True):
-        kinds[target.device, target.dtype].append((target, source))
-    for pairs in kinds.values():
-        choose(None, targets).copy_([t for t, _ in pairs], [s for _, s in pairs])
+    for some, their_sources in _by_kind(targets, sources):
+        choose(None, targets).copy_(some, their_sources)
+
+
+def _by_kind(*lists: Tensors) -> Iterator[list[Tensors]]:
+    """The lists in parts, of each all rows whose first tensor has the same device and type."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = defaultdict(list)
+    for row in zip(*lists, strict=True):
+        kinds[row[0].device, row[0].dtype].append(row)
+    for rows in kinds.values():
+        yield [list(column) for column in zip(*rows, strict=True)]
 
 
 def copies_of(tensors: Tensors) -> Tensors:

@@ -253,7 +253,7 @@ class Reading(Direction):
             self._before = Snapshot(self._base.optimizers)
         here = [real(local(param).detach()) for param in params]
         arithmetic = choose(None, params)
-        origin = [param.clone() for param in here]
+        origin = arithmetic.clone(here)
         try:
             self._base.step(self._rates)
             moves = arithmetic.sub(origin, here)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sls.arithmetic import overlaps
+from sls.arithmetic import copies_of, copy_all, overlaps
 from sls.random_numbers import other_generators, random_state, set_random_state
 
 Restore = Callable[[], Any]
@@ -59,7 +59,8 @@ class Weights:
         self._owners = [(module._buffers, dict(module._buffers)) for module in model.modules()]
         tensors: list[Tensor] = [param for param in model.parameters() if param.requires_grad]
         tensors += [x for x in model.buffers() if not overlaps(x)]
-        self._copies = [(tensor, tensor.detach().clone()) for tensor in tensors]
+        self._tensors = [tensor.detach() for tensor in tensors]
+        self._copies = copies_of(self._tensors)
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -68,8 +69,7 @@ class Weights:
             for name in buffers.keys() - before.keys():
                 del buffers[name]
             buffers.update(before)
-        for tensor, copy in self._copies:
-            tensor.detach().copy_(copy)
+        copy_all(self._tensors, self._copies)
 
 
 def _flags(model: nn.Module) -> Iterator[Restore]:
