@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from result_files import machine, markdown_table, now, write  # noqa: E402
+from result_files import machine, markdown_table, now, title_on, write  # noqa: E402
 from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 from sls import ALSALS, AdamSLS, PeakSLS  # noqa: E402
@@ -222,8 +222,7 @@ def main() -> None:
         "own_work": {name: own_work(size, steps, device) for name, size in sizes.items()},
         "batch_sizes": {str(n): over_batch_sizes(n, 4 * steps, device) for n in BATCH_SIZES},
     }
-    title = "own_cost" if device.type == "cpu" else f"own_cost_{device.type}"
-    write(title, record, table(record), picture(record))
+    write(title_on(device, "own_cost"), record, table(record), picture(record))
     print(table(record))
 
 

@@ -30,6 +30,11 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {"threads": torch.get_num_threads()}
 
 
+def title_on(device: torch.device, name: str) -> str:
+    """The name of a benchmark's files: that of the CPU's is plain."""
+    return name if device.type == "cpu" else f"{name}_{device.type}"
+
+
 def write(name: str, record: dict[str, Any], page: str, picture: Figure | None = None) -> None:
     """Write `name.json`, `name.md` and, where there is a picture, `name.png`."""
     RESULTS.mkdir(exist_ok=True)

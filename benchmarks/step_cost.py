@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from result_files import RESULTS, machine, markdown_table, now, write  # noqa: E402
+from result_files import RESULTS, machine, markdown_table, now, title_on, write  # noqa: E402
 
 from experiments.config.compose import load  # noqa: E402
 from experiments.tasks.base import Task  # noqa: E402
@@ -360,9 +360,8 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options = parser.parse_args()
     makers = {**OURS, **peers()}
-    on_cpu = options.device.type == "cpu"
-    networks = ON_CPU if on_cpu else ON_GPU
-    title = "step_cost" if on_cpu else f"step_cost_{options.device.type}"
+    networks = ON_CPU if options.device.type == "cpu" else ON_GPU
+    title = title_on(options.device, "step_cost")
     file = RESULTS / f"{title}.json"
     results = json.loads(file.read_text())["results"] if options.only else {}
     for name in options.models or networks:
