@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
@@ -69,6 +69,18 @@ class PlanTunedBy(Stored):
     hold_out: float | None = None
 
 
+class PlanWinner(Stored):
+    """The rate that tuning chose for a cell, by which score, and what the choice has cost."""
+
+    row: Name
+    label: Name
+    lr: float
+    score: float
+    score_name: Name
+    runs: int
+    steps: int
+
+
 class SweepPlan(Stored):
     """The whole file."""
 
@@ -78,7 +90,7 @@ class SweepPlan(Stored):
     targets: dict[str, FiniteFloat] = Field(default_factory=dict)
     """By row: the validation score that was fixed before the comparison."""
     tuned_by: PlanTunedBy | None = None
-    winners: Any = None
+    winners: list[PlanWinner] = Field(default_factory=list)
 
 
 def plan_files(results_dir: Path) -> list[Path]:
@@ -91,9 +103,14 @@ def read_plan(path: Path) -> SweepPlan | None:
     return read_model(path, SweepPlan)
 
 
+def plan_file(results_dir: Path, sweep: str) -> Path:
+    """Where a sweep's plan lies."""
+    return results_dir / "plans" / f"{sweep}.json"
+
+
 def write_plan(plan: SweepPlan, results_dir: Path) -> Path:
     """Write the plan's file, atomically; returns its path, or raises `UserError`."""
-    path = results_dir / "plans" / f"{plan.sweep}.json"
+    path = plan_file(results_dir, plan.sweep)
     try:
         with disk(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,19 @@ from experiments.config.compose import load, run_path
 from experiments.config.schema import RunConfig
 from experiments.config.yaml_files import CONFIG_ROOT
 from experiments.errors import UserError
-from experiments.files.plan_file import PlanCell, PlanTunedBy, PlanTuningRun, SweepPlan
+from experiments.files.plan_file import (
+    PlanCell,
+    PlanTunedBy,
+    PlanTuningRun,
+    PlanWinner,
+    SweepPlan,
+    plan_file,
+    read_plan,
+)
 from experiments.files.run_folder import NO_EXPERIMENT, RunFolder
 from experiments.optimizers.shared import Scheduled
 from experiments.settings import with_home
+from experiments.sweep.joined_plan import joined
 from experiments.sweep.read import ReadSweep, read_sweep
 from experiments.sweep.schema import Settings
 from experiments.tuning import Best, best_rate
@@ -92,6 +101,7 @@ class Sweep:
         self.results_dir = Path(with_home(read.config.results_dir, "results_dir"))
         self.launcher = read.config.launcher
         self._source = read.source
+        self._is_part = read.is_part
         self._cells = cells
         self._tuning_runs = tuple(self._planned_tuning_runs())
         self._refuse_equal_runs()
@@ -102,7 +112,10 @@ class Sweep:
 
     def comparison_runs(self) -> tuple[PlannedRun, ...]:
         """The runs whose rate is known: of tuned columns those whose tuning runs have all ended."""
-        return tuple(run for cell, best in self._bests() for run in self._compared(cell, best))
+        seeds = self.config.seeds
+        return tuple(
+            run for cell, best in self._bests() for run in self._compared(cell, best, seeds)
+        )
 
     def untuned(self) -> list[tuple[str, str, str]]:
         """Row, column and reason of each cell that waits for tuning, or has found no rate by it."""
@@ -131,15 +144,31 @@ class Sweep:
             targets=self.config.targets,
             tuned_by=PlanTunedBy(score=tuning.score, hold_out=tuning.hold_out) if tuning else None,
             winners=[
-                {"row": cell.row, "label": cell.label, **asdict(best)}
+                PlanWinner(row=cell.row, label=cell.label, **asdict(best))
                 for cell, best in bests
                 if isinstance(best, Best)
             ],
         )
 
+    def plan_to_keep(self) -> SweepPlan:
+        """The plan for the sweep's file: if the command line chose rows, columns or seeds, joined
+        with the plan that is there.
+        """
+        plan, earlier = self.plan(), None
+        if self._is_part:
+            with suppress(UserError):  # a broken one is written anew
+                earlier = read_plan(plan_file(self.results_dir, self.name))
+        if earlier is None:
+            return plan
+        bests = {(cell.row, cell.label): (cell, best) for cell, best in self._bests()}
+
+        def folders_of(place: tuple[str, str], seeds: Sequence[int]) -> Sequence[str | None]:
+            return self._folders(*bests[place], seeds)
+
+        return joined(plan, earlier, folders_of)
+
     def _plan_cell(self, cell: Cell, best: Best | str | None) -> PlanCell:
         choices = cell.config.choices
-        runs = self._compared(cell, best)
         return PlanCell(
             row=cell.row,
             label=cell.label,
@@ -148,9 +177,16 @@ class Sweep:
             model=choices.model,
             experiment=None if choices.experiment == NO_EXPERIMENT else choices.experiment,
             seeds=list(self.config.seeds),
-            folders=[*map(self._relative, runs)] or [None for _ in self.config.seeds],
+            folders=self._folders(cell, best, self.config.seeds),
             tuned=best is not None,
         )
+
+    def _folders(
+        self, cell: Cell, best: Best | str | None, seeds: Sequence[int]
+    ) -> list[str | None]:
+        """The folders of a cell's runs of the comparison; None before its rate is known."""
+        runs = self._compared(cell, best, seeds)
+        return [*map(self._relative, runs)] or [None for _ in seeds]
 
     def _relative(self, run: PlannedRun) -> str:
         return run.folder.path.relative_to(self.results_dir).as_posix()
@@ -193,15 +229,18 @@ class Sweep:
         bests = {place: best_rate(tried, decider) for place, tried in trials.items()}
         return [(cell, bests.get((cell.row, cell.label))) for cell in self._cells]
 
-    def _compared(self, cell: Cell, best: Best | str | None) -> Iterable[PlannedRun]:
+    def _compared(
+        self, cell: Cell, best: Best | str | None, seeds: Sequence[int]
+    ) -> Iterable[PlannedRun]:
         """The cell's runs of the comparison; none before its rate is known."""
         if isinstance(best, str):
             return ()
-        return self._comparison(cell, None if best is None else best.lr)
+        return self._comparison(cell, None if best is None else best.lr, seeds)
 
-    def _comparison(self, cell: Cell, lr: float | None) -> Iterator[PlannedRun]:
-        folder = self.config.results_dir
-        return cell.runs("comparison", self.config.seeds, results_dir=folder, lr=lr)
+    def _comparison(
+        self, cell: Cell, lr: float | None, seeds: Sequence[int]
+    ) -> Iterator[PlannedRun]:
+        return cell.runs("comparison", seeds, results_dir=self.config.results_dir, lr=lr)
 
     def _refuse_equal_runs(self) -> None:
         """Two runs with one folder would be one: their columns are the same."""
@@ -211,7 +250,7 @@ class Sweep:
             # Tuning may choose any of its rates, which matters where columns have the same file.
             alone = files[cell.config.choices.optimizer] == 1
             for lr in (() if alone else self._rates(cell)) or (None,):
-                runs += self._comparison(cell, lr)
+                runs += self._comparison(cell, lr, self.config.seeds)
         owners: dict[Path, PlannedRun] = {}
         for run in runs:
             path = run.folder.path

@@ -37,6 +37,7 @@ _INSTEAD = {
     "model": "experiments=[...]",
     "optimizer": "optimizers=[...]",
 }
+_CHOICES = {"experiments", "tasks", "optimizers", "seeds"}
 _OWN_KEYS = [name for name in SweepConfig.model_fields if name != "settings"]
 _LAUNCHER_FIELDS = {name for kind in LAUNCHERS.values() for name in kind.model_fields} - {"kind"}
 _SECTIONS: dict[str, type[Section]] = {
@@ -57,6 +58,8 @@ class ReadSweep(NamedTuple):
     config: SweepConfig
     run_arguments: Mapping[str, str]
     """The command line's settings of every run: key → `key=value`."""
+    is_part: bool
+    """True if the command line chooses rows, columns or seeds."""
 
 
 def read_sweep(
@@ -75,7 +78,7 @@ def read_sweep(
         raw = _overridden(config, own)
         said = {*own, *(["launcher"] if _LAUNCHER_FIELDS & own.keys() else [])}
         config = _checked(raw, source, said, root)
-    return ReadSweep(name, source, config, of_runs)
+    return ReadSweep(name, source, config, of_runs, bool(_CHOICES & own.keys()))
 
 
 def _checked(raw: dict[str, Any], source: str, said: Collection[str], root: Path) -> SweepConfig:

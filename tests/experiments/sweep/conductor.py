@@ -45,6 +45,10 @@ class FixedSweep:
         """A cell for each run."""
         return SweepPlan(sweep=self.name, cells=[self._cell(run.folder) for run in self.runs])
 
+    def plan_to_keep(self) -> SweepPlan:
+        """The same."""
+        return self.plan()
+
     def _cell(self, folder: RunFolder) -> PlanCell:
         path = folder.path.relative_to(self.results_dir)
         seed = int(path.name[1:].partition("-")[0])
