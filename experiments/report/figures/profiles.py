@@ -8,18 +8,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 
 from experiments.report.figures import panels
 from experiments.report.numbers.cells import Comparison
+from experiments.report.titles import label_title
 from experiments.report.write.document import Figure
 
 
 def profile_figures(comparison: Comparison, profiles: pd.DataFrame) -> tuple[Figure, ...]:
     """One figure, or none without profiles.
 
-    `profiles` has `label`, `tau` (1 or more) and `share`: of the rows of the comparison, the share
-    in which the label is within τ times the best. The share is a staircase, constant to the right.
+    `profiles` has `label`, `tau` (1 or more), `share` and `rows`: of so many rows of the comparison
+    the share in which the label is within τ times the best. The share is a staircase, constant to
+    the right.
     """
     known = profiles.dropna(subset=["tau", "share"])
     known = known[known["tau"] < float("inf")]
     lines = {str(label): steps for label, steps in known.groupby("label", sort=False)}
+    rows = known.groupby("label", sort=False)["rows"].max()
+    fewer = [f"{label_title(str(x))} {n}" for x, n in rows.items() if n < rows.max()]
+    some = f" Of {rows.max()} tasks only some are tried with: {', '.join(fewer)}." if fewer else ""
     return panels.panel_figures(
         comparison,
         {"": lines} if lines else {},
@@ -30,7 +35,7 @@ def profile_figures(comparison: Comparison, profiles: pd.DataFrame) -> tuple[Fig
         "training that the fastest needs to Adam's final validation score, medians over seeds; "
         "tasks on which none gets there are left out. Where a line starts is how often it is the "
         "fastest, how high it ends is how often it arrives at all; further up and to the left is "
-        "better.",
+        f"better.{some}",
         shows="Staircases of the share of tasks against τ",
     )
 

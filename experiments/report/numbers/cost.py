@@ -124,10 +124,11 @@ def time_to_target_table(comparison: Comparison) -> Table:
 def performance_profiles(comparison: Comparison) -> pd.DataFrame:
     """For each label, the share of rows in which it is within a factor τ of the fastest.
 
-    Columns label, tau, share: the corners of a step function that is constant from a tau to the
-    next, from tau = 1 to the largest finite ratio of all. A row's times are the medians over
+    Columns label, tau, share, rows: the corners of a step function that is constant from a tau to
+    the next, from tau = 1 to the largest finite ratio of all. A row's times are the medians over
     seeds of the seconds of training to Adam's final score. Rows whose target nobody reaches are
-    left out; a label without runs in a row has not reached its target.
+    left out. A label's shares are of its own `rows`, those for which it was planned or has runs;
+    one that is planned but has no runs has not reached its target.
     Source: Dolan and Moré, Benchmarking optimization software with performance profiles (2002).
     """
     seconds = times_to_target(comparison)["seconds"].unstack("label")
@@ -136,6 +137,9 @@ def performance_profiles(comparison: Comparison) -> pd.DataFrame:
     labels = [x for x in comparison.labels if x in ratios and ratios[x].notna().any()]
     known = ratios.to_numpy()[np.isfinite(ratios.to_numpy())]
     taus = np.unique([1.0, *known]).tolist() if len(ratios) else []
-    corners = [(label, tau, (ratios[label] <= tau).mean()) for label in labels for tau in taus]
-    frame = pd.DataFrame(corners, columns=["label", "tau", "share"])
-    return frame.astype({"tau": float, "share": float})
+    corners = []
+    for label in labels:
+        own = ratios.loc[[comparison.seeds(row, label) > 0 for row in ratios.index], label]
+        corners += [(label, tau, (own <= tau).mean(), len(own)) for tau in taus]
+    frame = pd.DataFrame(corners, columns=["label", "tau", "share", "rows"])
+    return frame.astype({"tau": float, "share": float, "rows": int})

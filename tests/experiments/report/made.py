@@ -75,9 +75,9 @@ def sensitivity(*lines):
     return table.assign(number_name="accuracy", lower_is_better=False, hold_out=0.1)
 
 
-def profiles(*lines):
-    """Lines of label, tau, share."""
-    return pd.DataFrame(lines, columns=["label", "tau", "share"])
+def profiles(*lines, rows=2):
+    """Lines of label, tau, share; all of so many rows."""
+    return pd.DataFrame(lines, columns=["label", "tau", "share"]).assign(rows=rows)
 
 
 def pixels(png):

@@ -289,6 +289,14 @@ def test_odd_tables_can_be_drawn():
     assert count(profile_figures(two_labels(), one)[0], line_styles(OPTIMIZERS)["adam"].colour)
 
 
+def test_the_caption_of_profiles_names_those_with_fewer_rows():
+    lines = profiles(("adam", 1.0, 1.0), rows=8), profiles(("alsals", 1.0, 1.0), rows=2)
+    (same,) = profile_figures(two_labels(), profiles(("adam", 1.0, 1.0), ("alsals", 1.0, 1.0)))
+    (fewer,) = profile_figures(two_labels(), pd.concat(lines))
+    assert "Of 8 tasks only some are tried with: ALSALS 2." in fewer.caption
+    assert "only some" not in same.caption
+
+
 def test_a_legend_of_many_entries_takes_no_room_of_the_panel(figures):
     many = [f"optimizer number {n}" for n in range(13)]
     for labels in (many[:1], many):

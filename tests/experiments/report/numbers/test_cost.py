@@ -17,7 +17,7 @@ from experiments.report.numbers.cost import (
     times_to_target,
 )
 from experiments.report.read.runs import read_results
-from tests.experiments.report.folders import write_run
+from tests.experiments.report.folders import write_plan, write_run
 
 
 def compare(root: Path) -> Comparison:
@@ -95,13 +95,29 @@ def test_profiles_are_shares_of_rows_within_a_factor_of_the_fastest(tmp_path: Pa
             "label": ["adam", "adam", "alsals", "alsals"],
             "tau": [1.0, 1.5, 1.0, 1.5],
             "share": [1 / 3, 1.0, 2 / 3, 2 / 3],
+            "rows": [3, 3, 3, 3],
         }
     )
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_the_shares_of_a_label_are_of_the_rows_that_it_was_planned_for(tmp_path: Path) -> None:
+    cells = []
+    for row, label, made in (
+        *(("r1", "adam", True), ("r2", "adam", True), ("r3", "adam", True)),
+        *(("r1", "alsals", True), ("r2", "alsals", False)),
+    ):
+        run = write_run(tmp_path, row=row, optimizer=label, scores=(0, 0, 0.5)) if made else None
+        cells.append({"row": row, "label": label, "seeds": [0], "folders": [run]})
+    write_plan(tmp_path, cells)
+    found = performance_profiles(compare(tmp_path)).set_index("label")
+    assert found.at["adam", "rows"] == 3
+    assert found.at["alsals", "rows"] == 2
+    assert found.at["alsals", "share"] == 0.5
+
+
 def test_profiles_without_adam_are_empty(tmp_path: Path) -> None:
     write_run(tmp_path, optimizer="alsals")
     found = performance_profiles(compare(tmp_path))
-    assert list(found.columns) == ["label", "tau", "share"]
+    assert list(found.columns) == ["label", "tau", "share", "rows"]
     assert len(found) == 0
