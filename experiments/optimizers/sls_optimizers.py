@@ -116,7 +116,10 @@ class ALSALS(LineSearch):
         "alsals_paper": "ALSALS (paper)",
         "alsals_ratio": "ALSALS (ratio)",
     }
-    lines: ClassVar = {"alsals": LineStyle(ORANGE, 2.5, marker="D", order=4.0)}
+    lines: ClassVar = {
+        "alsals": LineStyle(ORANGE, 2.5, marker="D", order=4.0),
+        "alsals_paper": LineStyle(ORANGE, dashes=DASHED, marker="d", order=3.7),
+    }
 
 
 class PeakSLS(OptimizerSettings):

@@ -128,20 +128,20 @@ def styles_of(comparison: Comparison) -> Styles:
 def line_styles(optimizers: Mapping[str, str]) -> dict[str, LineStyle]:
     """The line of each label, given its optimizer's kind, in the order of the tables.
 
-    An optimizer's file gives lines to its kind and to some labels. The first other label of a kind
-    has the kind's line; further ones, and kinds without a line, take spare ones, which repeat after
-    twelve.
+    An optimizer's file gives lines to its kind and to some labels. Where no label is the kind's
+    own name, the first other label of the kind has the kind's line; further ones, and kinds without
+    a line, take spare ones, which repeat after twelve.
     """
     free = {name: style for known in OPTIMIZERS for name, style in known.lines.items()}
     spare = cycle(
         LineStyle(colour, 1.6, dashes, marker, 2.4)
         for dashes, (colour, marker) in product(_DASHES, _COLOURS)
     )
-    styles = {}
-    for label, kind in optimizers.items():
-        own = free.pop(label if label in free else kind, None)
-        styles[label] = own or next(spare)
-    return styles
+    own = {label: free.pop(label) for label in optimizers if label in free}
+    return {
+        label: own.get(label) or free.pop(kind, None) or next(spare)
+        for label, kind in optimizers.items()
+    }
 
 
 def _legend(width: float, styles: Styles, labels: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,13 @@ def test_a_kind_has_its_own_line_whatever_the_label_and_the_others():
     assert alone == among
 
 
+def test_a_label_that_is_a_kinds_name_has_its_line_wherever_it_stands():
+    first = line_styles({"alsals": "alsals", "alsals adaptive": "alsals"})
+    last = line_styles({"alsals_paper": "alsals", "alsals adaptive": "alsals", "alsals": "alsals"})
+    assert last["alsals"] == first["alsals"]
+    assert len({(style.colour, style.dashes) for style in last.values()}) == 3
+
+
 def test_alsals_is_the_widest_and_above_all_others():
     kinds = ("adam", "adamw", "sgd", "adam_sls", "salsa", "sls", "peak_sls", "prodigy", "unknown")
     styles = line_styles({"alsals": "alsals", **{kind: kind for kind in kinds}})
