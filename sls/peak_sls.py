@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sls import path as paths
 from sls import settings as checks
 from sls.anchor import NAME as ANCHOR
 from sls.anchor import Anchor
@@ -28,7 +27,7 @@ from sls.averaging import (
     update_average,
 )
 from sls.bounds import LARGE, StepBounds
-from sls.clipping import clip_, unclipped
+from sls.clipping import clip_
 from sls.closure import Evaluation
 from sls.closure_optimizer import ClosureOptimizer
 from sls.directions import Adam, Direction, MomentumSGD, scaled
@@ -341,27 +340,21 @@ class _Step:
         self.factor = optimizer.anneal_factor(self.memory.peak.k)
         self.anchor = Anchor(optimizer.all_params, optimizer.state)
 
-    def paths(self) -> list[Path]:
-        return [Path(group, self.direction) for group in self.groups]
-
-    def take_along(self, peak: PeakState, along: Sequence[Path], loss: float | None = None) -> None:
-        """Move by the peak's step along these paths, as far as the parameters' type allows."""
-        assert peak.step_size is not None  # noqa: S101
-        step_size = StepBounds(along, self.ranks).at_most(peak.step_size)
-        if step_size < peak.step_size:
-            peak = replace(peak, step_size=step_size)
-        self.take(peak, [path.take for path in along], loss)
-
-    def take(self, peak: PeakState, moves: Sequence[Move], loss: float | None = None) -> None:
-        """Move by the peak's step; keep and remember, the loss too where it was read.
+    def take(self, peak: PeakState, loss: float | None = None) -> None:
+        """Move by the peak's step, as far as the parameters' type allows; keep and remember.
 
         Args:
             peak: the state, with its step.
-            moves: for each group how it moves by `−η·d − decay·w`, given η and decay.
             loss: the mini-batch's loss, where it was read.
         """
         assert peak.step_size is not None  # noqa: S101
         step_size = peak.step_size
+        moves: list[Move] = [partial(self.direction.step, group) for group in self.groups]
+        if step_size > LARGE:
+            along = [Path(group, self.direction) for group in self.groups]
+            step_size = StepBounds(along, self.ranks).at_most(step_size)
+            peak = replace(peak, step_size=step_size)
+            moves = [path.take for path in along]
         if peak.anchor_is_due:
             self.anchor.drop_here()
         elif not peak.held:
@@ -391,11 +384,10 @@ class _Step:
             return peak
         return replace(peak, step_size=self.settings["init_step"])
 
-    def record(self, status: Status, slope: float | None, **judged: float | None) -> PeakRecord:
+    def record(self, status: Status, **judged: float | None) -> PeakRecord:
         return PeakRecord(
             loss_on_device=self.loss,
             step_size=self.settings["lr"],
-            slope=slope,
             forwards=self.evaluation.forwards,
             status=status,
             factor=self.factor,
@@ -410,22 +402,22 @@ class _LookingStep(_Step):
         judges, device = self._can_judge(), self.loss.device
         to_anchor = [self.anchor.slope(device)] if self.anchor.known else []
         at_anchor = [self._loss_at_anchor()] if judges else []
-        clipped_by = clip_(self.groups, self.settings["max_grad_norm"], device, self.ranks)
-        along = self.paths()
-        p, *to_anchor = self.ranks.slopes(paths.slope(along, device), *to_anchor)
-        p = unclipped(p, clipped_by)
-        slope, loss, *looked = read(p, self.loss, *to_anchor, *at_anchor)
-        if not (math.isfinite(loss) and math.isfinite(slope)):
-            return self._fail(loss, slope, looked[1] if judges else None)
+        size = size_of_gradients(self.groups, device)
+        clip_(self.groups, self.settings["max_grad_norm"], device, self.ranks)
+        # The slope first: the type of the first is that of all.
+        *to_anchor, size = self.ranks.slopes(*to_anchor, size)
+        loss, size_read, *looked = read(self.loss, size, *to_anchor, *at_anchor)
+        if not all(map(math.isfinite, (loss, size_read, *looked[:1]))):
+            return self._fail(loss, looked[1] if judges else None)
         if judges and self.memory.peak.untried and self._more_than_doubled(loss, looked[1]):
-            return self._go_back(slope)
+            return self._go_back()
         if judges:
-            return self._judge(slope, loss, looked, along)
+            return self._judge(loss, looked)
         peak = self.started()
         if looked and peak.phase is Phase.SETTLING and not self._proves_nothing(looked[0], loss):
             peak = peak.with_slope(looked[0])
-        self.take_along(peak, along, loss)
-        return self.record(Status.ACCEPTED, slope, target=peak.target, persistence=peak.persistence)
+        self.take(peak, loss)
+        return self.record(Status.ACCEPTED, target=peak.target, persistence=peak.persistence)
 
     @property
     def _step(self) -> float:
@@ -441,9 +433,7 @@ class _LookingStep(_Step):
         with self.anchor.visited():
             return self.evaluation.loss()
 
-    def _judge(
-        self, slope: float, loss: float, looked: Sequence[float], along: Sequence[Path]
-    ) -> PeakRecord:
+    def _judge(self, loss: float, looked: Sequence[float]) -> PeakRecord:
         judgement = Judgement.towards_anchor(looked, loss, self._step)
         peak = self.started()
         # A loss that is lost at the anchor alone says nothing about the step.
@@ -453,10 +443,9 @@ class _LookingStep(_Step):
             peak = replace(peak, place=0)
         if peak.doubts == DOUBTFUL:
             self.optimizer.hints.check_that_the_loss_repeats(self.evaluation, self.loss)
-        self.take_along(peak, along, loss)
+        self.take(peak, loss)
         return self.record(
             Status.ACCEPTED,
-            slope,
             gain=judgement.gain,
             slope_near=judgement.slope_near,
             slope_far=judgement.slope_far,
@@ -478,20 +467,20 @@ class _LookingStep(_Step):
             eps=torch.finfo(self.loss.dtype).eps,
         )
 
-    def _fail(self, loss: float, slope: float, at_anchor: float | None) -> PeakRecord:
+    def _fail(self, loss: float, at_anchor: float | None) -> PeakRecord:
         """Go back if the steps since the anchor lost the loss; else nothing but k changes."""
         peak = self.memory.peak
         if not math.isfinite(loss) and self.anchor.known and self._step > 0:
             if at_anchor is None:
                 at_anchor = float(self._loss_at_anchor())
             if math.isfinite(at_anchor):
-                return self._go_back(slope)
+                return self._go_back()
         # The place stays: what is looked back at next is still the last step that was taken.
         self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
         status = Status.NONFINITE_SLOPE if math.isfinite(loss) else Status.NONFINITE_LOSS
-        return self.record(status, slope)
+        return self.record(status)
 
-    def _go_back(self, slope: float) -> PeakRecord:
+    def _go_back(self) -> PeakRecord:
         self.anchor.go_back()
         self.anchor.forget()
         before = self.memory.peak
@@ -499,7 +488,7 @@ class _LookingStep(_Step):
         assert peak.step_size is not None  # noqa: S101 - a step led here
         self.optimizer.remember(replace(self.memory, peak=peak, last_taken=0.0))
         self.optimizer.report_step_size(peak.step_size)
-        return self.record(Status.LOWERED, slope)
+        return self.record(Status.LOWERED)
 
 
 class _HeldStep(_Step):
@@ -525,15 +514,11 @@ class _HeldStep(_Step):
             if net.caught:
                 peak, net, status = peak.lowered(), Net(), Status.LOWERED
             self.memory = replace(self.memory, net=net)
-        assert peak.step_size is not None  # noqa: S101
-        if peak.step_size > LARGE:
-            self.take_along(peak, self.paths())
-        else:
-            self.take(peak, [partial(self.direction.step, group) for group in self.groups])
-        return self.record(status, None, target=peak.target)
+        self.take(peak)
+        return self.record(status, target=peak.target)
 
     def _skip(self) -> PeakRecord:
         """The record of a step whose scaled gradients overflowed: nothing but k changes."""
         peak = self.memory.peak
         self.optimizer.remember(replace(self.memory, peak=replace(peak, k=peak.k + 1)))
-        return self.record(Status.NONFINITE_SLOPE, None)
+        return self.record(Status.NONFINITE_SLOPE)

@@ -124,7 +124,6 @@ class PeakRecord:
     Attributes:
         loss_on_device: the mini-batch's loss before the step, a scalar tensor; `loss` reads it.
         step_size: the step η before annealing; in a failed step, the last good one.
-        slope: `p = ⟨g, d⟩` of the direction taken.
         forwards: the number of calls of the closure.
         status: how the step ended.
         factor: the annealing factor in [0, 1]; `step_size·factor` is the step that was taken.
@@ -138,7 +137,6 @@ class PeakRecord:
 
     loss_on_device: Tensor
     step_size: float
-    slope: float | None
     forwards: int
     status: Status
     factor: float
@@ -163,6 +161,11 @@ class PeakRecord:
     def trials(self) -> int:
         """Evaluations of the loss besides the one that every step makes."""
         return self.forwards - 1
+
+    @property
+    def slope(self) -> None:
+        """Always None: the slope along the direction taken is not needed."""
+        return
 
     @property
     def loss_next(self) -> None:

@@ -39,7 +39,6 @@ def judged(target: float | None, status: Status = Status.ACCEPTED) -> Any:
     return PeakRecord(
         loss_on_device=torch.tensor(1.0),
         step_size=0.1,
-        slope=1.0,
         forwards=2,
         status=status,
         factor=1.0,

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sls import PeakSLS, Status, devices
+from sls import PeakSLS, Status, devices, moments
 from sls.anchor import Anchor
 from sls.devices import HOST
 from sls.net import CHECK_EVERY
@@ -296,6 +297,16 @@ def test_a_settling_step_makes_one_forward_pass(make: Make) -> None:
     for k in range(10):
         optimizer.step(lambda k=k: problem(k))
         assert (optimizer.last_step.forwards, optimizer.last_step.searched) == (1, False)
+
+
+def test_a_step_of_any_phase_makes_its_direction_once_as_adam_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The fused kernel moves the moments and the parameters; a direction made apart is for trials.
+    monkeypatch.setattr(moments, "direction", lambda group: pytest.fail("a direction was made"))
+    _, optimizer = trained(partial(PeakSLS, total_steps=100), 45)
+    assert phase_of(optimizer) is Phase.HELD
+    assert optimizer.last_step.slope is None
 
 
 def test_a_group_added_within_a_window_is_looked_back_at_from_where_it_was_added() -> None:
