@@ -95,14 +95,15 @@ def _run_stages(
     failures: dict[Path, RunState] = {}
     for stage in (sweep.tuning_runs, sweep.comparison_runs):
         # Before each: the comparison's runs are known once the tuning has ended.
+        plan = sweep.plan()
         try:
-            write_plan(sweep.plan_to_keep(), sweep.results_dir)
+            write_plan(sweep.with_earlier(plan), sweep.results_dir)
         except UserError as error:
             # A disk that has become full since the first one ends no sweep.
             if stage == sweep.tuning_runs:
                 raise
             display.say(f"warning: {error}; the report will not know all runs of this sweep")
-        watch = Watch(planned_runs(sweep.plan(), sweep.results_dir))
+        watch = Watch(planned_runs(plan, sweep.results_dir))
 
         def tick(watch: Watch = watch) -> None:
             display.show(watch.entries())

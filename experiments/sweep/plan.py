@@ -28,7 +28,7 @@ from experiments.files.plan_file import (
 from experiments.files.run_folder import NO_EXPERIMENT, RunFolder
 from experiments.optimizers.shared import Scheduled
 from experiments.settings import with_home
-from experiments.sweep.joined_plan import joined
+from experiments.sweep.joined_plan import Place, joined
 from experiments.sweep.read import ReadSweep, read_sweep
 from experiments.sweep.schema import Settings
 from experiments.tuning import Best, best_rate
@@ -150,11 +150,11 @@ class Sweep:
             ],
         )
 
-    def plan_to_keep(self) -> SweepPlan:
-        """The plan for the sweep's file: if the command line chose rows, columns or seeds, joined
+    def with_earlier(self, plan: SweepPlan) -> SweepPlan:
+        """The plan for the sweep's file: joined, if the command line chose rows, columns or seeds,
         with the plan that is there.
         """
-        plan, earlier = self.plan(), None
+        earlier = None
         if self._is_part:
             with suppress(UserError):  # a broken one is written anew
                 earlier = read_plan(plan_file(self.results_dir, self.name))
@@ -162,7 +162,7 @@ class Sweep:
             return plan
         bests = {(cell.row, cell.label): (cell, best) for cell, best in self._bests()}
 
-        def folders_of(place: tuple[str, str], seeds: Sequence[int]) -> Sequence[str | None]:
+        def folders_of(place: Place, seeds: Sequence[int]) -> Sequence[str | None]:
             return self._folders(*bests[place], seeds)
 
         return joined(plan, earlier, folders_of)

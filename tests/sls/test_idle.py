@@ -22,7 +22,7 @@ from tests.sls.pairs import pairs
 from tests.sls.test_failure import assert_same_state
 
 EPS = torch.finfo(torch.float32).eps
-IDLE_STEPS = 150
+IDLE_STEPS = 300
 
 
 @contextmanager

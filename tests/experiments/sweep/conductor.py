@@ -45,9 +45,9 @@ class FixedSweep:
         """A cell for each run."""
         return SweepPlan(sweep=self.name, cells=[self._cell(run.folder) for run in self.runs])
 
-    def plan_to_keep(self) -> SweepPlan:
-        """The same."""
-        return self.plan()
+    def with_earlier(self, plan: SweepPlan) -> SweepPlan:
+        """The plan as it is: the sweep is whole."""
+        return plan
 
     def _cell(self, folder: RunFolder) -> PlanCell:
         path = folder.path.relative_to(self.results_dir)

@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 def started(root: Path, *arguments: str, **values: Any) -> Sweep:
     """The sweep, once its plan is written."""
     sweep = make_sweep(root, *arguments, **(SMOKE_AND_DIGITS | values))
-    write_plan(sweep.plan_to_keep(), sweep.results_dir)
+    write_plan(sweep.with_earlier(sweep.plan()), sweep.results_dir)
     return sweep
 
 
